@@ -1,0 +1,1 @@
+"""Everything between an image in memory and its loss map or feature, served by Triton."""

@@ -1,0 +1,268 @@
+"""The built-in data: 64×64 grayscale scenes of one Fashion-MNIST item among clutter, with the true boxes.
+
+Owns the frozen generator and the tar it writes; knows nothing of models or scores. One 28×28 item lies at a
+random place. Scenes without a decoy add 6 to 10 fragments (8×8 cuts of items of other classes); scenes with one
+add an item of another class with its blocks permuted, as large and as bright as the item, and 2 to 4 fragments.
+Brightness therefore hardly tells where the item is (docs/decisions/002-scenes.md).
+
+    python -m export_scripts.make_scenes --split train --per-class 300 --seed 1 --out scenes.tar
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+CLASS_NAMES = (
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+)  # fmt: skip
+SOURCE = Path("/usr/share/datasets/fashion-mnist")  # Debian package dataset-fashion-mnist
+SPLIT_FILES = {"train": "train", "test": "t10k"}
+ITEM_PX = 28
+
+
+@dataclass(frozen=True)
+class SceneParameters:
+    """Everything that shapes a scene besides the seed. Frozen: a change is a new data set."""
+
+    canvas_px: int = 64
+    fragment_px: int = 8
+    fragments: tuple[int, int] = (6, 10)
+    fragments_beside_decoy: tuple[int, int] = (2, 4)
+    least_fragment_level: float = 64.0  # mean grey level of a fragment, so that clutter is seen
+    decoy_block_px: int = 7
+    decoy_overlap_px: int = 0  # at most this many pixels of the item's box
+    placement_tries: int = 50
+    version: int = 1
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits naming these parameters."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Items:
+    """Fashion-MNIST items: images (N, 28, 28) uint8, labels (N,) int64 in `CLASS_NAMES` order."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def between(self, start: int, stop: int) -> Items:
+        return Items(self.images[start:stop], self.labels[start:stop])
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """images (N, 64, 64) uint8; labels (N,); tops, lefts (N,) of the item's 28 px box; decoys (N,) bool."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    tops: NDArray[np.int64]
+    lefts: NDArray[np.int64]
+    decoys: NDArray[np.bool_]
+
+
+def read_items(split: str, source: Path = SOURCE) -> Items:
+    """One split of the IDX files. Raises FileNotFoundError if the package is missing, ValueError if damaged."""
+    stem = source / SPLIT_FILES[split]
+    images = _read_idx(Path(f"{stem}-images-idx3-ubyte.gz"), 3)
+    labels = _read_idx(Path(f"{stem}-labels-idx1-ubyte.gz"), 1)
+    if len(images) != len(labels) or images.shape[1:] != (ITEM_PX, ITEM_PX):
+        raise ValueError(f"{stem}: {images.shape} images do not match {labels.shape} labels")
+    return Items(images, labels.astype(np.int64))
+
+
+def _read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
+    content = gzip.decompress(path.read_bytes())
+    header = np.frombuffer(content, dtype=">i4", count=1 + axes)
+    if header[0] != 0x0800 + axes:  # unsigned bytes, `axes` dimensions
+        raise ValueError(f"{path}: not an IDX file of bytes with {axes} axes (magic {header[0]:#x})")
+    body = np.frombuffer(content, dtype=np.uint8, offset=4 * (1 + axes))
+    return body.reshape([int(size) for size in header[1:]])
+
+
+def make_scene(
+    items: Items, index: int, decoy: bool, parameters: SceneParameters, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], int, int]:
+    """A scene of item `index` (64, 64) uint8 with its box's top and left."""
+    canvas = np.zeros((parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
+    label = items.labels[index]
+    free = parameters.canvas_px - ITEM_PX + 1
+    boxes = [(int(rng.integers(free)), int(rng.integers(free)), ITEM_PX)]
+    if decoy:
+        item_box, decoy_box = _place_pair(parameters, rng)
+        boxes = [item_box, decoy_box]
+        other = items.images[_other_class(items, label, rng)]
+        _paste(canvas, _scramble(other, parameters.decoy_block_px, rng), *decoy_box[:2])
+    low, high = parameters.fragments_beside_decoy if decoy else parameters.fragments
+    for _ in range(int(rng.integers(low, high + 1))):
+        fragment = _fragment(items, label, parameters, rng)
+        place = _place_beside(boxes, parameters, rng)
+        _paste(canvas, fragment, *place)
+    top, left, _ = boxes[0]
+    _paste(canvas, items.images[index], top, left)
+    return canvas, top, left
+
+
+def make_scenes(
+    items: Items, per_class: int, seed: int, parameters: SceneParameters | None = None
+) -> Scenes:
+    """`per_class` scenes of every class, class by class; every second one has a decoy.
+
+    An item comes again only when its class has fewer than `per_class` items. Scene i depends on (seed, i) and
+    the items alone.
+    """
+    parameters = parameters or SceneParameters()
+    count = per_class * len(CLASS_NAMES)
+    chosen = []
+    for class_id in range(len(CLASS_NAMES)):
+        own = np.flatnonzero(items.labels == class_id)
+        if not len(own):
+            raise ValueError(f"no items of class {CLASS_NAMES[class_id]!r}")
+        rng = np.random.default_rng([seed, 0, class_id])
+        rounds = [rng.permutation(own) for _ in range(-(-per_class // len(own)))]
+        chosen.append(np.concatenate(rounds)[:per_class])
+    indices = np.concatenate(chosen)
+    images = np.empty((count, parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
+    tops, lefts = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    decoys = np.arange(count) % per_class % 2 == 1
+    for i, index in enumerate(indices):
+        rng = np.random.default_rng([seed, 1, i])
+        images[i], tops[i], lefts[i] = make_scene(items, int(index), bool(decoys[i]), parameters, rng)
+    return Scenes(images, items.labels[indices], tops, lefts, decoys)
+
+
+def _place_pair(
+    parameters: SceneParameters, rng: np.random.Generator
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Two boxes of the item's size, uniform among the pairs that overlap so little: the same law for both."""
+    free = parameters.canvas_px - ITEM_PX + 1
+    while True:
+        top, left, other_top, other_left = (int(value) for value in rng.integers(free, size=4))
+        rows = max(0, ITEM_PX - abs(top - other_top))
+        columns = max(0, ITEM_PX - abs(left - other_left))
+        if rows * columns <= parameters.decoy_overlap_px:
+            return (top, left, ITEM_PX), (other_top, other_left, ITEM_PX)
+
+
+def _place_beside(
+    boxes: Sequence[tuple[int, int, int]], parameters: SceneParameters, rng: np.random.Generator
+) -> tuple[int, int]:
+    """A place for a fragment outside `boxes`; anywhere when there is hardly room."""
+    side = parameters.fragment_px
+    top = left = 0
+    for _ in range(parameters.placement_tries):
+        top, left = (int(value) for value in rng.integers(parameters.canvas_px - side + 1, size=2))
+        if all(
+            top + side <= box_top or box_top + box_px <= top or left + side <= box_left or box_left + box_px <= left
+            for box_top, box_left, box_px in boxes
+        ):
+            break
+    return top, left
+
+
+def _other_class(items: Items, label: np.int64, rng: np.random.Generator) -> int:
+    while True:
+        index = int(rng.integers(len(items.labels)))
+        if items.labels[index] != label:
+            return index
+
+
+def _fragment(
+    items: Items, label: np.int64, parameters: SceneParameters, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A cut of an item of another class that is not nearly black."""
+    side = parameters.fragment_px
+    while True:
+        image = items.images[_other_class(items, label, rng)]
+        top, left = rng.integers(ITEM_PX - side + 1, size=2)
+        cut = image[top : top + side, left : left + side]
+        if cut.mean() >= parameters.least_fragment_level:
+            return cut
+
+
+def _scramble(image: NDArray[np.uint8], block_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The blocks of an image, permuted."""
+    side = image.shape[0] // block_px
+    blocks = image.reshape(side, block_px, side, block_px).swapaxes(1, 2).reshape(side * side, block_px, block_px)
+    shuffled = blocks[rng.permutation(side * side)].reshape(side, side, block_px, block_px)
+    return np.ascontiguousarray(shuffled.swapaxes(1, 2).reshape(image.shape))
+
+
+def _paste(canvas: NDArray[np.uint8], patch: NDArray[np.uint8], top: int, left: int) -> None:
+    """The brighter of the two pixels stays, so that no black frame betrays a pasted box."""
+    region = canvas[top : top + patch.shape[0], left : left + patch.shape[1]]
+    np.maximum(region, patch, out=region)
+
+
+def write_tar(scenes: Scenes, out: Path) -> None:
+    """`<class>/<00000>.png` and `boxes.csv`, sorted, without times or owners: equal scenes give equal members."""
+    rows = ["path,top,left,height,width,decoy"]
+    members: list[tuple[str, bytes]] = []
+    seen = dict.fromkeys(range(len(CLASS_NAMES)), 0)
+    for i, label in enumerate(scenes.labels.tolist()):
+        path = f"{CLASS_NAMES[label]}/{seen[label]:05d}.png"
+        seen[label] += 1
+        buffer = io.BytesIO()
+        Image.fromarray(scenes.images[i]).save(buffer, format="PNG", optimize=True)
+        members.append((path, buffer.getvalue()))
+        rows.append(f"{path},{scenes.tops[i]},{scenes.lefts[i]},{ITEM_PX},{ITEM_PX},{int(scenes.decoys[i])}")
+    members.append(("boxes.csv", ("\n".join([rows[0], *sorted(rows[1:])]) + "\n").encode()))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, content in sorted(members):
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            member.mode = 0o644
+            tar.addfile(member, io.BytesIO(content))
+    os.replace(part, out)
+
+
+def pixels_hash(scenes: Scenes) -> str:
+    """16 hex digits of the pixels, labels and boxes: independent of the PNG encoder's version."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in (scenes.images, scenes.labels, scenes.tops, scenes.lefts, scenes.decoys):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@click.command()
+@click.option("--split", type=click.Choice(sorted(SPLIT_FILES)), required=True, help="Fashion-MNIST split.")
+@click.option("--per-class", type=click.IntRange(min=1), required=True, help="Scenes of every class.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--items", "item_range", default="0:", show_default=True, help="START:STOP, items of the split to use.")
+@click.option("--source", type=click.Path(path_type=Path, file_okay=False), default=SOURCE, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The tar to write.")
+def main(split: str, per_class: int, seed: int, item_range: str, source: Path, out: Path) -> None:
+    """Write scenes with their true boxes as a tar of class folders."""
+    items = read_items(split, source)
+    start, _, stop = item_range.partition(":")
+    try:
+        items = items.between(int(start or 0), int(stop or len(items.labels)))
+    except ValueError as error:
+        raise click.BadParameter(f"expected START:STOP, not {item_range!r}", param_hint="--items") from error
+    scenes = make_scenes(items, per_class, seed)
+    write_tar(scenes, out)
+    click.echo(
+        f"{len(scenes.labels)} scenes, generator {SceneParameters().fingerprint}, pixels {pixels_hash(scenes)}, "
+        f"{out.stat().st_size / 1e6:.2f} MB: {out}"
+    )
+
+
+if __name__ == "__main__":
+    main()

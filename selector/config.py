@@ -1,0 +1,96 @@
+"""What a command was asked for, validated once; nothing deeper reads flags or the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from selector.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """How a data set is scored.
+
+    data: folder or tar of class folders. store: where scores go. servers: HOST:PORT of running servers; none starts the
+    embedded server on `repository`. rule, prior_weight, patch_fraction: None takes the repository's own. draws: draws per
+    image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image: windows per image, without overlap.
+    min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the first so many files of a class,
+    0 for all. workers: processes that decode. shard_size: images per commit.
+    """
+
+    data: Path
+    store: Path
+    repository: Path
+    servers: tuple[str, ...] = ()
+    rule: str | None = None
+    prior_weight: float | None = None
+    draws: int = 12
+    fit: str = "crop"
+    patch_fraction: float | None = None
+    patches_per_image: int = 1
+    min_side: int = 8
+    limit_per_class: int = 0
+    class_names: Path | None = None
+    workers: int = 0
+    shard_size: int = 256
+    max_failed: str = "1%"
+    server_log: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise UsageError(f"--draws must be at least 1, not {self.draws}")
+        if self.patches_per_image < 1:
+            raise UsageError(f"--patches-per-image must be at least 1, not {self.patches_per_image}")
+        if self.fit not in ("crop", "pad"):
+            raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
+        if self.patch_fraction is not None and not 0 < self.patch_fraction <= 1:
+            raise UsageError(f"--patch-fraction must lie in (0, 1], not {self.patch_fraction}")
+        if self.shard_size < 1:
+            raise UsageError(f"--shard-size must be at least 1, not {self.shard_size}")
+        self.failed_allowed(1)
+
+    def failed_allowed(self, seen: int) -> int:
+        """How many of `seen` files may fail; raises UsageError if --max-failed is neither a count nor a percentage."""
+        try:
+            if self.max_failed.endswith("%"):
+                return int(float(self.max_failed[:-1]) / 100 * seen)
+            return int(self.max_failed)
+        except ValueError:
+            raise UsageError(f"--max-failed takes a count or a percentage, such as 10 or 1%, not {self.max_failed!r}") from None
+
+    @property
+    def decoders(self) -> int:
+        """Number of processes that decode."""
+        return self.workers or max(1, (os.cpu_count() or 1) - 1)
+
+
+@dataclass(frozen=True)
+class SelectConfig:
+    """How a selection is made from a store: `order` names a strategy of `ordering.ORDERS` or `baselines`."""
+
+    ipc: int
+    out: Path
+    order: str = "clusters"
+    on_short: str = "error"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ipc < 1:
+            raise UsageError(f"--ipc must be at least 1, not {self.ipc}")
+        if self.on_short not in ("error", "all", "repeat"):
+            raise UsageError(f"--on-short must be error, all or repeat, not {self.on_short!r}")
+
+
+def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:
+    """The configuration as JSON values, to be written beside the output."""
+    values = asdict(config)
+    return {f.name: _json(values[f.name]) for f in fields(config)}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

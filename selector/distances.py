@@ -1,0 +1,101 @@
+"""Distances between the diffusion features of one class, the same on every machine.
+
+Owns the Gram matrix and what is read off it. Must not know of clusters, typicality or images.
+
+Features are float16 with |value| <= 1: every product is a multiple of 2**-48 and a sum of up to 2**5 of squared length
+fits float64's 53 bits, so dot products are *exact*. Whatever BLAS, thread count or order of summation, the distances come
+out bit for bit the same, and so do all choices made from them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.errors import SelectorError
+
+MATRIX_LIMIT = 5_000
+"""Up to this many rows the whole n × n matrix is held (200 MB); above, rows of it are made when asked for."""
+
+_BLOCK = 512
+_SAMPLE = 1_000
+_NEAR = 0.1  # of the median distance between two patches of the class; assumed
+
+
+def unit_features(features: NDArray[np.float16]) -> NDArray[np.float16]:
+    """The features [n, F] as float16, checked: finite, two-dimensional and no value above 1 in size.
+
+    Raises SelectorError otherwise, since an infinite or a huge value would make distances inexact without a word.
+    """
+    rounded = np.asarray(features, dtype=np.float16)
+    if rounded.ndim != 2:
+        raise SelectorError(f"features must have shape [n, F], got {list(rounded.shape)}")
+    if not np.isfinite(rounded).all():
+        row = int(np.flatnonzero(~np.isfinite(rounded).all(axis=1))[0])
+        raise SelectorError(f"feature row {row} holds NaN or Inf; score that image again before selecting")
+    if rounded.size and float(np.abs(rounded).max()) > 1.0:
+        raise SelectorError("features must be L2-normalised: a value is above 1 in size")
+    return rounded
+
+
+class FeatureSpace:
+    """Squared Euclidean distances and dot products between n feature rows; exact in float64.
+
+    features: float16 [n, F], L2-normalised up to rounding. Holds the whole matrix up to MATRIX_LIMIT rows.
+    """
+
+    def __init__(self, features: NDArray[np.float16], matrix_limit: int = MATRIX_LIMIT) -> None:
+        self.points: NDArray[np.float64] = unit_features(features).astype(np.float64)
+        self.squared_norm: NDArray[np.float64] = np.einsum("nf,nf->n", self.points, self.points)
+        self._gram = self.points @ self.points.T if len(self.points) <= matrix_limit else None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def holds_matrix(self) -> bool:
+        """Whether the whole matrix is in memory."""
+        return self._gram is not None
+
+    def dot(self, row: int) -> NDArray[np.float64]:
+        """float64 [n], the dot products of every row with this one."""
+        if self._gram is not None:
+            column: NDArray[np.float64] = self._gram[row]
+            return column
+        return self.points @ self.points[row]
+
+    def dots(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """float64 [len(rows), n], the dot products of these rows with every row."""
+        return self._gram[rows] if self._gram is not None else self.points[rows] @ self.points.T
+
+    def squared(self, row: int) -> NDArray[np.float64]:
+        """float64 [n], the squared distances of every row to this one; 0 to itself."""
+        return self.squared_norm + self.squared_norm[row] - 2.0 * self.dot(row)
+
+    def squared_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """float64 [len(rows), n], the squared distances of these rows to every row."""
+        return self.squared_norm[rows][:, None] + self.squared_norm[None, :] - 2.0 * self.dots(rows)
+
+    def matrix(self) -> NDArray[np.float64]:
+        """float64 [n, n], the distances (not squared) between all rows."""
+        return np.sqrt(self.squared_rows(np.arange(len(self))))
+
+    def near_pairs(self) -> NDArray[np.int64]:
+        """int64 [pairs, 2] with first < second: pairs closer than a tenth of the class's median distance.
+
+        The median is over all pairs up to 1,000 rows, over 1,000 evenly spaced rows above. If most patches are identical the
+        median is 0 and only identical ones are near.
+        """
+        n = len(self)
+        if n < 2:
+            return np.empty((0, 2), dtype=np.int64)
+        sample = np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64))
+        between = self.squared_rows(sample)[:, sample][np.triu_indices(len(sample), k=1)]
+        limit = _NEAR**2 * float(np.median(between))
+        pairs = [np.empty((0, 2), dtype=np.int64)]
+        for start in range(0, n, _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, n))
+            first, second = np.nonzero(self.squared_rows(rows) <= limit)
+            first = first + start
+            pairs.append(np.stack([first, second], axis=1)[first < second])
+        return np.concatenate(pairs)

@@ -1,0 +1,105 @@
+"""What is there and what is missing on this machine, and on servers, in plain words.
+
+Owns the examination; changes nothing. Must not know how the things it looks for are used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import platform
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from client.embedded.wheel import embedded_problem
+from client.errors import ClientError, ContractError
+from client.scoring import ClientConfig, ScoringClient
+from selector.builtin import builtin_repository, builtin_scenes
+
+_SHM_WANTED = 256 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for; `needed` says whether the main command can't do without it."""
+
+    what: str
+    ok: bool
+    detail: str
+    needed: bool = False
+
+
+def examine(servers: tuple[str, ...] = ()) -> list[Finding]:
+    """Looks at this machine and, if given, at running servers. Without servers the embedded one is needed."""
+    embedded = not servers
+    findings = [
+        Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}", True),
+        _embedded(embedded),
+        _libpython(embedded),
+        _shared_memory(embedded),
+        _present("built-in repository", builtin_repository().is_dir, str(builtin_repository()), embedded),
+        _present("built-in scenes", builtin_scenes().is_file, str(builtin_scenes()), False),
+        _module("torch", "needed by export and evaluate alone: pip install 'diffusion-selector[export]'"),
+        _module("diffusers", "needed by export alone: pip install 'diffusion-selector[export]'"),
+        _module("tensorrt", "needed to build plans, inside the serving container on the GPU"),
+        _module("tensorrt_rtx_bindings", "needed to preflight engines without a GPU"),
+    ]
+    return findings + [_server(server) for server in servers]
+
+
+def _embedded(needed: bool) -> Finding:
+    problem = embedded_problem()
+    return Finding("embedded Triton server", problem is None, problem or "can be started here", needed)
+
+
+def _libpython(needed: bool) -> Finding:
+    shared = bool(sysconfig.get_config_var("Py_ENABLE_SHARED"))
+    found = shared or platform.system() != "Linux"
+    detail = str(sysconfig.get_config_var("INSTSONAME")) if found else (
+        "this Python has no shared libpython, which the server's python backend loads: use one built with --enable-shared"
+    )
+    return Finding("shared libpython", found, detail, needed)
+
+
+def _shared_memory(needed: bool) -> Finding:
+    try:
+        free = shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return Finding("shared memory", False, "/dev/shm is not there", needed)
+    enough = free >= _SHM_WANTED
+    advice = "" if enough else f"; {_SHM_WANTED >> 20} MiB are wanted: enlarge it (docker run --shm-size)"
+    return Finding("shared memory", enough, f"{free >> 20} MiB free in /dev/shm{advice}", needed)
+
+
+def _present(what: str, there: Callable[[], bool], path: str, needed: bool) -> Finding:
+    ok = there()
+    return Finding(what, ok, path if ok else f"{path} is missing", needed)
+
+
+def _module(name: str, purpose: str) -> Finding:
+    try:
+        found = importlib.util.find_spec(name) is not None
+    except ValueError:  # a module that is half there has no spec
+        found = False
+    return Finding(name, found, "installed" if found else f"not installed; {purpose}")
+
+
+def _server(server: str) -> Finding:
+    async def look() -> str:
+        async with ScoringClient(ClientConfig(servers=(server,), connect_timeout_s=10.0)) as client:
+            identity = client.identity
+            return (
+                f"Triton {client.server_version}, contract met; pipeline {identity.pipeline[:12]}, "
+                f"{len(identity.classes)} classes, {identity.resolution} px, {identity.precision}, "
+                f"{identity.draws} draws, up to {client.max_batch} rows a request"
+            )
+
+    try:
+        return Finding(f"server {server}", True, asyncio.run(look()), True)
+    except ContractError as error:
+        return Finding(f"server {server}", False, f"not what the client needs: {error}", True)
+    except ClientError as error:
+        return Finding(f"server {server}", False, str(error), True)

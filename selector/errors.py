@@ -1,0 +1,42 @@
+"""The errors of the selector, one tree; each class knows the exit code of the command.
+
+SelectorError (1)
+├── UsageError (2)       the command was asked for something that can't be
+├── TooManyFailed (3)    the run finished, but more items failed than --max-failed allows
+├── MismatchError (4)    the server's models or identity are not what the store or the data need
+└── StoreError (5)       the store belongs to another configuration, or is damaged
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SelectorError(Exception):
+    """Base of all errors of this package."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(SelectorError):
+    """The command was asked for something that can't be."""
+
+    exit_code = 2
+
+
+class TooManyFailed(SelectorError):
+    """The run finished, but more items failed than allowed."""
+
+    exit_code = 3
+
+
+class MismatchError(SelectorError):
+    """The server's models or identity are not what the store or the data need."""
+
+    exit_code = 4
+
+
+class StoreError(SelectorError):
+    """The store belongs to another configuration, or is damaged."""
+
+    exit_code = 5

@@ -1,0 +1,98 @@
+"""Progress on stderr: one rich bar per stage on a terminal, plain lines off it, nothing when silenced.
+
+Owns how progress looks. Must not know what the stages do; they only advance a count.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as RichProgress,
+)
+
+Advance = Callable[[int], None]
+
+
+class Progress:
+    """Opens stages; a stage is a context manager that yields `advance(count)`.
+
+    A bar is drawn if `stream` is a terminal, otherwise at most one line every `line_every_s` seconds.
+    """
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None, line_every_s: float = 10.0) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._line_every_s = line_every_s
+
+    def note(self, text: str) -> None:
+        """One line for the person who watches."""
+        if not self._quiet:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        """A stage of `total` units; the rate is shown in units per second."""
+        if self._quiet or total == 0:
+            yield _ignore
+        elif self._stream.isatty():
+            with self._bar(name, total, unit) as advance:
+                yield advance
+        else:
+            yield from self._lines(name, total, unit)
+
+    @contextmanager
+    def _bar(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>7.1f} " + unit + "/s"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with RichProgress(*columns, console=Console(file=self._stream)) as bar:
+            started = time.monotonic()
+            task = bar.add_task(f"{name:<10}", total=total, rate=0.0)
+            done = 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                bar.update(task, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
+
+            yield advance
+
+    def _lines(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        started = last = time.monotonic()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done, last
+            done += count
+            now = time.monotonic()
+            if now - last >= self._line_every_s:
+                last = now
+                rate = done / (now - started)
+                self.note(f"{name}: {done}/{total} {unit}, {rate:.1f}/s, {(total - done) / rate:.0f} s left")
+
+        yield advance
+        elapsed = time.monotonic() - started
+        self.note(f"{name}: {done}/{total} {unit} in {elapsed:.1f} s ({done / max(elapsed, 1e-9):.1f}/s)")
+
+
+def _ignore(_: int) -> None:
+    return None

@@ -1,0 +1,66 @@
+"""The values that cross the selector's module boundaries. Knows numpy and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in whole pixels: of the canvas or of the original image, as the holder says."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class PatchTable:
+    """Patches as columns of equal length n, sorted by (class_id, image_id, patch_rank).
+
+    class_id: int32 [n]. image_id: <U16 [n]. source: object [n], path relative to the data. patch_rank: int32 [n], 0 for
+    an image's best window. top, left, height, width: int32 [n], pixels of the original after EXIF rotation.
+    typicality, standard_error: float32 [n]. draws: int32 [n]. features: float16 [n, F], L2-normalised.
+    """
+
+    class_id: NDArray[np.int32]
+    image_id: NDArray[np.str_]
+    source: NDArray[np.object_]
+    patch_rank: NDArray[np.int32]
+    top: NDArray[np.int32]
+    left: NDArray[np.int32]
+    height: NDArray[np.int32]
+    width: NDArray[np.int32]
+    typicality: NDArray[np.float32]
+    standard_error: NDArray[np.float32]
+    draws: NDArray[np.int32]
+    features: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.class_id)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> PatchTable:
+        """The table of these rows, in their order."""
+        return replace(self, **{name: column[rows] for name, column in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class ClassOrder:
+    """One total order of a class's n patches, independent of IPC.
+
+    permutation: int64 [n], row numbers best first. cluster_label: int32 [n] by row number, -1 is unclustered.
+    membership: float32 [n] by row number, in [0, 1]. clusters: number of clusters. unclustered: share in [0, 1].
+    method: what clustered ("hdbscan", "kmeans" or "none"). note: why a fallback was taken, "" if none was.
+    """
+
+    permutation: NDArray[np.int64]
+    cluster_label: NDArray[np.int32]
+    membership: NDArray[np.float32]
+    clusters: int
+    unclustered: float
+    method: str
+    note: str = ""

@@ -1,0 +1,93 @@
+"""Data flows one way: what each package may import, read from the sources' own import statements."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("client", "selector", "export_scripts", "tests")
+
+PURE = ("typicality", "windows", "clustering", "ordering", "baselines", "selection", "records", "errors")
+PURE_MAY_IMPORT = {"numpy", "scipy", "sklearn", "hdbscan"}
+HEAVY = {"torch", "diffusers", "onnx", "onnxscript", "transformers"}
+WIRE = {"grpc", "tritonclient"}
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    """Dotted names that a file imports."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def roots(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def sources(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found, f"{package} has no sources"
+    return found
+
+
+@pytest.mark.parametrize("path", sources("client"), ids=str)
+def test_client_imports_neither_selector_nor_export_scripts_nor_torch(path: Path) -> None:
+    """The client is below everything else."""
+    assert not roots(path) & ({"selector", "export_scripts"} | HEAVY)
+
+
+@pytest.mark.parametrize("path", sources("selector"), ids=str)
+def test_selector_never_imports_the_wire_protocol(path: Path) -> None:
+    """Only the client speaks to servers; heavy libraries belong to evaluation, which imports them lazily."""
+    assert not roots(path) & WIRE
+    top = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+    assert not top & HEAVY
+
+
+@pytest.mark.parametrize("path", sources("selector"), ids=str)
+def test_selector_reaches_export_scripts_only_through_the_command(path: Path) -> None:
+    """The command forwards `selector export`, lazily."""
+    if path.name == "cli.py":
+        top = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+        assert "export_scripts" not in top
+    else:
+        assert "export_scripts" not in roots(path)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_pure_core_imports_only_numeric_libraries(name: str) -> None:
+    """Arithmetic, geometry, clustering, ranking and selection are functions from arrays to arrays."""
+    import sys
+
+    foreign = roots(ROOT / "selector" / f"{name}.py") - set(sys.stdlib_module_names) - PURE_MAY_IMPORT
+    assert foreign <= {"selector"}
+    inner = {n.split(".")[1] for n in imports(ROOT / "selector" / f"{name}.py") if n.startswith("selector.")}
+    assert inner <= set(PURE)
+
+
+@pytest.mark.parametrize("path", sources("export_scripts"), ids=str)
+def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> None:
+    """Exporters may use the client and selector's pure window geometry."""
+    used = {n.split(".")[1] for n in imports(path) if n.startswith("selector.")}
+    assert used <= {"typicality", "windows", "decoding", "canvas", "records", "errors", "datasets", "builtin"}
+
+
+def test_one_file_alone_speaks_grpc() -> None:
+    """The seam to the wire: one module of the client, and the public fake beside it."""
+    speakers = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if roots(p) & WIRE}
+    assert speakers <= {"wire.py", "testing.py", "repository.py"}
+    assert "wire.py" in speakers
+
+
+def test_tests_are_not_imported_by_the_packages() -> None:
+    """Nothing that ships needs the tests."""
+    for package in ("client", "selector", "export_scripts"):
+        for path in sources(package):
+            assert "tests" not in roots(path), path
