@@ -173,7 +173,9 @@ def models(geometry: Geometry) -> dict[str, Model]:
     both = _step(PROMPT_EMBEDDING, (prompt_id, reference_id), (*cond, *reference))
     # A feature needs the prompt alone; the reference is the prompt again, and its embedding goes nowhere.
     own = Step(
-        PROMPT_EMBEDDING, (("PROMPT_ID", "PROMPT_ID"), ("REFERENCE_ID", "PROMPT_ID")), tuple((t.name, t.name) for t in cond)
+        PROMPT_EMBEDDING,
+        (("PROMPT_ID", "PROMPT_ID"), ("REFERENCE_ID", "PROMPT_ID")),
+        tuple((t.name, t.name) for t in cond),
     )
     loss = _step(UNET, (latent, *cond, *reference, draw), (delta, *losses))
     dift = _step(DIFT, (latent, *cond), (feature,))
@@ -181,7 +183,10 @@ def models(geometry: Geometry) -> dict[str, Model]:
     specs = (
         Model(VAE_ENCODER, (image,), (latent,)),
         Model(
-            PROMPT_EMBEDDING, (prompt_id, reference_id), (*cond, *reference), index_ranges=(prompt_range, reference_range)
+            PROMPT_EMBEDDING,
+            (prompt_id, reference_id),
+            (*cond, *reference),
+            index_ranges=(prompt_range, reference_range),
         ),
         Model(UNET, (latent, *cond, *reference, draw), (delta, *losses), index_ranges=(draw_range,)),
         Model(DIFT, (latent, *cond), (feature,)),

@@ -14,7 +14,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -118,9 +117,7 @@ def make_scene(
     return canvas, top, left
 
 
-def make_scenes(
-    items: Items, per_class: int, seed: int, parameters: SceneParameters | None = None
-) -> Scenes:
+def make_scenes(items: Items, per_class: int, seed: int, parameters: SceneParameters | None = None) -> Scenes:
     """`per_class` scenes of every class, class by class; every second one has a decoy.
 
     An item comes again only when its class has fewer than `per_class` items. Scene i depends on (seed, i) and
@@ -230,7 +227,7 @@ def write_tar(scenes: Scenes, out: Path) -> None:
             member.size = len(content)
             member.mode = 0o644
             tar.addfile(member, io.BytesIO(content))
-    os.replace(part, out)
+    part.replace(out)
 
 
 def pixels_hash(scenes: Scenes) -> str:

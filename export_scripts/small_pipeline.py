@@ -43,8 +43,8 @@ class SpaceToDepth(ModelMixin, ConfigMixin):
         patch_size: int = 4,
         channels: str = "gray",
         image_size: int = 64,
-        shift: float = 0.0,
-        scaling_factor: float = 1.0,
+        shift: float = 0.0,  # noqa: ARG002 (register_to_config keeps it)
+        scaling_factor: float = 1.0,  # noqa: ARG002
     ) -> None:
         super().__init__()
         if channels not in ("gray", "rgb"):

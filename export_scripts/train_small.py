@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import shutil
 import sys
 import time
@@ -136,7 +135,7 @@ class Trainer:
         }
         part = folder / (CHECKPOINT_FILE + ".part")
         torch.save(state, part)
-        os.replace(part, folder / CHECKPOINT_FILE)
+        part.replace(folder / CHECKPOINT_FILE)
 
     def restore(self, folder: Path) -> None:
         """Continue from `save`. Raises ValueError when the checkpoint is of another configuration or data."""
@@ -169,7 +168,7 @@ def write_pipeline(trainer: Trainer, folder: Path) -> None:
     profile = ScoringProfile.load(folder) if (folder / "scoring.json").exists() else default_profile(trainer.config)
     profile.save(part)
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    part.replace(folder)
 
 
 @contextmanager
@@ -253,9 +252,7 @@ def main(
     model = ModelConfig(
         image_size, patch_size, _numbers(channels), _numbers(attention), layers, prediction_type=prediction
     )
-    config = TrainConfig(
-        steps, batch, learning_rate, seed=seed, bf16=bf16, model=model, noise=NoiseConfig(band=band)
-    )
+    config = TrainConfig(steps, batch, learning_rate, seed=seed, bf16=bf16, model=model, noise=NoiseConfig(band=band))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(config, images, torch.device(device))
@@ -266,7 +263,9 @@ def main(
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
-    log.info("%d images, %d classes, %d parameters, %s", len(images.labels), len(images.class_names), parameters, device)
+    log.info(
+        "%d images, %d classes, %d parameters, %s", len(images.labels), len(images.class_names), parameters, device
+    )
     train(trainer, out, checkpoint_every)
     click.echo(f"{trainer.step} steps: {out}")
 

@@ -88,9 +88,7 @@ def latent_statistics(pixels: Tensor) -> tuple[float, float]:
     return float(pixels.mean()), float(1 / pixels.std().clamp_min(1e-3))
 
 
-def sample_timesteps(
-    config: NoiseConfig, count: int, steps: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def sample_timesteps(config: NoiseConfig, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(timesteps (count,) int64, in_band (count,) bool): the band with its share, else the rest of the schedule."""
     low, high = (round(fraction * steps) for fraction in config.band)
     in_band = torch.rand(count, generator=generator) < config.band_share

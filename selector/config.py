@@ -59,7 +59,9 @@ class ScoreConfig:
                 return int(float(self.max_failed[:-1]) / 100 * seen)
             return int(self.max_failed)
         except ValueError:
-            raise UsageError(f"--max-failed takes a count or a percentage, such as 10 or 1%, not {self.max_failed!r}") from None
+            raise UsageError(
+                f"--max-failed takes a count or a percentage, such as 10 or 1%, not {self.max_failed!r}"
+            ) from None
 
     @property
     def decoders(self) -> int:

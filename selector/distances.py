@@ -80,22 +80,22 @@ class FeatureSpace:
         """float64 [n, n], the distances (not squared) between all rows."""
         return np.sqrt(self.squared_rows(np.arange(len(self))))
 
-    def near_pairs(self) -> NDArray[np.int64]:
-        """int64 [pairs, 2] with first < second: pairs closer than a tenth of the class's median distance.
+    def near_limit(self) -> float:
+        """The squared distance up to which two patches count as near-duplicates: a tenth of the median distance, squared.
 
-        The median is over all pairs up to 1,000 rows, over 1,000 evenly spaced rows above. If most patches are identical the
-        median is 0 and only identical ones are near.
+        The median is over all pairs up to 1,000 rows, over 1,000 evenly spaced rows above. If most patches are identical it is
+        0, and only identical ones are near. 0 for fewer than two rows.
         """
-        n = len(self)
-        if n < 2:
-            return np.empty((0, 2), dtype=np.int64)
-        sample = np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64))
+        if len(self) < 2:
+            return 0.0
+        sample = np.unique(np.linspace(0, len(self) - 1, min(len(self), _SAMPLE)).astype(np.int64))
         between = self.squared_rows(sample)[:, sample][np.triu_indices(len(sample), k=1)]
-        limit = _NEAR**2 * float(np.median(between))
-        pairs = [np.empty((0, 2), dtype=np.int64)]
-        for start in range(0, n, _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, n))
-            first, second = np.nonzero(self.squared_rows(rows) <= limit)
-            first = first + start
-            pairs.append(np.stack([first, second], axis=1)[first < second])
-        return np.concatenate(pairs)
+        return _NEAR**2 * float(np.median(between))
+
+    def crowded(self, limit: float) -> NDArray[np.bool_]:
+        """bool [n]: True for a row with another row within this squared distance."""
+        near = np.zeros(len(self), dtype=np.bool_)
+        for start in range(0, len(self), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(self)))
+            near[rows] = (self.squared_rows(rows) <= limit).sum(axis=1) > 1
+        return near

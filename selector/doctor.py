@@ -36,7 +36,12 @@ def examine(servers: tuple[str, ...] = ()) -> list[Finding]:
     """Looks at this machine and, if given, at running servers. Without servers the embedded one is needed."""
     embedded = not servers
     findings = [
-        Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}", True),
+        Finding(
+            "python",
+            sys.version_info >= (3, 11),
+            f"{platform.python_version()} on {platform.platform()}",
+            True,
+        ),
         _embedded(embedded),
         _libpython(embedded),
         _shared_memory(embedded),
@@ -58,8 +63,12 @@ def _embedded(needed: bool) -> Finding:
 def _libpython(needed: bool) -> Finding:
     shared = bool(sysconfig.get_config_var("Py_ENABLE_SHARED"))
     found = shared or platform.system() != "Linux"
-    detail = str(sysconfig.get_config_var("INSTSONAME")) if found else (
-        "this Python has no shared libpython, which the server's python backend loads: use one built with --enable-shared"
+    detail = (
+        str(sysconfig.get_config_var("INSTSONAME"))
+        if found
+        else (
+            "this Python has no shared libpython, which the server's python backend loads: use one built with --enable-shared"
+        )
     )
     return Finding("shared libpython", found, detail, needed)
 
@@ -89,7 +98,7 @@ def _module(name: str, purpose: str) -> Finding:
 
 def _server(server: str) -> Finding:
     async def look() -> str:
-        async with ScoringClient(ClientConfig(servers=(server,), connect_timeout_s=10.0)) as client:
+        async with ScoringClient(ClientConfig(servers=(server,), ready_s=10.0)) as client:
             identity = client.identity
             return (
                 f"Triton {client.server_version}, contract met; pipeline {identity.pipeline[:12]}, "

@@ -1,0 +1,100 @@
+"""The folder of one running embedded server, and the removal of what a killed one left behind.
+
+A run folder's name is a random token. The token prefixes the names of the server's regions in /dev/shm, and a lock in
+the folder is held by every process of that server: a free lock means that all of them are gone, so folder and regions
+can be removed without touching any other server's. Must not know how a server is started.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from client.embedded.wheel import SHARED_MEMORY
+from client.errors import EmbeddedError
+
+PREFIX = "selector_"
+POLL_S = 0.02
+
+
+def runs_root() -> Path:
+    """The folder of all run folders of this user, made if it is not there. Raises EmbeddedError if it is another's."""
+    root = Path(tempfile.gettempdir()) / f"selector-embedded-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    if root.is_symlink() or root.stat().st_uid != os.getuid():
+        raise EmbeddedError(f"{root} belongs to another user: remove it or set TMPDIR")
+    return root
+
+
+def create(root: Path) -> tuple[Path, int]:
+    """Sweeps `root`, then makes a run folder. Returns it and the file descriptor of its held lock."""
+    with _locked(root):
+        _sweep(root)
+        folder = root / f"{PREFIX}{secrets.token_hex(8)}_"
+        folder.mkdir(mode=0o700)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return folder, lock
+
+
+def sweep(root: Path) -> list[str]:
+    """Removes folders and regions of servers that are gone; returns their tokens."""
+    with _locked(root):
+        return _sweep(root)
+
+
+def discard(folder: Path, patience_s: float) -> None:
+    """Removes a run folder and its regions once its processes are gone; past patience_s it is left to a later sweep."""
+    deadline = time.monotonic() + patience_s
+    while not _abandoned(folder):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(POLL_S)
+    _remove(folder)
+
+
+def _sweep(root: Path) -> list[str]:
+    swept = []
+    for folder in root.glob(f"{PREFIX}*_"):
+        if _abandoned(folder):
+            _remove(folder)
+            swept.append(folder.name)
+    return swept
+
+
+def _remove(folder: Path) -> None:
+    for region in SHARED_MEMORY.glob(f"{folder.name}*"):
+        region.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _abandoned(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True  # killed between making the folder and its lock, or halfway through removing it
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Keeps another start's sweep away from a folder whose lock is not yet held."""
+    lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,133 @@
+"""The process between this program and tritonserver, so that neither a kill -9 of one nor of the other leaves anything.
+
+Owns starting the server, ending it when asked or when the parent is gone, starting it again when it died by itself, and
+removing its regions of shared memory. Must not know models, ports or protocols. Run as a script without site packages:
+standard library only, single-threaded (PR_SET_PDEATHSIG, which ends the server with this process, follows a thread).
+
+Three cases: the parent dies → its pid is no longer ours to see, the server is stopped. The server dies → its stubs,
+whose parent this process becomes (subreaper), are killed and its regions are removed. This process dies → the server
+gets SIGTERM from the kernel; what may then be left in shared memory is removed by the next start (`runfolder.sweep`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+POLL_S = 0.2
+STOP_POLL_S = 0.02
+SHARED_MEMORY = Path("/dev/shm")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Supervisor:
+    """One server from start to end. `spec`: command, log, run_folder, token, restarts, grace_s, parent (a pid)."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._spec = spec
+        self._run_folder = Path(spec["run_folder"])
+        self._restarts = 0
+        self._server = self._start()
+
+    def run(self) -> int:
+        """Returns when the server has ended for good: 0 if it was asked to, else its exit code."""
+        while True:
+            signalled = signal.sigtimedwait([signal.SIGTERM, signal.SIGCHLD], POLL_S)
+            parent_gone = os.getppid() != self._spec["parent"]
+            if parent_gone or (signalled is not None and signalled.si_signo == signal.SIGTERM):
+                self._stop()
+                if parent_gone:
+                    shutil.rmtree(self._run_folder, ignore_errors=True)
+                return 0
+            code = self._server.poll()
+            if code is None:
+                continue
+            self._remove_remains()
+            ready = (self._run_folder / "ready").exists()
+            if not ready or self._restarts >= self._spec["restarts"]:
+                return code or 1
+            self._restarts += 1
+            self._server = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with Path(self._spec["log"]).open("ab") as log:
+            server = subprocess.Popen(
+                self._spec["command"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_prepare_server,
+                pass_fds=[self._spec["lock_fd"]],  # held by server and stubs: a free lock means that all are gone
+            )
+        temporary = self._run_folder / "status.tmp"
+        temporary.write_text(json.dumps({"pid": server.pid, "restarts": self._restarts}))
+        temporary.replace(self._run_folder / "status.json")
+        return server
+
+    def _stop(self) -> None:
+        """SIGINT, which lets requests in flight finish; SIGKILL once nothing is left to finish, or after grace_s."""
+        if self._server.poll() is None:
+            self._server.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + self._spec["grace_s"]
+        while self._server.poll() is None and time.monotonic() < deadline:
+            # It looks at its models once a second while stopping: with the last stub and region gone, so is its work.
+            if not _children(self._server.pid) and not self._regions():
+                break
+            time.sleep(STOP_POLL_S)
+        self._server.kill()
+        self._server.wait()
+        self._remove_remains()
+
+    def _remove_remains(self) -> None:
+        while orphans := _children(os.getpid()):  # the killing of one may bring its own children here
+            for orphan in orphans:
+                os.kill(orphan, signal.SIGKILL)
+                os.waitpid(orphan, 0)
+        for region in self._regions():
+            region.unlink(missing_ok=True)
+
+    def _regions(self) -> list[Path]:
+        return list(SHARED_MEMORY.glob(f"{self._spec['token']}*"))
+
+
+def _prepare_server() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _children(parent: int) -> list[int]:
+    """Pids whose parent is `parent`, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        # "pid (name) state ppid ...": the name may hold spaces and parentheses.
+        if int(stat.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(entry.name))
+    return found
+
+
+def main() -> int:
+    """Supervises the server that the first argument, a JSON object, describes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    return Supervisor(json.loads(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

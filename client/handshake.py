@@ -1,0 +1,148 @@
+"""What a server must be before the first row is sent to it: ready, and of exactly the contract's seven models.
+
+Owns waiting for readiness, and deriving geometry and identity from the configs. Must not know rows or retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from client import contract
+from client.contract import Geometry, Identity, Model, Tensor
+from client.errors import ContractError, ServerError
+from client.wire import Connection, ServedModel, WireError
+
+POLL_S = 0.1
+CALL_TIMEOUT_S = 10.0
+INDEX_RANGE = "index_range."
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one server serves. max_batch: rows that every model takes in one request. instances: of the UNet."""
+
+    version: str
+    geometry: Geometry
+    identity: Identity
+    models: Mapping[str, Model]
+    max_batch: int
+    instances: int
+
+
+async def shake_hands(connection: Connection, deadline_s: float) -> Served:
+    """Waits until the server is ready, reads its models and compares them with the contract.
+
+    Raises ServerError if it is not ready within deadline_s, ContractError with expected against served.
+    """
+    await _await_ready(connection, deadline_s)
+    try:
+        version = await connection.version(CALL_TIMEOUT_S)
+        found = await _read_models(connection)
+    except WireError as error:
+        raise ServerError(f"the server can't say what it serves: {error}") from error
+    identity = contract.identity_from_parameters({leaf: found[leaf].parameters for leaf in contract.LEAVES})
+    geometry = _geometry(found, identity)
+    models = contract.models(geometry)
+    for name, model in models.items():
+        _compare(model, found[name])
+    return Served(
+        version=version,
+        geometry=geometry,
+        identity=identity,
+        models=models,
+        max_batch=min(served.max_batch for served in found.values()),
+        instances=found[contract.UNET].instances,
+    )
+
+
+async def _await_ready(connection: Connection, deadline_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + deadline_s
+    reason = "it says that it is not ready (do all its models load?)"
+    while True:
+        try:
+            if await connection.ready(max(POLL_S, deadline - loop.time())):
+                return
+        except WireError as error:
+            reason = str(error)
+        if loop.time() + POLL_S > deadline:
+            raise ServerError(f"the server at {connection.address} was not ready within {deadline_s:g} s: {reason}")
+        await asyncio.sleep(POLL_S)
+
+
+async def _read_models(connection: Connection) -> dict[str, ServedModel]:
+    names = (*contract.LEAVES, *contract.ENSEMBLES)
+    served = await connection.model_names(CALL_TIMEOUT_S)
+    missing = [name for name in names if name not in served]
+    if missing:
+        raise ContractError(
+            f"the server at {connection.address} lacks the models {', '.join(missing)}; "
+            f"it serves {', '.join(served) or 'none'}: point it at a repository written by `selector export`"
+        )
+    configs = await asyncio.gather(*(connection.model(name, CALL_TIMEOUT_S) for name in names))
+    return {config.name: config for config in configs}
+
+
+def _geometry(found: Mapping[str, ServedModel], identity: Identity) -> Geometry:
+    image = _tensor(found[contract.VAE_ENCODER], "IMAGE", rank=3)
+    latent = _tensor(found[contract.VAE_ENCODER], "LATENT", rank=3)
+    cond = _tensor(found[contract.PROMPT_EMBEDDING], "COND", rank=2)
+    outputs = found[contract.PROMPT_EMBEDDING].outputs
+    pooled = next((tensor.shape[0] for tensor in outputs if tensor.name == "COND_POOLED"), 0)
+    return Geometry(
+        resolution=image.shape[0],
+        latent=(latent.shape[0], latent.shape[1], latent.shape[2]),
+        prompt=(cond.shape[0], cond.shape[1]),
+        feature=_tensor(found[contract.DIFT], "FEATURE", rank=1).shape[0],
+        draws=identity.draws,
+        classes=len(identity.classes),
+        pooled=pooled,
+        cond_datatype=cond.datatype,
+    )
+
+
+def _tensor(model: ServedModel, name: str, *, rank: int) -> Tensor:
+    for tensor in (*model.inputs, *model.outputs):
+        if tensor.name == name and len(tensor.shape) == rank:
+            return tensor
+    raise ContractError(f"model {model.name!r}: expected a tensor {name} of {rank} dims, served {_listing(model)}")
+
+
+def _compare(model: Model, served: ServedModel) -> None:
+    if served.max_batch < 1:
+        raise ContractError(f"model {model.name!r}: expected a max_batch_size of at least 1, served {served.max_batch}")
+    ranges = tuple(sorted((name, f"{least},{greatest}") for name, least, greatest in model.index_ranges))
+    # An ensemble's ranges are checked by its leaves; only theirs are written into the configs.
+    served_ranges = tuple(
+        sorted((k.removeprefix(INDEX_RANGE), v) for k, v in served.parameters.items() if k.startswith(INDEX_RANGE))
+    )
+    for what, expected, found in (
+        ("inputs", _by_name(model.inputs), _by_name(served.inputs)),
+        ("outputs", _by_name(model.outputs), _by_name(served.outputs)),
+        ("steps", _steps(model), _steps(served)),
+        ("index ranges", () if model.steps else ranges, served_ranges),
+    ):
+        if expected != found:
+            raise ContractError(f"model {model.name!r}: {what}: expected {_text(expected)}, served {_text(found)}")
+
+
+def _by_name(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(sorted(tensors, key=lambda tensor: tensor.name))
+
+
+def _steps(model: Model | ServedModel) -> tuple[contract.Step, ...]:
+    return tuple(
+        replace(step, input_map=tuple(sorted(step.input_map)), output_map=tuple(sorted(step.output_map)))
+        for step in sorted(model.steps, key=lambda step: step.model)
+    )
+
+
+def _listing(model: ServedModel) -> str:
+    return _text((*model.inputs, *model.outputs))
+
+
+def _text(items: tuple[object, ...]) -> str:
+    texts = (f"{i.name} {i.datatype} {list(i.shape)}" if isinstance(i, Tensor) else str(i) for i in items)
+    return "; ".join(texts) or "none"

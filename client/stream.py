@@ -1,0 +1,131 @@
+"""One call of `score`: rows pulled from an iterable, packed, delivered, and handed on as they are answered.
+
+Owns the tasks of that call, the linger of partial batches and the bound on rows pulled but not yet handed on. Must not
+know servers or the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from contextlib import aclosing
+from typing import Any
+
+from client.packing import Batch, Packer
+from client.rows import Result, Row
+
+Rows = Iterable[Row] | AsyncIterable[Row]
+
+
+class Stream:
+    """Results of `rows` in completion order.
+
+    check: raises on a row that can't be sent. deliver: answers a batch. batch_rows: rows of a full batch. linger_s: how
+    long a partial batch waits for more rows. pulled: rows taken from the iterable and not yet handed on, at most.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        check: Callable[[Row], None],
+        deliver: Callable[[Batch], Awaitable[list[Result]]],
+        batch_rows: int,
+        linger_s: float,
+        pulled: int,
+    ) -> None:
+        self._rows = rows
+        self._check = check
+        self._deliver = deliver
+        self._linger_s = linger_s
+        self._packer = Packer(batch_rows)
+        self._room = asyncio.Semaphore(pulled)
+        self._results: deque[Result] = deque()
+        self._changed = asyncio.Event()
+        self._error: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def results(self) -> AsyncGenerator[Result, None]:
+        """Yields until every row has its result; raises what stopped the call. Leaves no task, however it ends."""
+        self._spawn(self._feed())
+        try:
+            while True:
+                while self._results:
+                    result = self._results.popleft()
+                    self._room.release()
+                    yield result
+                if self._error is not None:
+                    raise self._error
+                if not self._tasks and not self._timers:
+                    return
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            await self._close()
+
+    async def _feed(self) -> None:
+        async with aclosing(_aiter(self._rows)) as rows:
+            while True:
+                await self._room.acquire()
+                try:
+                    row = await anext(rows)
+                except StopAsyncIteration:
+                    break
+                self._check(row)
+                self._pack(row)
+                await asyncio.sleep(0)  # a plain iterable never waits: let the sends begin
+        for batch in self._packer.take_all():
+            self._send(batch)
+
+    def _pack(self, row: Row) -> None:
+        batch = self._packer.add(row)
+        if batch is not None:
+            self._send(batch)
+        elif row.model not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[row.model] = loop.call_later(self._linger_s, self._flush, row.model)
+
+    def _flush(self, model: str) -> None:
+        batch = self._packer.take(model)
+        if batch is not None:
+            self._send(batch)
+
+    def _send(self, batch: Batch) -> None:
+        timer = self._timers.pop(batch.model, None)
+        if timer is not None:
+            timer.cancel()
+        self._spawn(self._answer(batch))
+
+    async def _answer(self, batch: Batch) -> None:
+        self._results.extend(await self._deliver(batch))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._error = self._error or task.exception()
+        self._changed.set()
+
+    async def _close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _aiter(rows: Rows) -> AsyncGenerator[Row, None]:
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield row
+    else:
+        for row in rows:
+            yield row

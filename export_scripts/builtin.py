@@ -1,0 +1,26 @@
+"""The built-in repository: export_scripts/builtin_pipeline → model_repository/.
+
+    python -m export_scripts.builtin
+
+Run it after the built-in pipeline or the exporter has changed, and commit what it writes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export_scripts.repository import export_pipeline
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINE = ROOT / "export_scripts" / "builtin_pipeline"
+REPOSITORY = ROOT / "model_repository"
+
+
+def main() -> None:
+    """Exports the built-in pipeline over the committed repository."""
+    export_pipeline(PIPELINE, REPOSITORY)
+    print(REPOSITORY)
+
+
+if __name__ == "__main__":
+    main()

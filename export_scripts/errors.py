@@ -1,0 +1,45 @@
+"""The errors of the exporter, one tree.
+
+ExportError
+├── PipelineError         the folder is not a pipeline that can be exported, or its settings contradict each other
+├── PublishError          the place for the repository holds something that the exporter did not write
+└── GateError             an exported graph is wrong; nothing is published
+    ├── NonDynamicBatch   the batch axis is frozen at the sample's size
+    ├── SignatureMismatch names, datatypes or shapes are not the spec's
+    ├── ValueMismatch     outputs differ from the reference by more than the tolerance, or are not finite
+    └── RowLeak           a row's result depends on its neighbours or its place in the batch
+"""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """Base of all errors of this package."""
+
+
+class PipelineError(ExportError):
+    """The folder is not a pipeline that can be exported, or its settings contradict each other."""
+
+
+class PublishError(ExportError):
+    """The place for the repository holds something that the exporter did not write."""
+
+
+class GateError(ExportError):
+    """An exported graph is wrong; nothing is published."""
+
+
+class NonDynamicBatch(GateError):
+    """The batch axis is frozen at the sample's size."""
+
+
+class SignatureMismatch(GateError):
+    """Names, datatypes or shapes of a graph are not the spec's."""
+
+
+class ValueMismatch(GateError):
+    """Outputs differ from the reference by more than the tolerance, or are not finite."""
+
+
+class RowLeak(GateError):
+    """A row's result depends on its neighbours or on its place in the batch."""

@@ -1,0 +1,152 @@
+"""The gates: what an exported graph must show before it is published.
+
+Owns the comparison of an ONNX file, run by ONNX Runtime on the CPU, with its spec and its reference. Must not know how
+the file was made nor where it goes. Each kind of mismatch is its own error (errors.py) and names the model, the output
+and by how much. Gates run at batch sizes other than the exporter's sample, where a frozen axis or a leak shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from client.contract import Model, Tensor
+from export_scripts.errors import GateError, NonDynamicBatch, RowLeak, SignatureMismatch, ValueMismatch
+from export_scripts.onnx_export import Leaf, random_inputs
+
+GATE_BATCHES = (1, 2, 3, 7, 16)
+INVARIANCE_ROWS = 6
+ONNX_TYPES = {"UINT8": "tensor(uint8)", "INT32": "tensor(int32)", "FP16": "tensor(float16)", "FP32": "tensor(float)"}
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """errors: batch size → largest relative error against the reference. row_error: largest relative change of a row
+    with its neighbours, place or batch size; 0 means bitwise equality. tolerance: what both had to stay under."""
+
+    errors: Mapping[int, float]
+    row_error: float
+    tolerance: float
+
+
+def check(leaf: Leaf, path: Path, *, batches: Sequence[int] = GATE_BATCHES) -> GateResult:
+    """Runs every gate on the ONNX file at `path`. Raises the GateError of the first that fails."""
+    session = open_session(path)
+    check_signature(leaf.model, session)
+    errors = {rows: check_values(leaf, session, rows) for rows in batches}
+    return GateResult(errors, check_rows(leaf, session, max(batches)), leaf.tolerance)
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session on one CPU thread. Raises GateError if ONNX Runtime refuses the file."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a class of its own per status, without a common base
+        raise GateError(f"{path.parent.parent.name}: ONNX Runtime refuses the graph: {error}") from error
+
+
+def check_signature(model: Model, session: onnxruntime.InferenceSession) -> None:
+    """Names, order, datatypes and shapes are the spec's, and axis 0 is free."""
+    for kind, expected, found in (
+        ("input", model.inputs, session.get_inputs()),
+        ("output", model.outputs, session.get_outputs()),
+    ):
+        names = [value.name for value in found]
+        if names != [tensor.name for tensor in expected]:
+            raise SignatureMismatch(f"{model.name}: {kind}s are {names}, the spec has {[t.name for t in expected]}")
+        for tensor, value in zip(expected, found, strict=True):
+            _check_value_info(model.name, kind, tensor, value)
+
+
+def check_values(leaf: Leaf, session: onnxruntime.InferenceSession, rows: int) -> float:
+    """The largest relative error against the reference on random inputs of `rows` rows."""
+    inputs = random_inputs(leaf.model, rows, np.random.default_rng(rows))
+    got = _run(leaf.model, session, inputs)
+    with torch.no_grad():
+        returned = leaf.reference(*(torch.from_numpy(array) for array in inputs.values()))
+    references = returned if isinstance(returned, tuple) else (returned,)
+    worst = 0.0
+    for (name, array), reference in zip(got.items(), references, strict=True):
+        error = relative_error(array, reference.numpy())
+        if not error <= leaf.tolerance:  # NaN fails too
+            raise ValueMismatch(
+                f"{leaf.model.name}: {name} at {rows} rows is off its reference by {error:.2e}, "
+                f"more than {leaf.tolerance:.0e}"
+            )
+        worst = max(worst, error)
+    return worst
+
+
+def check_rows(leaf: Leaf, session: onnxruntime.InferenceSession, max_rows: int) -> float:
+    """The largest relative change of a row under permutation, other neighbours, copies of itself and batch size."""
+    model, pool = leaf.model, random_inputs(leaf.model, max_rows + INVARIANCE_ROWS, np.random.default_rng(99))
+    first = np.arange(INVARIANCE_ROWS)
+    alone = [_run(model, session, _take(pool, [row])) for row in first]
+    expected = {name: np.concatenate([outputs[name] for outputs in alone]) for name in alone[0]}
+    arrangements = {
+        "in another batch size": first,
+        "in another order": first[::-1],
+        "among copies of itself": np.repeat(first[:1], INVARIANCE_ROWS),
+        "beside other neighbours": np.concatenate([first[:1], np.arange(INVARIANCE_ROWS, INVARIANCE_ROWS + max_rows - 1)]),
+    }
+    worst = 0.0
+    for what, order in arrangements.items():
+        got = _run(model, session, _take(pool, order))
+        known = order < INVARIANCE_ROWS
+        for name, array in got.items():
+            error = relative_error(array[known], expected[name][order[known]])
+            if not error <= leaf.tolerance:
+                raise RowLeak(
+                    f"{model.name}: {name} of a row changes by {error:.2e} {what}, more than {leaf.tolerance:.0e}"
+                )
+            worst = max(worst, error)
+    return worst
+
+
+def relative_error(array: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
+    """Largest absolute difference over the reference's largest absolute value; NaN where either is not finite."""
+    wide, expected = array.astype(np.float64), reference.astype(np.float64)
+    difference, scale = float(np.abs(wide - expected).max()), float(np.abs(expected).max())
+    return difference if scale == 0 else difference / scale
+
+
+def _check_value_info(model: str, kind: str, tensor: Tensor, value: onnxruntime.NodeArg) -> None:
+    name = f"{model}: {kind} {tensor.name}"
+    if value.type != ONNX_TYPES[tensor.datatype]:
+        raise SignatureMismatch(f"{name} is {value.type}, the spec has {ONNX_TYPES[tensor.datatype]}")
+    batch, *shape = value.shape
+    if isinstance(batch, int):
+        raise NonDynamicBatch(f"{name} has its batch axis frozen at {batch}")
+    if tuple(shape) != tensor.shape:
+        raise SignatureMismatch(f"{name} has the shape {tuple(shape)} per row, the spec has {tensor.shape}")
+
+
+def _run(model: Model, session: onnxruntime.InferenceSession, inputs: Arrays) -> Arrays:
+    rows = len(next(iter(inputs.values())))
+    try:
+        arrays = session.run(None, inputs)
+    except Exception as error:  # as above: a graph whose body froze the batch fails here, whatever its inputs say
+        raise NonDynamicBatch(f"{model.name}: does not run with a batch of {rows}: {error}") from error
+    for tensor, array in zip(model.outputs, arrays, strict=True):
+        if len(array) != rows:
+            raise NonDynamicBatch(f"{model.name}: {tensor.name} has {len(array)} rows for {rows} rows of input")
+        if array.shape[1:] != tensor.shape:
+            raise SignatureMismatch(
+                f"{model.name}: {tensor.name} has the shape {array.shape[1:]} per row, the spec has {tensor.shape}"
+            )
+    return dict(zip((tensor.name for tensor in model.outputs), arrays, strict=True))
+
+
+def _take(inputs: Arrays, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
+    return {name: array[np.asarray(rows)] for name, array in inputs.items()}

@@ -1,0 +1,107 @@
+"""One leaf model's torch graph as an ONNX file whose only dynamic axis is the batch.
+
+Owns the exporter's settings and the file's clean-up. Must not know what the graph computes, nor Triton.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client.contract import Model
+
+OPSET = 18
+IR_VERSION = 8  # opset 18's own: older servers refuse a newer one, and nothing here needs it
+SAMPLE_ROWS = 5  # a sample batch of 1 would be frozen into the graph
+NUMPY_TYPES = {"UINT8": np.uint8, "INT32": np.int32, "FP16": np.float16, "FP32": np.float32}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A leaf model: its spec, its graph and how far its outputs may lie from the reference.
+
+    reference: the definition that the exported graph is held against, as a module or function of the same inputs;
+    torch's eager run of `module` itself where there is no plainer one. tolerance: largest absolute error of an output,
+    relative to that output's largest absolute value.
+    """
+
+    model: Model
+    module: nn.Module
+    tolerance: float
+    reference: Callable[..., Tensor | tuple[Tensor, ...]]
+
+
+def random_inputs(model: Model, rows: int, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+    """Inputs of `rows` rows in the spec's datatypes: images and indices uniform in range, the rest Gaussian."""
+    ranges = {name: (least, greatest) for name, least, greatest in model.index_ranges}
+    inputs: dict[str, NDArray[np.generic]] = {}
+    for tensor in model.inputs:
+        shape, dtype = (rows, *tensor.shape), NUMPY_TYPES[tensor.datatype]
+        if tensor.name in ranges:
+            least, greatest = ranges[tensor.name]
+            inputs[tensor.name] = rng.integers(least, greatest + 1, shape).astype(dtype)
+        elif tensor.datatype == "UINT8":
+            inputs[tensor.name] = rng.integers(0, 256, shape).astype(dtype)
+        else:
+            inputs[tensor.name] = rng.standard_normal(shape, dtype=np.float32).astype(dtype)
+    return inputs
+
+
+def export_onnx(leaf: Leaf, path: Path) -> str:
+    """Writes `leaf` to `path` and returns the file's SHA-256 (hex). The batch is one dimension shared by all inputs."""
+    sample = random_inputs(leaf.model, SAMPLE_ROWS, np.random.default_rng(0))
+    batch = torch.export.Dim("batch")  # several Dim objects of one name would freeze the axis
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            leaf.module.eval(),
+            tuple(torch.from_numpy(array) for array in sample.values()),
+            input_names=[tensor.name for tensor in leaf.model.inputs],
+            output_names=[tensor.name for tensor in leaf.model.outputs],
+            dynamic_shapes=tuple({0: batch} for _ in sample),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    proto = program.model_proto
+    _strip(proto)
+    content = proto.SerializeToString(deterministic=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Removes what differs from machine to machine: stack traces with paths, versions, notes on every value."""
+    proto.ir_version = IR_VERSION
+    proto.producer_name, proto.producer_version, proto.doc_string = "", "", ""
+    del proto.metadata_props[:]
+    graph = proto.graph
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    del graph.value_info[:]
+
+
+class _quiet:
+    """The exporter warns of its own deprecations and logs its passes: none of it is about the model."""
+
+    def __enter__(self) -> None:
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+        self._disabled = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *error: object) -> None:
+        logging.disable(self._disabled)
+        self._warnings.__exit__(*error)

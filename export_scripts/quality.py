@@ -1,0 +1,192 @@
+"""Localisation against true boxes: the quality gate and the table of `make quality`.
+
+Owns the measurement: scenes with boxes → rows through the embedded server → one best window per image and rule → pointing
+and IoU with bootstrap intervals. Settings come from the repository; nothing is tuned here. *Pointing* is the share of
+images whose chosen window has its centre in the true box. Must not know the store or the selection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from client.contract import Identity
+from client.embedded.server import EmbeddedServer
+from client.rows import Failure, Row, encode_row, loss_row
+from client.scoring import ClientConfig, ScoringClient
+from export_scripts.make_scenes import SOURCE, Scenes, make_scenes, read_items
+from selector.builtin import builtin_repository
+from selector.typicality import RULES, reduce_deltas
+from selector.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """How one rule did. hits: bool [n], pointing by image. iou: float64 [n]. unet_rows: UNet evaluations per image."""
+
+    rule: str
+    unet_rows: int
+    hits: NDArray[np.bool_]
+    iou: NDArray[np.float64]
+
+
+def measure(server: str, scenes: Scenes, draws: int) -> list[Localisation]:
+    """Every rule on every scene, all rules of one kind of reference from the same answers."""
+    images = np.repeat(scenes.images[..., None], 3, axis=-1)
+    identity, deltas = asyncio.run(_deltas(server, images, scenes.labels, draws))
+    stride = max(1, identity.resolution // 16)
+    grid = window_grid(identity.resolution, round(identity.window_fraction * identity.resolution), stride)
+    bright = np.stack([brightness_z(image, grid) for image in images])
+    drawn = np.random.default_rng(0).random(bright.shape)
+    found = [
+        _localised("random window", 0, drawn, grid, scenes),
+        _localised("brightest window", 0, bright, grid, scenes),
+    ]
+    given = np.asarray(identity.timestep_weights[:draws], np.float32)
+    for name, rule in RULES.items():
+        weights = rule.weights(given)
+        maps = np.stack([reduce_deltas(image, weights) for image in deltas[rule.reference]])
+        prior = np.float32(identity.prior_weight) * bright if rule.prior == "brightness" else None
+        scores = window_scores(window_means(maps, grid), prior)
+        found.append(_localised(name, 2 * draws, scores, grid, scenes))
+    return found
+
+
+async def _deltas(
+    server: str, images: NDArray[np.uint8], labels: NDArray[np.int64], draws: int
+) -> tuple[Identity, dict[str, NDArray[np.float32]]]:
+    """Delta maps float32 [n, draws, h, w] by kind of reference; a failed row stops the measurement."""
+    async with ScoringClient(ClientConfig(servers=(server,))) as client:
+        latents = await _answers(client, "LATENT", (encode_row((i,), image) for i, image in enumerate(images)))
+        classes, (_, h, w) = len(client.identity.classes), client.geometry.latent
+        deltas = {}
+        for kind, rule in (("null", RULES["null"]), ("rotating", RULES["rotating"])):
+            answers = await _answers(client, "DELTA", _loss_rows(latents, labels, classes, draws, rule.references))
+            deltas[kind] = np.stack([answers[i, d] for i in range(len(images)) for d in range(draws)])
+            deltas[kind] = deltas[kind].reshape(len(images), draws, h, w)
+        return client.identity, deltas
+
+
+def _loss_rows(
+    latents: dict[tuple[int, ...], NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    classes: int,
+    draws: int,
+    references: Callable[[int, int, int], NDArray[np.int32]],
+) -> Iterator[Row]:
+    for (i,), latent in sorted(latents.items()):
+        label = int(labels[i])
+        for draw, reference in enumerate(references(label, classes, draws)):
+            yield loss_row((i, draw), latent, label + 1, int(reference), draw)
+
+
+async def _answers(
+    client: ScoringClient, output: str, rows: Iterator[Row]
+) -> dict[tuple[int, ...], NDArray[np.float32]]:
+    found = {}
+    async for outcome in client.score(rows):
+        if isinstance(outcome, Failure):
+            raise RuntimeError(f"row {outcome.key} failed: {outcome.reason}")
+        found[outcome.key] = outcome.outputs[output]
+    return found
+
+
+def _localised(
+    rule: str, unet_rows: int, scores: NDArray[np.floating], grid: WindowGrid, scenes: Scenes
+) -> Localisation:
+    best = scores.reshape(len(scores), -1).argmax(1)
+    tops, lefts = np.asarray(grid.tops)[best // len(grid.lefts)], np.asarray(grid.lefts)[best % len(grid.lefts)]
+    side = 28  # the items' boxes
+    down, right = tops + grid.side / 2 - scenes.tops, lefts + grid.side / 2 - scenes.lefts
+    hits = (down >= 0) & (down < side) & (right >= 0) & (right < side)
+    height = np.clip(np.minimum(tops + grid.side, scenes.tops + side) - np.maximum(tops, scenes.tops), 0, None)
+    width = np.clip(np.minimum(lefts + grid.side, scenes.lefts + side) - np.maximum(lefts, scenes.lefts), 0, None)
+    shared = height * width
+    return Localisation(rule, unet_rows, hits, shared / (grid.side**2 + side**2 - shared))
+
+
+def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean over images."""
+    exact = values.astype(np.float64)
+    rng = np.random.default_rng(seed)
+    means = [exact[rng.integers(len(exact), size=len(exact))].mean() for _ in range(_RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def summary(found: list[Localisation], decoys: NDArray[np.bool_]) -> list[dict[str, object]]:
+    """One row per rule: pointing with intervals, overall and on decoy scenes, and the paired lead over the brightest."""
+    brightest = next(f for f in found if f.rule == "brightest window")
+    rows: list[dict[str, object]] = []
+    for f in found:
+        lead = f.hits[decoys].astype(float) - brightest.hits[decoys]
+        rows.append(
+            {
+                "rule": f.rule,
+                "unet_rows": f.unet_rows,
+                "pointing": f.hits.mean(),
+                "pointing_interval": interval(f.hits),
+                "mean_iou": f.iou.mean(),
+                "pointing_decoys": f.hits[decoys].mean(),
+                "pointing_decoys_interval": interval(f.hits[decoys]),
+                "lead_on_decoys": lead.mean(),
+                "lead_on_decoys_interval": interval(lead),
+            }
+        )
+    return rows
+
+
+def _table(rows: list[dict[str, object]], title: str, default: str) -> Table:
+    table = Table(title=title)
+    for heading in ("rule", "UNet rows", "pointing", "mean IoU", "pointing, decoys", "lead over brightest, decoys"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    for row in rows:
+        name = f"{row['rule']} (default)" if row["rule"] == default else str(row["rule"])
+        cells = [f"{row[k]:.3f} [{row[k + '_interval'][0]:.3f}, {row[k + '_interval'][1]:.3f}]"  # type: ignore[index]
+                 for k in ("pointing", "pointing_decoys", "lead_on_decoys")]  # fmt: skip
+        table.add_row(name, str(row["unet_rows"]), cells[0], f"{row['mean_iou']:.3f}", cells[1], cells[2])
+    return table
+
+
+@click.command()
+@click.option("--repository", type=click.Path(path_type=Path, exists=True), default=builtin_repository())
+@click.option("--scenes", "count", type=int, default=2000, show_default=True, help="Scenes; half of them have decoys.")
+@click.option("--draws", type=int, default=12, show_default=True, help="Draws per image; each costs two UNet rows.")
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--seed", type=int, default=2026, show_default=True)
+@click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def main(repository: Path, count: int, draws: int, split: str, seed: int, source: Path, as_json: bool) -> None:
+    """Measures localisation of every scoring rule on scenes with known boxes."""
+    try:
+        items = read_items(split, source)
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{source} has no Fashion-MNIST: install Debian's package dataset-fashion-mnist, or name --source"
+        ) from None
+    scenes = make_scenes(items, count // 10, seed)
+    with EmbeddedServer(repository) as server:
+        found = measure(server.grpc_url, scenes, draws)
+    rows = summary(found, scenes.decoys)
+    if as_json:
+        print(json.dumps(rows, indent=2, default=float))
+        return
+    title = f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys"
+    from client.repository import read_identity
+
+    Console().print(_table(rows, title, read_identity(repository).rule))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""One commit: a Parquet file of rows beside a .npy of vectors, one vector per row, whole or not there at all.
+
+Owns the writing order and the checks on reading. Must not know what the rows mean. A commit writes temp →
+fsync → rename → fsync of the folder, vectors first; the Parquet file is the commit. Before an existing commit
+is replaced its Parquet file goes first, so there is no moment at which rows stand beside another commit's
+vectors; the Parquet file carries shape, type and CRC-32 of its vectors besides. Leftovers of a killed writer
+end in .tmp: they are never read, and the next commit of the same name removes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from selector.errors import StoreError
+
+_KEY = b"selector.vectors"
+
+
+def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.float16]) -> None:
+    """Makes `stem` a commit of the folder, in place of an earlier one; raises StoreError if it can't."""
+    if len(rows) != len(vectors):
+        raise ValueError(f"{stem}: {len(rows)} rows and {len(vectors)} vectors")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{stem}: vectors must be finite; a row that failed has zeros")
+    contiguous = np.ascontiguousarray(vectors)
+    stamp = {"shape": list(vectors.shape), "dtype": vectors.dtype.str, "crc32": _crc32(contiguous)}
+    table = rows.replace_schema_metadata({_KEY: json.dumps(stamp).encode()})
+    try:
+        for leftover in folder.glob(f"{stem}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+        committed = folder / f"{stem}.parquet"
+        if committed.exists():
+            committed.unlink()
+            _sync_folder(folder)
+        write_whole(folder / f"{stem}.npy", lambda file: np.save(file, contiguous, allow_pickle=False))
+        write_whole(committed, lambda file: pq.write_table(table, file, compression="zstd"))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{folder / stem}: its files vanished while being written: does another run use this store?"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{folder / stem} can't be written: {error.strerror or error}") from error
+
+
+def read_commit(folder: Path, stem: str, *, verify: bool = False) -> tuple[pa.Table, NDArray[np.float16]]:
+    """Rows and memory-mapped vectors of a commit; `verify` reads all vectors and compares their CRC-32.
+
+    Raises StoreError if either file is damaged or they do not belong together.
+    """
+    rows = read_rows(folder, stem)
+    try:
+        stamp = json.loads(rows.schema.metadata[_KEY])
+        vectors: NDArray[np.float16] = np.load(folder / f"{stem}.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder / stem, str(error)) from error
+    found: dict[str, Any] = {"shape": list(vectors.shape), "dtype": vectors.dtype.str}
+    found["crc32"] = _crc32(vectors) if verify else stamp.get("crc32")
+    if found != stamp or len(vectors) != len(rows):
+        why = f"its vectors are {found}, its {len(rows)} rows were committed with {stamp}"
+        raise _damaged(folder / stem, why)
+    return rows.replace_schema_metadata(None), vectors
+
+
+def read_rows(folder: Path, stem: str, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a commit alone; raises StoreError."""
+    path = folder / f"{stem}.parquet"
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(folder / stem, str(error)) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a store; raises StoreError if it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError(f"{path.parent} is not a scored store: it has no {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{path} is damaged: expected an object, got {type(content).__name__}")
+    return content
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all; raises StoreError."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    try:
+        write_whole(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Gives the path a content in one step: temp → fsync → rename → fsync of the folder. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere folders can't be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _crc32(vectors: NDArray[np.float16]) -> int:
+    return zlib.crc32(np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data)
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(f"{path} is damaged: {why}. Delete {path.name}.parquet, and a rerun makes this shard again")

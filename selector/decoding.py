@@ -1,0 +1,133 @@
+"""Bytes of a picture file → RGB pixels, or a plain reason why not.
+
+Owns decoding. Must not know where the bytes came from or what becomes of the pixels. Nothing is altered in
+silence: every change that is not a plain reading of the file's samples is in `Decoded.notes`. The rules: -
+EXIF orientation is applied. - Animations and multi-page files give their first frame. - Transparency is
+composited on white. - 16-bit samples are scaled to 8 (65535 → 255), never clipped. - CMYK and the like are
+converted by Pillow's plain formula; embedded colour profiles are not applied. - Integers and floats without
+an agreed range are refused. - So is what is cut short, and every picture above MAX_PIXELS, before its pixels
+are decoded.
+
+Pillow's bomb warning must be an error here, and Python's warning filters belong to the whole process: one
+lock lets a process decode one picture at a time. Decode in parallel by processes.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import __version__ as _pillow
+
+from selector.errors import SelectorError
+
+MAX_PIXELS = 89_478_485
+"""Pictures above this are refused by their header: Pillow's own limit for RGB in 256 MiB."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Formats that are tried; Pillow's others (some start programs, EPS) are not offered the bytes."""
+
+DECODER = f"pillow {_pillow}, rules 1"
+"""What decoded pixels depend on; part of a store's fingerprint."""
+
+_MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"}
+_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
+_CONVERTED = {"CMYK", "YCbCr", "HSV"}
+_TRANSPOSED = 1
+_ORIENTATION = 0x0112
+
+
+class DecodeError(SelectorError):
+    """A file that can't be used; the text is a plain reason, without the file's name."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """image: uint8 [H, W, 3], RGB. notes: what was done beyond reading samples, such as "rotated by EXIF"."""
+
+    image: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+def decode(content: bytes) -> NDArray[np.uint8]:
+    """RGB pixels uint8 [H, W, 3] of a picture file's bytes; raises DecodeError."""
+    return decode_with_notes(content).image
+
+
+_one_at_a_time = threading.Lock()
+
+
+def decode_with_notes(content: bytes) -> Decoded:
+    """The same with a record of every conversion; raises DecodeError."""
+    if not content:
+        raise DecodeError("the file is empty")
+    with _one_at_a_time, warnings.catch_warnings():
+        # Pillow's other warnings are about odd metadata; its pixels are checked by load().
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            return _decoded(content)
+        except DecodeError:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise DecodeError(f"more pixels than the limit of {MAX_PIXELS}") from error
+        except UnidentifiedImageError as error:
+            raise DecodeError(f"not a picture of a known format ({', '.join(FORMATS)})") from error
+        except Exception as error:
+            # Parsers of hostile bytes raise almost anything (OSError, SyntaxError, struct.error, KeyError, …):
+            # all of it says that this file can't be decoded.
+            raise DecodeError(f"damaged or cut short: {error or type(error).__name__}") from error
+
+
+def _decoded(content: bytes) -> Decoded:
+    notes: list[str] = []
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise DecodeError(f"{width} × {height} pixels, more than the limit of {MAX_PIXELS}")
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            notes.append(f"first of {frames} frames")
+            image.seek(0)
+        orientation = image.getexif().get(_ORIENTATION, _TRANSPOSED)
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        if orientation != _TRANSPOSED and orientation in range(2, 9):
+            notes.append("rotated by EXIF")
+        pixels = _rgb(upright, image.format or "", notes)
+    return Decoded(np.ascontiguousarray(pixels, np.uint8), tuple(notes))
+
+
+def _rgb(image: Image.Image, file_format: str, notes: list[str]) -> NDArray[np.uint8]:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bit(image, file_format, notes)
+    if image.mode in _ALPHA or "transparency" in image.info:
+        notes.append("transparency composited on white")
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    if image.mode not in _MODES:
+        raise DecodeError(f"samples of kind {image.mode!r} have no agreed range")
+    if image.mode in _CONVERTED:
+        notes.append(f"converted from {image.mode}")
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_16_bit(image: Image.Image, file_format: str, notes: list[str]) -> NDArray[np.uint8]:
+    if image.mode == "I" and file_format not in ("PNG", "PPM"):
+        raise DecodeError("32-bit integer samples have no agreed range")
+    samples = np.asarray(image).astype(np.int64)
+    if samples.min() < 0 or samples.max() > 65535:
+        raise DecodeError("samples outside of 16 bits have no agreed range")
+    notes.append("16-bit samples scaled to 8")
+    grey = ((samples + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        notes.append("transparency composited on white")
+        grey[samples == transparent] = 255
+    return np.repeat(grey[:, :, None], 3, axis=2)

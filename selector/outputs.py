@@ -1,0 +1,185 @@
+"""The files of a selection: OUT/ipc-N/ with the picks' images, selection.parquet and manifest.json.
+
+Owns their names, columns and the atomic replacement of the folder. Must not know how picks were chosen, nor where the crops
+come from: a callback gives them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from selector.errors import UsageError
+from selector.records import Box, PatchTable
+from selector.selection import Selection
+
+Crop = Callable[[str, Box], NDArray[np.uint8]]
+"""(source, box in pixels of the original) → uint8 [height, width, 3]. Raises SelectorError if the source moved or changed."""
+
+SELECTION_SCHEMA = pa.schema(
+    [
+        ("class_id", pa.int32()),
+        ("class_name", pa.string()),
+        ("rank", pa.int32()),
+        ("image_id", pa.string()),
+        ("source", pa.string()),
+        ("top", pa.int32()),
+        ("left", pa.int32()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("typicality", pa.float32()),
+        ("standard_error", pa.float32()),
+        ("cluster_label", pa.int32()),
+        ("membership", pa.float32()),
+        ("draws", pa.int32()),
+    ]
+)
+"""One row per pick, sorted by (class_id, rank); rank counts from 0; the box is in pixels of the original after EXIF rotation."""
+
+
+SELECTION_FILE = "selection.parquet"
+MANIFEST_FILE = "manifest.json"
+
+
+def write_selection(
+    out_dir: Path,
+    ipc: int,
+    selection: Selection,
+    table: PatchTable,
+    class_names: Sequence[str] | Mapping[int, str],
+    crop: Crop,
+    manifest: Mapping[str, Any],
+) -> Path:
+    """Writes out_dir/ipc-N and returns it; an older ipc-N is replaced as a whole, and only when the new one is complete.
+
+    `images/<class>/<rank:04d>_<image_id>.png` (rank from 0) is the native crop, not resized; manifest.json is `manifest` with the
+    selection's summary under "selection". The same arguments give the same bytes. Raises what `crop` raises, in which case the
+    older folder stands untouched, and UsageError if ipc-N is there but was not written by this function.
+    """
+    final = out_dir / f"ipc-{ipc}"
+    _refuse_foreign(final)
+    names = dict(class_names) if isinstance(class_names, Mapping) else dict(enumerate(class_names))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    partial, retired = out_dir / f".ipc-{ipc}.partial", out_dir / f".ipc-{ipc}.old"
+    if retired.exists() and not final.exists():  # an earlier call was killed between its two renames
+        retired.rename(final)
+    for leftover in (partial, retired):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    partial.mkdir()
+    _write_images(partial / "images", selection, table, names, crop)
+    pq.write_table(selection_table(selection, table, names), partial / SELECTION_FILE, compression="zstd")
+    stated = {**manifest, "selection": summary(selection, table, names)}
+    text = json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (partial / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+    if final.exists():
+        final.rename(retired)
+    partial.rename(final)
+    if retired.exists():
+        shutil.rmtree(retired)
+    return final
+
+
+def selection_table(
+    selection: Selection, table: PatchTable, class_names: Sequence[str] | Mapping[int, str]
+) -> pa.Table:
+    """The picks as rows of SELECTION_SCHEMA."""
+    picked = table.take(selection.row)
+    columns = {
+        "class_id": selection.class_id,
+        "class_name": [class_names[number] for number in selection.class_id.tolist()],
+        "rank": selection.rank,
+        "image_id": picked.image_id.tolist(),
+        "source": [str(source) for source in picked.source],
+        "top": picked.top,
+        "left": picked.left,
+        "height": picked.height,
+        "width": picked.width,
+        "typicality": picked.typicality,
+        "standard_error": picked.standard_error,
+        "cluster_label": selection.cluster_label,
+        "membership": selection.membership,
+        "draws": picked.draws,
+    }
+    return pa.table(columns, schema=SELECTION_SCHEMA)
+
+
+def summary(selection: Selection, table: PatchTable, class_names: Sequence[str] | Mapping[int, str]) -> dict[str, Any]:
+    """What manifest.json says about the selection: how it was made, and counts per class. JSON values."""
+    classes = {}
+    for number, made in selection.orders.items():
+        rows = selection.class_rows[number]
+        classes[class_names[number]] = {
+            "images": len(np.unique(table.image_id[rows])),
+            "patches": len(rows),
+            "picks": int((selection.class_id == number).sum()),
+            "method": made.method,
+            "clusters": made.clusters,
+            "unclustered": round(made.unclustered, 6),
+            "note": made.note,
+        }
+    return {
+        "ipc": selection.ipc,
+        "order": selection.order,
+        "on_short": selection.on_short,
+        "seed": selection.seed,
+        "picks": len(selection),
+        "classes": classes,
+    }
+
+
+def class_folder(class_name: str) -> str:
+    """The folder name of a class: its name, with what a path can't hold percent-encoded, so that no two classes meet."""
+    kept = "".join(f"%{ord(c):02X}" if c in '%/\\:*?"<>|' or ord(c) < 32 else c for c in class_name)
+    return f"%2E{kept[1:]}" if kept.startswith(".") else kept or "%"
+
+
+def _write_images(
+    images: Path, selection: Selection, table: PatchTable, class_names: Mapping[int, str], crop: Crop
+) -> None:
+    for number, name in sorted(class_names.items()):
+        picks = np.flatnonzero(selection.class_id == number)
+        if not len(picks):
+            continue
+        folder = images / class_folder(name)
+        folder.mkdir(parents=True)
+        encoded: dict[int, bytes] = {}  # on_short="repeat" takes a row again
+        for pick in picks:
+            row = int(selection.row[pick])
+            if row not in encoded:
+                encoded[row] = _png(crop(str(table.source[row]), box_of(table, row)))
+            path = folder / f"{selection.rank[pick]:04d}_{table.image_id[row]}.png"
+            path.write_bytes(encoded[row])
+
+
+def box_of(table: PatchTable, row: int) -> Box:
+    """The box of one patch, in pixels of the original."""
+    return Box(int(table.top[row]), int(table.left[row]), int(table.height[row]), int(table.width[row]))
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """The pixels [height, width, 3] as a PNG without metadata."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _refuse_foreign(final: Path) -> None:
+    """Raises UsageError if the folder to be replaced is not one of ours."""
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return
+    if not (final / SELECTION_FILE).is_file() or not (final / MANIFEST_FILE).is_file():
+        raise UsageError(
+            f"{final} is there and holds no selection ({SELECTION_FILE}, {MANIFEST_FILE}): it is not replaced. "
+            "Move it away, or choose another --out."
+        )

@@ -1,0 +1,60 @@
+"""What the inside of an ordering strategy sees: one class's patches, sorted.
+
+Owns the sorted view and the measures that several strategies share. Must not know of clusters, IPC or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.clustering import Clustering
+from selector.distances import FeatureSpace
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A class's n patches, sorted by (image_id, patch_rank).
+
+    space: the feature space, n rows. typicality: float64 [n]. first: bool [n], True for an image's best patch. seed: as given.
+    """
+
+    space: FeatureSpace
+    typicality: NDArray[np.float64]
+    first: NDArray[np.bool_]
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.typicality)
+
+    def tiers(self) -> list[NDArray[np.int64]]:
+        """The rows of the images' best patches, then the other rows."""
+        return [np.flatnonzero(self.first), np.flatnonzero(~self.first)]
+
+
+class Ranking(Protocol):
+    """The inside of a strategy: pool → (int64 [n] rows best first, the clustering that it used or None)."""
+
+    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]: ...
+
+
+def by_typicality(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """These rows, the most typical first; ties go to the first row."""
+    return rows[np.argsort(-pool.typicality[rows], kind="stable")]
+
+
+def farthest_first(pool: Pool, rows: NDArray[np.int64], distance: NDArray[np.float64]) -> list[int]:
+    """These rows, each the farthest from all taken before it (k_center_greedy); ties go to the row listed first.
+
+    distance: float64 [n], every row's squared distance to what was taken already, inf where nothing was; it is updated.
+    """
+    remaining, order = rows, []
+    while len(remaining):
+        place = int(np.argmax(distance[remaining]))
+        order.append(int(remaining[place]))
+        np.minimum(distance, pool.space.squared(order[-1]), out=distance)
+        remaining = np.delete(remaining, place)
+    return order

@@ -1,0 +1,130 @@
+"""Reading the files of a data set by their source, from a folder or from an uncompressed tar by offset.
+
+Owns bytes and their identity. Must not know which files are items or what is in them.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from selector.errors import UsageError
+
+MAX_FILE_BYTES = 1 << 28
+"""Larger files are refused unread: no image of the decoder's pixel limit needs 256 MiB."""
+
+
+def image_id(content: bytes) -> str:
+    """First 16 hex digits of the BLAKE2b hash of a file's bytes."""
+    return hashlib.blake2b(content).hexdigest()[:16]
+
+
+class Reader(Protocol):
+    """Reads items by source; a context manager. Safe to use from several threads."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def read(self, source: str) -> bytes:
+        """The file's bytes; raises OSError (missing, broken link, above MAX_FILE_BYTES)."""
+
+
+def open_reader(root: Path) -> Reader:
+    """A reader for what `list_items` lists of the same root; raises UsageError."""
+    return FolderReader(root) if root.is_dir() else TarReader(root)
+
+
+class FolderReader:
+    """Reads the files of a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held open."""
+
+    def read(self, source: str) -> bytes:
+        """See Reader."""
+        path = self._root / source
+        with path.open("rb") as file:
+            _check_size(source, os.fstat(file.fileno()).st_size)
+            return file.read(MAX_FILE_BYTES)
+
+
+class TarReader:
+    """Reads the members of an uncompressed tar by their offset; the index is made on construction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        with opened_tar(path) as tar:
+            self._index = {member_source(m): (m.offset_data, m.size) for m in tar if readable_by_offset(m)}
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("rb")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def read(self, source: str) -> bytes:
+        """See Reader."""
+        if self._file is None:
+            raise ValueError("the reader is not open: use it in a with statement")
+        if source not in self._index:
+            raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
+        offset, size = self._index[source]
+        _check_size(source, size)
+        with self._lock:
+            self._file.seek(offset)
+            content = self._file.read(size)
+        if len(content) < size:
+            raise OSError(errno.EIO, f"the tar ends {size - len(content)} bytes too early", source)
+        return content
+
+
+def _check_size(source: str, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"{size} bytes, more than the limit of {MAX_FILE_BYTES}", source)
+
+
+@contextmanager
+def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """An uncompressed tar; raises UsageError if it is something else or damaged."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            yield tar
+    except (tarfile.TarError, OSError) as error:
+        raise UsageError(f"{path} can't be read as an uncompressed tar file: {error}") from error
+
+
+def member_source(member: tarfile.TarInfo) -> str:
+    """A member's path as a source, "" for the root; a leading ./ or / is dropped."""
+    source = PurePosixPath(member.name.lstrip("/")).as_posix()
+    return "" if source == "." else source
+
+
+def readable_by_offset(member: tarfile.TarInfo) -> bool:
+    """Whether the member's bytes lie in the tar in one piece."""
+    return member.isreg() and not member.issparse()

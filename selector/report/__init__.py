@@ -1,0 +1,13 @@
+"""report.html: one offline page about a selection, from plain values. Must not know the store or the wire."""
+
+from selector.report.classes import class_reports
+from selector.report.page import write_report
+from selector.report.values import (
+    ClassReport,
+    Failed,
+    Pick,
+    ReportInput,
+    Scene,
+)
+
+__all__ = ["ClassReport", "Failed", "Pick", "ReportInput", "Scene", "class_reports", "write_report"]

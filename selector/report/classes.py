@@ -1,0 +1,74 @@
+"""The report's classes out of a selection: what was chosen and how it compares with the rest.
+
+Owns that translation. Must not know how the page is drawn, nor the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from selector.outputs import Crop, box_of
+from selector.records import PatchTable
+from selector.report.values import ClassReport, Pick
+from selector.selection import Selection
+
+SHOWN_PER_CLASS = 100
+"""Picks of a class that get a thumbnail; the page says so when there are more."""
+
+SHOWN_IN_ALL = 6_000
+"""Thumbnails on the page (1.5 to 2.5 kB each): with more classes, each shows fewer."""
+
+
+def class_reports(
+    selection: Selection,
+    table: PatchTable,
+    class_names: Sequence[str] | Mapping[int, str],
+    crop: Crop,
+    *,
+    shown_per_class: int = SHOWN_PER_CLASS,
+) -> tuple[ClassReport, ...]:
+    """One ClassReport per class of the selection, by class_id; crops are made for the picks that are shown. Raises what crop does."""
+    shown = max(1, min(shown_per_class, SHOWN_IN_ALL // max(1, len(selection.orders))))
+    return tuple(
+        _class_report(selection, table, number, class_names[number], crop, shown) for number in selection.orders
+    )
+
+
+def _class_report(
+    selection: Selection, table: PatchTable, class_id: int, name: str, crop: Crop, shown: int
+) -> ClassReport:
+    made, rows = selection.orders[class_id], selection.class_rows[class_id]
+    places = np.flatnonzero(selection.class_id == class_id)
+    chosen = selection.row[places]
+    rest = rows[~np.isin(rows, chosen)]
+    return ClassReport(
+        name=name,
+        images=len(np.unique(table.image_id[rows])),
+        patches=len(rows),
+        chosen=len(places),
+        clusters=made.clusters,
+        unclustered=made.unclustered,
+        method=made.method,
+        note=made.note,
+        typicality_chosen=table.typicality[np.unique(chosen)],
+        typicality_rest=table.typicality[rest],
+        picks=tuple(_pick(selection, table, int(place), crop) for place in places[:shown]),
+    )
+
+
+def _pick(selection: Selection, table: PatchTable, place: int, crop: Crop) -> Pick:
+    row = int(selection.row[place])
+    box, source = box_of(table, row), str(table.source[row])
+    return Pick(
+        rank=int(selection.rank[place]),
+        image_id=str(table.image_id[row]),
+        source=source,
+        box=box,
+        typicality=float(table.typicality[row]),
+        standard_error=float(table.standard_error[row]),
+        cluster_label=int(selection.cluster_label[place]),
+        membership=float(selection.membership[place]),
+        pixels=crop(source, box),
+    )

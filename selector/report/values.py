@@ -1,0 +1,102 @@
+"""What a report is made of: plain values, so that it can be drawn from any source and tested without a store.
+
+Owns the records alone. Must not know how they are drawn, nor the store or the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.records import Box
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One chosen patch. pixels: uint8 [h, w, 3], its crop. box: pixels of the original. rank counts from 0."""
+
+    rank: int
+    image_id: str
+    source: str
+    box: Box
+    typicality: float
+    standard_error: float
+    cluster_label: int
+    membership: float
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """One class. images, patches: what there was to choose from. chosen: how many picks it got; picks: those shown, in rank order.
+
+    clusters, unclustered (share), method, note: as in ClassOrder. typicality_chosen, typicality_rest: float32, of the distinct
+    patches chosen and of all others.
+    """
+
+    name: str
+    images: int
+    patches: int
+    chosen: int
+    clusters: int
+    unclustered: float
+    method: str
+    note: str
+    typicality_chosen: NDArray[np.float32]
+    typicality_rest: NDArray[np.float32]
+    picks: tuple[Pick, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One whole image with its typicality map.
+
+    image: uint8 [H, W, 3]. typicality_map: float [h, w], stretched over `map_area`, a box in pixels of `image` (None: all of
+    it). boxes: the chosen windows in pixels of `image`, best first. true_boxes: where the object is, if that is known.
+    """
+
+    class_name: str
+    source: str
+    image: NDArray[np.uint8]
+    typicality_map: NDArray[np.floating]
+    boxes: tuple[Box, ...]
+    typicality: float
+    standard_error: float
+    map_area: Box | None = None
+    true_boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that gave no patch. status: "failed" or "filtered"."""
+
+    source: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """All that the page shows.
+
+    counts: files by outcome in the order to show (seen, scored, filtered, failed, …). unet_rows: UNet evaluations of this run.
+    unet_rows_in_store: of all runs, None if unknown. classes, scenes, failures: see there. provenance: (name, value) pairs in
+    order. timings: (stage, seconds) in order. notes: sentences shown under the headline, for instance what a reader must know.
+    """
+
+    title: str
+    ipc: int
+    order: str
+    counts: Mapping[str, int]
+    unet_rows: int
+    classes: tuple[ClassReport, ...]
+    scenes: tuple[Scene, ...] = ()
+    failures: tuple[Failed, ...] = ()
+    provenance: tuple[tuple[str, str], ...] = ()
+    timings: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
+    unet_rows_in_store: int | None = None
+    extra_headlines: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,44 @@
+"""Some chosen images as models saw them, with their typicality maps and windows, for the report."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from selector.canvas import fit
+from selector.originals import Originals
+from selector.records import Box
+from selector.report import Scene
+from selector.selection import Selection
+from selector.store import Store
+from selector.view import StoreView
+
+_SCENES = 24
+
+
+def scenes_of(view: StoreView, chosen: Selection, images: Originals) -> tuple[Scene, ...]:
+    """The best picks of every class in turn, at most 24 in all: canvas, mean delta map and windows."""
+    per_class = max(1, _SCENES // max(1, len(view.class_names)))
+    rows = chosen.row[np.flatnonzero(chosen.rank < per_class)][:_SCENES]
+    sources = dict.fromkeys(str(view.patches.source[row]) for row in rows)
+    table, maps = Store.open(view.store).read_images()
+    row_of = {source: row for row, source in enumerate(table["source"].to_pylist()) if source in sources}
+    size = int(view.fingerprint["resolution"])
+    scenes = []
+    for source in sources:
+        record = table.slice(row_of[source], 1).to_pylist()[0]
+        canvas, _ = fit(images.image(source), size, str(view.fingerprint["fit"]))
+        boxes = zip(
+            *(record[f"window_canvas_{name}"] for name in ("top", "left", "height", "width")), strict=True
+        )
+        scenes.append(
+            Scene(
+                class_name=view.class_names[record["class_id"]],
+                source=source,
+                image=canvas,
+                typicality_map=maps[row_of[source]],
+                boxes=tuple(Box(*box) for box in boxes),
+                typicality=record["typicality"][0],
+                standard_error=record["standard_error"][0],
+            )
+        )
+    return tuple(scenes)

@@ -1,0 +1,188 @@
+"""The main job after scoring: select, export, manifest and report, from a store and the original images.
+
+Owns what goes into an output folder and the manifest's words. Must not know the server or how scores came about.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from selector import __version__
+from selector.config import ScoreConfig, SelectConfig, plain
+from selector.datasets import list_items
+from selector.errors import SelectorError
+from selector.originals import Originals, originals
+from selector.outputs import write_selection
+from selector.progress import Progress
+from selector.report import Failed, ReportInput, class_reports, write_report
+from selector.report_scenes import scenes_of
+from selector.scoring import listing_of, read_history, score
+from selector.selection import Selection, refuse_short
+from selector.selection import select as select_patches
+from selector.store import Store
+from selector.view import StoreView, view_store
+
+_PACKAGES = (
+    "numpy",
+    "hdbscan",
+    "scikit-learn",
+    "pyarrow",
+    "pillow",
+    "onnxruntime",
+    "nvidia-pytriton",
+    "tritonclient",
+)
+
+
+@dataclass
+class _Spent:
+    """What this command spent: UNet evaluations, and seconds by stage."""
+
+    unet_rows: int = 0
+    restarts: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
+    """Scores what is missing, then selects and exports; returns the manifest."""
+    _refuse_hopeless(scoring, selection)
+    report = score(scoring, progress)
+    spent = _Spent(report.unet_rows, report.restarts, dict(report.seconds))
+    return _publish(scoring.data, report.view, selection, spent, plain(scoring))
+
+
+def select(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
+    """Selects and exports from a store; returns the manifest."""
+    root, view = _opened(store, data)
+    if view.counts["gone"]:
+        progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
+    return _publish(root, view, selection, _Spent(), {"store": str(store), "data": str(root)})
+
+
+def report(store: Path, data: Path | None, selection: SelectConfig) -> Path:
+    """Writes the report of an existing selection again."""
+    root, view = _opened(store, data)
+    folder = selection.out / f"ipc-{selection.ipc}"
+    if not folder.is_dir():
+        raise SelectorError(f"{folder} is not there: make the selection first (selector select)")
+    chosen = _chosen(view, selection)
+    with originals(root, view.image_ids) as images:
+        return write_report(folder / "report.html", _report_input(view, chosen, images, _Spent()))
+
+
+def _opened(store: Path, data: Path | None) -> tuple[Path, StoreView]:
+    root = data or Store.open(store).read_data_root().root
+    if not root.exists():
+        raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
+    return root, view_store(store, list_items(root))
+
+
+def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig) -> None:
+    """A class with too few files can't have enough patches: said before the first row is spent."""
+    listing = listing_of(scoring)
+    files = dict.fromkeys(listing.folders, 0)
+    for item in listing.items:
+        files[item.folder] += scoring.patches_per_image
+    if scoring.class_names is None:
+        refuse_short(files, selection.ipc, selection.on_short)
+
+
+def _chosen(view: StoreView, selection: SelectConfig) -> Selection:
+    return select_patches(
+        view.patches,
+        view.class_names,
+        selection.ipc,
+        order=selection.order,
+        on_short=selection.on_short,
+        seed=selection.seed,
+        cache_dir=view.store / "trees",
+    )
+
+
+def _publish(
+    root: Path, view: StoreView, selection: SelectConfig, spent: _Spent, scored_with: dict[str, Any]
+) -> dict[str, Any]:
+    started = time.monotonic()
+    chosen = _chosen(view, selection)
+    spent.seconds["select"] = round(time.monotonic() - started, 3)
+    started = time.monotonic()
+    with originals(root, view.image_ids) as images:
+        manifest = _manifest(view, chosen, selection, spent, scored_with)
+        folder = write_selection(
+            selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest
+        )
+        spent.seconds["export"] = round(time.monotonic() - started, 3)
+        write_report(folder / "report.html", _report_input(view, chosen, images, spent))
+    return manifest
+
+
+def _manifest(
+    view: StoreView, chosen: Selection, selection: SelectConfig, spent: _Spent, scored_with: dict[str, Any]
+) -> dict[str, Any]:
+    history = read_history(view.store)
+    return {
+        "versions": _versions(history),
+        "fingerprint": view.fingerprint,
+        "configuration": {"score": scored_with, "select": plain(selection)},
+        "counts": {**view.counts, "picked": len(chosen)},
+        "failures": [vars(failure) for failure in view.failures],
+        "unet_rows": spent.unet_rows,
+        "unet_rows_in_store": sum(record["unet_rows"] for record in history),
+        "server_restarts": spent.restarts,
+        "seconds": spent.seconds,
+        "scoring_runs": history,
+    }
+
+
+def _versions(history: list[dict[str, Any]]) -> dict[str, str]:
+    found = {"selector": __version__, "python": platform.python_version()}
+    servers = dict.fromkeys(record["server_version"] for record in history)
+    found["triton server"] = ", ".join(servers) or "unknown"
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: _Spent) -> ReportInput:
+    history = read_history(view.store)
+    mark = view.fingerprint
+    provenance = {
+        **_versions(history),
+        "pipeline": str(mark["pipeline"])[:16],
+        "scoring rule": str(mark["rule"]),
+        "draws per image": str(mark["draws"]),
+        "window": f"{mark['window_px']} of {mark['resolution']} px, every {mark['stride_px']} px",
+        "features": str(mark["dift"]),
+        "precision": str(mark["precision"]),
+        "fit": str(mark["fit"]),
+    }
+    return ReportInput(
+        title=f"{chosen.ipc} images per class",
+        ipc=chosen.ipc,
+        order=chosen.order,
+        counts=view.counts,
+        unet_rows=spent.unet_rows,
+        unet_rows_in_store=sum(record["unet_rows"] for record in history),
+        classes=class_reports(chosen, view.patches, view.class_names, images.cut),
+        scenes=scenes_of(view, chosen, images),
+        failures=tuple(Failed(f.source, f.status, f.reason) for f in view.failures),
+        provenance=tuple(provenance.items()),
+        timings=tuple(_timings(spent, history).items()),
+    )
+
+
+def _timings(spent: _Spent, history: list[dict[str, Any]]) -> dict[str, float]:
+    """This command's stages; those of scoring, which an earlier run may have done, summed over the store's runs."""
+    stages: dict[str, float] = {}
+    for record in history:
+        for name, seconds in record["seconds"].items():
+            stages[name] = stages.get(name, 0.0) + seconds
+    return stages | {name: spent.seconds[name] for name in ("select", "export") if name in spent.seconds}

@@ -1,0 +1,188 @@
+"""Typicality: scoring rules as named strategies, and the reduction of delta maps over draws.
+
+Owns the formulas. Must not know images, windows, servers or files. A draw's delta is loss(reference) −
+loss(prompt) of one (timestep, noise) pair; with reference 0 its mean over draws is the typicality of Siglidis
+et al. (arXiv 2307.05473), T(x|c) = E[L_t(x, ε, ∅) − L_t(x, ε, c)]. With a wrong class as the reference it is
+a contrast of two classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS_PER_GROUP = 4
+"""Draws of one balanced group: two antithetic pairs, half of the band of timesteps apart in the draw bank."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """What a class is contrasted with, how draws are weighted, and the label-free prior of its windows.
+
+    reference: "null" takes prompt 0 (the paper's rule), "rotating" another wrong class in every draw.
+    weighted: draws are weighted by the repository's timestep weights. prior: "brightness" adds the z-score of
+    a window's brightness.
+    """
+
+    name: str
+    reference: Literal["null", "rotating"]
+    weighted: bool
+    prior: Literal["none", "brightness"]
+
+    def references(self, class_id: int, classes: int, draws: int) -> NDArray[np.int32]:
+        """Prompt ids to contrast the class with, int32 [draws]: 0 is the null prompt, c + 1 is class c.
+
+        Rotating references step through the wrong classes by a stride coprime to their number n and near n ×
+        the golden ratio. So consecutive draws differ, any n consecutive draws meet each wrong class once, few
+        draws are spread over the whole list (neighbours in a list of classes are often alike), and fewer
+        draws are a prefix of more. With one class there is no wrong one: the null prompt is used.
+        """
+        if not 0 <= class_id < classes:
+            raise ValueError(f"class_id {class_id} is not one of {classes} classes")
+        wrong = classes - 1
+        if self.reference == "null" or wrong == 0:
+            return np.zeros(draws, np.int32)
+        offset = 1 + (np.arange(draws, dtype=np.int64) * _stride(wrong)) % wrong
+        return ((class_id + offset) % classes + 1).astype(np.int32)
+
+    def weights(self, timestep_weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Weight of each draw, float32 [draws]: the given ones, or ones if the rule is unweighted."""
+        given = np.asarray(timestep_weights, np.float32)
+        return given if self.weighted else np.ones_like(given)
+
+
+def _stride(wrong: int) -> int:
+    """The number coprime to `wrong` nearest to wrong × golden ratio, the smaller one of two."""
+    target = wrong * _GOLDEN
+    return min((s for s in range(1, wrong + 1) if gcd(s, wrong) == 1), key=lambda s: (abs(s - target), s))
+
+
+RULES: Mapping[str, ScoringRule] = MappingProxyType(
+    {
+        r.name: r
+        for r in (
+            ScoringRule("null", "null", False, "none"),
+            ScoringRule("null-weighted", "null", True, "none"),
+            ScoringRule("rotating", "rotating", False, "none"),
+            ScoringRule("rotating-weighted", "rotating", True, "none"),
+            ScoringRule("rotating-brightness", "rotating", False, "brightness"),
+            ScoringRule("rotating-weighted-brightness", "rotating", True, "brightness"),
+        )
+    }
+)
+
+
+def rule(name: str) -> ScoringRule:
+    """The scoring rule of this name; raises KeyError whose first argument names the known ones."""
+    if name not in RULES:
+        raise KeyError(f"there is no scoring rule {name!r}; known: {', '.join(RULES)}")
+    return RULES[name]
+
+
+class RunningMoments:
+    """Weighted mean and variance of maps that arrive one by one, in float32 (West 1979, Commun. ACM 22(9)).
+
+    The result depends on the order in which maps are added: add them in draw order.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.mean: NDArray[np.float32] = np.zeros(shape, np.float32)
+        self.weight = np.float32(0)
+        self._sum_of_squares: NDArray[np.float32] = np.zeros(shape, np.float32)
+
+    def add(self, values: NDArray[np.float32], weight: float = 1.0) -> None:
+        """Takes one map of the shape given at construction; a weight of 0 leaves the moments as they were."""
+        w = np.float32(weight)
+        if not (np.isfinite(w) and w >= 0):
+            raise ValueError(f"a draw's weight must be finite and not negative, not {weight}")
+        if w == 0:
+            return
+        self.weight = self.weight + w
+        apart = np.asarray(values, np.float32) - self.mean
+        self.mean = self.mean + apart * (w / self.weight)
+        self._sum_of_squares = self._sum_of_squares + w * apart * (values - self.mean)
+
+    @property
+    def variance(self) -> NDArray[np.float32]:
+        """Weighted population variance, float32; raises ValueError before the first map."""
+        if self.weight == 0:
+            raise ValueError("no draw has a positive weight")
+        return np.asarray(self._sum_of_squares / self.weight, np.float32)
+
+
+def reduce_deltas(deltas: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted mean over draws, float32 [h, w], accumulated in draw order.
+
+    deltas: float32 [draws, h, w] in draw order. weights: float32 [draws], not negative, not all 0. Raises
+    ValueError.
+    """
+    if len(deltas) != len(weights) or len(deltas) == 0:
+        raise ValueError(f"{len(deltas)} deltas and {len(weights)} weights: need equally many, at least one")
+    moments = RunningMoments(deltas.shape[1:])
+    for delta, weight in zip(deltas, weights, strict=True):
+        moments.add(delta, float(weight))
+    if moments.weight == 0:
+        raise ValueError("no draw has a positive weight")
+    return moments.mean
+
+
+def combine_rounds(
+    means: Sequence[NDArray[np.float16] | NDArray[np.float32]], weights: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The mean map over all rounds of draws, float32 [h, w], from each round's mean map and draws' weights.
+
+    Equals one round of all draws up to the rounding of what is given: for float16 maps each cell is within
+    max over rounds of (2⁻¹¹ × |mean| + 2⁻²⁵) of it, plus float32 rounding. Rounds must be in draw order.
+    """
+    totals = np.asarray([np.sum(w, dtype=np.float64) for w in weights], np.float32)
+    return reduce_deltas(np.stack([np.asarray(m, np.float32) for m in means]), totals)
+
+
+def window_standard_error(
+    per_draw_window_means: NDArray[np.float32],
+    groups: int | None = None,
+    weights: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Standard error of the weighted mean over draws, float32 of the trailing shape; NaN if it can't be told.
+
+    per_draw_window_means: [draws] or [draws, ...] in draw order, where draws 2k and 2k + 1 share a timestep and have
+    opposite noises, and every power of two of pairs is spread evenly over the timesteps. groups: number of groups of
+    successive whole pairs, by default one for every DRAWS_PER_GROUP draws. weights: [draws], by default all 1.
+
+    Such draws are not independent, so s/√n is wrong: it counts the spread over timesteps, which is no error, and misses
+    how pairs cancel or agree. Groups are close to independent repetitions of the whole design: with G groups of weight
+    share p_g and mean m_g, SE² = G/(G−1) Σ p_g² (m_g − m)². What the timesteps of groups differ by is still counted, so
+    it errs on the large side. With fewer than 8 draws single pairs serve as groups, which counts all of the spread over
+    timesteps; with fewer than two pairs it is NaN.
+    """
+    values = np.asarray(per_draw_window_means, np.float64)
+    draws = len(values)
+    w = np.ones(draws) if weights is None else np.asarray(weights, np.float64)
+    if len(w) != draws:
+        raise ValueError(f"{draws} draws and {len(w)} weights")
+    pairs = -(-draws // 2)
+    count = groups if groups is not None else draws // DRAWS_PER_GROUP
+    if groups is None and count < 2:
+        count = pairs
+    if not 0 <= count <= pairs:
+        raise ValueError(f"{pairs} pairs of draws can't form {groups} groups")
+    if count < 2:
+        return np.full(values.shape[1:], np.nan, np.float32)
+    starts = 2 * np.asarray([block[0] for block in np.array_split(np.arange(pairs), count)])
+    group_weight = np.add.reduceat(w, starts)
+    if (group_weight <= 0).any():
+        raise ValueError("every group of draws needs a positive weight")
+    column = (-1,) + (1,) * (values.ndim - 1)
+    means = np.add.reduceat(values * w.reshape(column), starts, axis=0) / group_weight.reshape(column)
+    share = (group_weight / group_weight.sum()).reshape(column)
+    mean = (share * means).sum(0)
+    squared = count / (count - 1) * (share**2 * (means - mean) ** 2).sum(0)
+    return np.asarray(np.sqrt(squared), np.float32)

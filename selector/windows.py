@@ -1,0 +1,187 @@
+"""Windows of a canvas by their mean delta, found through an integral image.
+
+Owns window geometry on the canvas and the choice of windows. Must not know original images, draws, classes or
+files. A map of h × w latent cells covers the S × S pixels of the canvas evenly: a cell is S/h × S/w pixels,
+and the mean of a map over a box weighs cells by the area that the box covers of them. Bilinear interpolation
+of the integral image is that exactly, since the map is constant within a cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.records import Box
+
+
+@dataclass(frozen=True)
+class Window:
+    """A chosen window: `box` in canvas pixels, `typicality` the mean delta over it, `score` what it was chosen by."""
+
+    box: Box
+    score: float
+    typicality: float
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Square windows of `side` pixels at every (top, left) of tops × lefts, canvas pixels, on a canvas of canvas_px²."""
+
+    canvas_px: int
+    side: int
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(len(tops), len(lefts)): the shape of scores of this grid."""
+        return len(self.tops), len(self.lefts)
+
+    def box(self, row: int, column: int) -> Box:
+        """The window at a position of the grid."""
+        return Box(self.tops[row], self.lefts[column], self.side, self.side)
+
+
+@lru_cache(maxsize=4096)
+def window_grid(canvas_px: int, window_px: int, stride_px: int, valid: Box | None = None) -> WindowGrid:
+    """All windows within `valid` (canvas pixels, default the whole canvas) at the stride; never empty.
+
+    The last row and column of windows touch the far edges, even off the stride, so every valid pixel is in
+    some window. Where a side of `valid` is shorter than window_px (a letterboxed panorama), windows shrink to
+    it and stay square.
+    """
+    valid = valid or Box(0, 0, canvas_px, canvas_px)
+    if window_px < 1 or stride_px < 1:
+        raise ValueError(f"window {window_px} px and stride {stride_px} px must be at least 1")
+    inside = valid.top >= 0 and valid.left >= 0 and valid.height >= 1 and valid.width >= 1
+    if not inside or valid.top + valid.height > canvas_px or valid.left + valid.width > canvas_px:
+        raise ValueError(f"{valid} is not within a canvas of {canvas_px} px")
+    side = min(window_px, valid.height, valid.width)
+    return WindowGrid(
+        canvas_px,
+        side,
+        _starts(valid.top, valid.height - side, stride_px),
+        _starts(valid.left, valid.width - side, stride_px),
+    )
+
+
+def _starts(first: int, room: int, stride: int) -> tuple[int, ...]:
+    starts = list(range(0, room + 1, stride))
+    if starts[-1] != room:
+        starts.append(room)
+    return tuple(first + s for s in starts)
+
+
+def window_means(maps: NDArray[np.float32], grid: WindowGrid) -> NDArray[np.float32]:
+    """Mean of each map over each window, float32 [..., len(tops), len(lefts)]; maps: [..., h, w], any h and w.
+
+    Computed in float64 and rounded once, so windows over equal cells have equal means, whatever the order
+    of summation.
+    """
+    tops, lefts = np.asarray(grid.tops), np.asarray(grid.lefts)
+    return _box_means(maps, tops, tops + grid.side, lefts, lefts + grid.side, grid.canvas_px)
+
+
+def box_means(maps: NDArray[np.float32], box: Box, canvas_px: int) -> NDArray[np.float32]:
+    """Mean of each map over one box of canvas pixels, float32 [...]; maps: [..., h, w]. Equals window_means there."""
+    top, left = np.asarray([box.top]), np.asarray([box.left])
+    return np.asarray(_box_means(maps, top, top + box.height, left, left + box.width, canvas_px)[..., 0, 0], np.float32)
+
+
+def _box_means(
+    maps: NDArray[np.float32],
+    tops: NDArray[np.int64],
+    bottoms: NDArray[np.int64],
+    lefts: NDArray[np.int64],
+    rights: NDArray[np.int64],
+    canvas_px: int,
+) -> NDArray[np.float32]:
+    h, w = maps.shape[-2:]
+    integral = np.zeros((*maps.shape[:-2], h + 1, w + 1))
+    np.cumsum(np.cumsum(maps, axis=-2, dtype=np.float64), axis=-1, out=integral[..., 1:, 1:])
+    above = _at(_at(integral, tops, h, canvas_px, -2), lefts, w, canvas_px, -1)
+    right = _at(_at(integral, tops, h, canvas_px, -2), rights, w, canvas_px, -1)
+    below = _at(_at(integral, bottoms, h, canvas_px, -2), lefts, w, canvas_px, -1)
+    corner = _at(_at(integral, bottoms, h, canvas_px, -2), rights, w, canvas_px, -1)
+    cells = ((bottoms - tops) * (h / canvas_px))[:, None] * ((rights - lefts) * (w / canvas_px))[None, :]
+    return np.asarray((corner - below - right + above) / cells, np.float32)
+
+
+def _at(
+    integral: NDArray[np.float64], pixels: NDArray[np.int64], cells: int, canvas_px: int, axis: int
+) -> NDArray[np.float64]:
+    """The integral image at pixel coordinates along an axis, between cells by linear interpolation."""
+    whole, rest = np.divmod(pixels * cells, canvas_px)
+    share = rest / canvas_px
+    low = np.take(integral, whole, axis)
+    if not rest.any():
+        return low
+    high = np.take(integral, np.minimum(whole + 1, cells), axis)
+    share = share[:, None] if axis == -2 else share
+    return low + (high - low) * share
+
+
+def standardise(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """z-scores over the last two axes, float32; all 0 where the values do not differ."""
+    exact = np.asarray(values, np.float64)
+    apart = exact - exact.mean((-2, -1), keepdims=True)
+    spread = apart.std((-2, -1), keepdims=True)
+    # Equal values leave rounding errors of the mean behind, and those must not be blown up to a spread of 1.
+    told_apart = spread > 1e-6 * np.abs(exact).max((-2, -1), keepdims=True)
+    return np.asarray(np.where(told_apart, apart / np.where(told_apart, spread, 1.0), 0.0), np.float32)
+
+
+def brightness_z(image: NDArray[np.uint8], grid: WindowGrid) -> NDArray[np.float32]:
+    """z-scores, over the grid's windows, of their mean brightness, float32 [len(tops), len(lefts)].
+
+    image: uint8 [S, S, 3]. Brightness is the luma of ITU-R BT.601 in [0, 1]. A flat image gives zeros.
+    """
+    luma = image.astype(np.float32) @ np.asarray([0.299, 0.587, 0.114], np.float32) / np.float32(255)
+    return standardise(window_means(luma, grid))
+
+
+def window_scores(means: NDArray[np.float32], prior_scores: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """What windows are chosen by, float32 [..., a, b]: their means, or z(means) + prior_scores if there is a prior.
+
+    Both terms are z-scores over the image's own windows, so the prior's weight means the same on every image.
+    prior_scores: weight × brightness_z, of the means' shape.
+    """
+    if prior_scores is None:
+        return means
+    if prior_scores.shape != means.shape:
+        raise ValueError(f"prior of shape {prior_scores.shape} for windows of shape {means.shape}")
+    return np.asarray(standardise(means) + prior_scores, np.float32)
+
+
+def best_windows(
+    delta: NDArray[np.float32],
+    canvas_px: int,
+    window_px: int,
+    stride_px: int,
+    count: int,
+    valid: Box | None = None,
+    prior_scores: NDArray[np.float32] | None = None,
+) -> tuple[Window, ...]:
+    """Up to `count` windows by descending score without any overlap, greedily; ties go to the topmost, then leftmost.
+
+    delta: float32 [h, w], the mean delta map; raises ValueError if not finite. prior_scores: see
+    window_scores. Fewer than `count` come back when no further window fits beside the chosen ones.
+    """
+    if not np.isfinite(delta).all():
+        raise ValueError("the delta map is not finite")
+    grid = window_grid(canvas_px, window_px, stride_px, valid)
+    means = window_means(delta, grid)
+    scores = window_scores(means, prior_scores)
+    tops, lefts = np.asarray(grid.tops)[:, None], np.asarray(grid.lefts)[None, :]
+    left_over = scores.astype(np.float64)
+    chosen: list[Window] = []
+    while len(chosen) < count:
+        row, column = divmod(int(left_over.argmax()), len(grid.lefts))
+        if left_over[row, column] == -np.inf:
+            break
+        chosen.append(Window(grid.box(row, column), float(scores[row, column]), float(means[row, column])))
+        left_over[(abs(tops - grid.tops[row]) < grid.side) & (abs(lefts - grid.lefts[column]) < grid.side)] = -np.inf
+    return tuple(chosen)

@@ -1,0 +1,57 @@
+"""Runs the `selector` command as a user does: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+
+LIMIT_S = 200
+
+
+def selector(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs the command and checks its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "selector.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=environment(),
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Starts the command in the background."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "selector.cli", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment without settings of the command."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("SELECTOR_")}
+
+
+def manifest(out: Path, ipc: int) -> dict[str, Any]:
+    return json.loads((out / f"ipc-{ipc}" / "manifest.json").read_text())
+
+
+def picks(out: Path, ipc: int) -> list[dict[str, Any]]:
+    return pq.read_table(out / f"ipc-{ipc}" / "selection.parquet").to_pylist()
+
+
+def triton_processes(parent: int) -> list[psutil.Process]:
+    """The tritonserver processes below a process."""
+    return [p for p in psutil.Process(parent).children(recursive=True) if p.name() == "tritonserver"]

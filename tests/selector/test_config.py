@@ -1,0 +1,31 @@
+"""What a command may be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from selector.config import ScoreConfig, SelectConfig
+from selector.errors import UsageError
+
+HERE = Path()
+
+
+@pytest.mark.parametrize(("text", "allowed"), [("0", 0), ("7", 7), ("1%", 3), ("0.5%", 1), ("100%", 300)])
+def test_max_failed_is_a_count_or_a_percentage_of_the_files_seen(text: str, allowed: int) -> None:
+    assert ScoreConfig(HERE, HERE, HERE, max_failed=text).failed_allowed(300) == allowed
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("draws", 0), ("fit", "stretch"), ("patch_fraction", 0.0), ("max_failed", "few"), ("patches_per_image", 0)],
+)
+def test_a_setting_that_can_not_be_is_refused_by_its_flag(field: str, value: object) -> None:
+    with pytest.raises(UsageError, match="--" + field.replace("_", "-")):
+        ScoreConfig(HERE, HERE, HERE, **{field: value})  # type: ignore[arg-type]
+
+
+def test_ipc_below_one_is_refused() -> None:
+    with pytest.raises(UsageError, match="--ipc"):
+        SelectConfig(ipc=0, out=HERE)
