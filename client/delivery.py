@@ -67,25 +67,28 @@ class Delivery:
         other batch, ContractError if it does not know the model or answers with other tensors than declared.
         """
         async with self._window.take(len(batch.rows)):
-            results = await self._deliver(self._models[batch.model], batch.rows)
+            deadline = asyncio.get_running_loop().time() + self._patience.deadline_s
+            results = await self._deliver(self._models[batch.model], batch.rows, deadline)
         self._rows += len(results)
         self._failures += sum(isinstance(result, Failure) for result in results)
         return results
 
-    async def _deliver(self, model: Model, rows: Sequence[Row]) -> list[Result]:
+    async def _deliver(self, model: Model, rows: Sequence[Row], deadline: float) -> list[Result]:
         try:
-            return await self._insist(model, rows)
+            return await self._insist(model, rows, deadline)
         except WireError as error:
             if len(rows) == 1:
                 return [Failure(rows[0].key, f"the server failed on this row alone, twice: {error}")]
         # One bad row fails its whole batch: its neighbours are innocent.
         half = len(rows) // 2
-        return [*await self._deliver(model, rows[:half]), *await self._deliver(model, rows[half:])]
+        return [
+            *await self._deliver(model, rows[:half], deadline),
+            *await self._deliver(model, rows[half:], deadline),
+        ]
 
-    async def _insist(self, model: Model, rows: Sequence[Row]) -> list[Result]:
+    async def _insist(self, model: Model, rows: Sequence[Row], deadline: float) -> list[Result]:
         """Retries what can pass. Raises WireError after a second error that may be a row's fault."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience.deadline_s
         suspicious = False
         for attempt in itertools.count():
             left_s = deadline - loop.time()

@@ -44,6 +44,8 @@ class Stream:
         self._results: deque[Result] = deque()
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
+        self._starved = False
+        """Whether the feed waits for the iterable or for room, so that no row is about to come."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -68,11 +70,13 @@ class Stream:
     async def _feed(self) -> None:
         async with aclosing(_aiter(self._rows)) as rows:
             while True:
+                self._starved = True
                 await self._room.acquire()
                 try:
                     row = await anext(rows)
                 except StopAsyncIteration:
                     break
+                self._starved = False
                 self._check(row)
                 self._pack(row)
                 await asyncio.sleep(0)  # a plain iterable never waits: let the sends begin
@@ -84,10 +88,15 @@ class Stream:
         if batch is not None:
             self._send(batch)
         elif row.model not in self._timers:
-            loop = asyncio.get_running_loop()
-            self._timers[row.model] = loop.call_later(self._linger_s, self._flush, row.model)
+            self._linger(row.model)
+
+    def _linger(self, model: str) -> None:
+        self._timers[model] = asyncio.get_running_loop().call_later(self._linger_s, self._flush, model)
 
     def _flush(self, model: str) -> None:
+        if not self._starved:
+            self._linger(model)  # rows are coming, however slowly this loop turns: a fuller batch is worth the wait
+            return
         batch = self._packer.take(model)
         if batch is not None:
             self._send(batch)

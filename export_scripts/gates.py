@@ -98,7 +98,9 @@ def check_rows(leaf: Leaf, session: onnxruntime.InferenceSession, max_rows: int)
         "in another batch size": first,
         "in another order": first[::-1],
         "among copies of itself": np.repeat(first[:1], INVARIANCE_ROWS),
-        "beside other neighbours": np.concatenate([first[:1], np.arange(INVARIANCE_ROWS, INVARIANCE_ROWS + max_rows - 1)]),
+        "beside other neighbours": np.concatenate(
+            [first[:1], np.arange(INVARIANCE_ROWS, INVARIANCE_ROWS + max_rows - 1)]
+        ),
     }
     worst = 0.0
     for what, order in arrangements.items():

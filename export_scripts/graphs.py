@@ -72,9 +72,7 @@ class NoisePredictor(nn.Module):
         self.register_buffer("signal_scales", alpha.sqrt())
         self.register_buffer("noise_scales", (1 - alpha).sqrt())
 
-    def forward(
-        self, latent: Tensor, cond: Tensor, reference: Tensor, draw: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, latent: Tensor, cond: Tensor, reference: Tensor, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows, index = latent.shape[0], draw.squeeze(1)
         timesteps, eps = self.timesteps.index_select(0, index), self.noises.index_select(0, index)
         signal, noise = self.signal_scales.index_select(0, index), self.noise_scales.index_select(0, index)
@@ -113,9 +111,7 @@ class DiftExtractor(nn.Module):
         return functional.normalize(hidden.to(torch.float32).mean(dim=(2, 3)), dim=1)
 
 
-def partial_unet(
-    unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, cond: Tensor, up_blocks: int
-) -> Tensor:
+def partial_unet(unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, cond: Tensor, up_blocks: int) -> Tensor:
     """The UNet's hidden states [N, F, h', w'] after the mid block and its first `up_blocks` up-blocks.
 
     The submodules are called in the order of UNet2DConditionModel.forward; what comes after them is not computed, so
@@ -133,9 +129,7 @@ def partial_unet(
     hidden = unet.mid_block(hidden, embedding, **_attended(unet.mid_block, cond))
     for block in unet.up_blocks[:up_blocks]:
         own, residuals = residuals[-len(block.resnets) :], residuals[: -len(block.resnets)]
-        hidden = block(
-            hidden_states=hidden, temb=embedding, res_hidden_states_tuple=own, **_attended(block, cond)
-        )
+        hidden = block(hidden_states=hidden, temb=embedding, res_hidden_states_tuple=own, **_attended(block, cond))
     return hidden
 
 

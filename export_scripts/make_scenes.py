@@ -1,6 +1,6 @@
 """The built-in data: 64×64 grayscale scenes of one Fashion-MNIST item among clutter, with the true boxes.
 
-Owns the frozen generator and the tar it writes; knows nothing of models or scores. One 28×28 item lies at a
+Owns the frozen generator and its command; knows nothing of tars, models or scores. One 28×28 item lies at a
 random place. Scenes without a decoy add 6 to 10 fragments (8×8 cuts of items of other classes); scenes with one
 add an item of another class with its blocks permuted, as large and as bright as the item, and 2 to 4 fragments.
 Brightness therefore hardly tells where the item is (docs/decisions/002-scenes.md).
@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 CLASS_NAMES = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
@@ -206,30 +203,6 @@ def _paste(canvas: NDArray[np.uint8], patch: NDArray[np.uint8], top: int, left: 
     np.maximum(region, patch, out=region)
 
 
-def write_tar(scenes: Scenes, out: Path) -> None:
-    """`<class>/<00000>.png` and `boxes.csv`, sorted, without times or owners: equal scenes give equal members."""
-    rows = ["path,top,left,height,width,decoy"]
-    members: list[tuple[str, bytes]] = []
-    seen = dict.fromkeys(range(len(CLASS_NAMES)), 0)
-    for i, label in enumerate(scenes.labels.tolist()):
-        path = f"{CLASS_NAMES[label]}/{seen[label]:05d}.png"
-        seen[label] += 1
-        buffer = io.BytesIO()
-        Image.fromarray(scenes.images[i]).save(buffer, format="PNG", optimize=True)
-        members.append((path, buffer.getvalue()))
-        rows.append(f"{path},{scenes.tops[i]},{scenes.lefts[i]},{ITEM_PX},{ITEM_PX},{int(scenes.decoys[i])}")
-    members.append(("boxes.csv", ("\n".join([rows[0], *sorted(rows[1:])]) + "\n").encode()))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, content in sorted(members):
-            member = tarfile.TarInfo(path)
-            member.size = len(content)
-            member.mode = 0o644
-            tar.addfile(member, io.BytesIO(content))
-    part.replace(out)
-
-
 def pixels_hash(scenes: Scenes) -> str:
     """16 hex digits of the pixels, labels and boxes: independent of the PNG encoder's version."""
     digest = hashlib.blake2b(digest_size=8)
@@ -254,6 +227,8 @@ def main(split: str, per_class: int, seed: int, item_range: str, source: Path, o
     except ValueError as error:
         raise click.BadParameter(f"expected START:STOP, not {item_range!r}", param_hint="--items") from error
     scenes = make_scenes(items, per_class, seed)
+    from export_scripts.scene_tar import write_tar  # which imports this module
+
     write_tar(scenes, out)
     click.echo(
         f"{len(scenes.labels)} scenes, generator {SceneParameters().fingerprint}, pixels {pixels_hash(scenes)}, "

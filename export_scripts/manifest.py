@@ -19,7 +19,9 @@ FORMAT = 1
 TOOLS = ("torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
 
 
-def write_leaf_manifest(folder: Path, model: Model, identity: Identity, onnx_file: Path, sha256: str, gate: GateResult) -> None:
+def write_leaf_manifest(
+    folder: Path, model: Model, identity: Identity, onnx_file: Path, sha256: str, gate: GateResult
+) -> None:
     """The manifest of a leaf served from `onnx_file`, inside `folder`."""
     values = _common(model, identity) | {
         "kind": "leaf",

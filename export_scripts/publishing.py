@@ -48,4 +48,3 @@ def _refuse_foreign(folder: Path) -> None:
         raise PublishError(
             f"{folder} holds what no export wrote ({', '.join(foreign[:5])}): name another place, or remove it first"
         )
-

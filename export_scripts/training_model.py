@@ -37,7 +37,7 @@ class ModelConfig:
 class NoiseConfig:
     """Which timesteps are trained. `band`, as fractions of the schedule, is what scores will use."""
 
-    band: tuple[float, float] = (0.45, 0.95)
+    band: tuple[float, float] = (0.4, 0.85)
     band_share: float = 0.85
     zoom_share_in_band: float = 0.1
     zoom_share_outside: float = 0.6  # mostly the features' timesteps, whose images are crops

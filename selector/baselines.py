@@ -25,16 +25,10 @@ def shuffled(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
 
 def k_center(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
     """k_center_greedy (Gonzalez 1985; Sener and Savarese 2018), begun at the patch nearest the class's mean."""
-    distance = np.full(len(pool), np.inf)
-    order: list[int] = []
-    for rows in pool.tiers():
-        if len(rows) and not order:
-            gap = pool.space.points[rows] - pool.space.points[rows].mean(axis=0)
-            start = rows[int(np.argmin((gap**2).sum(axis=1)))]
-            order = farthest_first(pool, rows[rows == start], distance)
-            rows = rows[rows != start]
-        order += farthest_first(pool, rows, distance)
-    return np.array(order, dtype=np.int64), None
+    firsts, further = pool.tiers()
+    gap = pool.space.points[firsts] - pool.space.points[firsts].mean(axis=0)
+    start = np.argsort((gap**2).sum(axis=1), kind="stable")[:1]
+    return farthest_first(pool.space, [firsts[start], np.delete(firsts, start), further]), None
 
 
 def k_means(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:

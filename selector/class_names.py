@@ -21,8 +21,8 @@ def read_class_names(path: Path) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        folder, tab, name = (part.strip() for part in line.partition("\t"))
-        if not (folder and tab.isspace() and name):
+        folder, _, name = (part.strip() for part in line.partition("\t"))
+        if not (folder and name):
             raise UsageError(f"{path}, line {number}: expected `folder<TAB>class name`, got {line!r}")
         if names.setdefault(folder, name) != name:
             raise UsageError(f"{path}, line {number}: {folder!r} is {names[folder]!r} on an earlier line")

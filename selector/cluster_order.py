@@ -1,4 +1,4 @@
-"""The default order: seats for clusters, and within a cluster its typical patches that differ from each other.
+"""The default order: seats for clusters, and within a cluster its typical patches that differ.
 
 Owns DESIGN section 6's order. Must not know of IPC, files or classes' names.
 """
@@ -18,10 +18,11 @@ from selector.seats import deal
 
 @dataclass(frozen=True)
 class Clusters:
-    """The ranking by clusters, in three tiers that are each dealt out by `seats.deal`:
+    """The ranking by clusters, in four tiers that are each dealt out by `seats.deal`:
 
-    clustered patches; unclustered ones, counted with their nearest cluster; and last the near-duplicates of a more typical
-    patch together with images' further patches. A cluster's votes are its typicality above the class's minimum, summed.
+    clustered patches; unclustered ones, counted with their nearest cluster; near-duplicates of a more typical patch;
+    and last images' further patches. A cluster's votes are the sum of its patches' typicality
+    above the class's minimum.
     """
 
     min_cluster_size: int | None = None
@@ -32,12 +33,13 @@ class Clusters:
             pool.space, min_cluster_size=self.min_cluster_size, cache_dir=self.cache_dir, seed=pool.seed
         )
         home = nearest_cluster(pool.space, clustering.label)
-        last = ~pool.first | near_duplicates(pool)
-        loose = (clustering.label < 0) & ~last
+        tier = np.where(clustering.label < 0, 1, 0)
+        tier[near_duplicates(pool)] = 2
+        tier[~pool.first] = 3
         votes = pool.typicality - pool.typicality.min(initial=np.inf)
         ranked = [np.empty(0, dtype=np.int64)]
-        for tier in (np.flatnonzero(~loose & ~last), np.flatnonzero(loose), np.flatnonzero(last)):
-            members = [tier[home[tier] == number] for number in range(clustering.clusters)]
+        for level in range(4):
+            members = [np.flatnonzero((tier == level) & (home == number)) for number in range(clustering.clusters)]
             queues = [typical_then_unlike(pool, rows) for rows in members if len(rows)]
             ranked.append(deal(queues, votes, pool.typicality))
         return np.concatenate(ranked), clustering
@@ -52,21 +54,16 @@ def near_duplicates(pool: Pool) -> NDArray[np.bool_]:
     duplicate = np.zeros(len(pool), dtype=np.bool_)
     for row in by_typicality(pool, np.flatnonzero(pool.space.crowded(limit) & pool.first)):
         if not duplicate[row]:
-            kept_until_now = pool.space.squared(row) > limit
-            duplicate |= ~kept_until_now & pool.first
+            duplicate |= (pool.space.squared(row) <= limit) & pool.first
             duplicate[row] = False
     return duplicate
 
 
 def typical_then_unlike(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows, first the more typical half and then the other; in each the next is the one farthest from all before it.
+    """The rows, the more typical half first; in each half the next is the one farthest from all before it.
 
-    The very first is the most typical. Farthest-first alone would lead with outliers, typicality alone with look-alikes.
+    The very first is the most typical. Farthest-first alone would lead with outliers, typicality with look-alikes.
     """
     ranked = by_typicality(pool, rows)
     half = (len(rows) + 1) // 2
-    distance = np.full(len(pool), np.inf)
-    return np.array(
-        farthest_first(pool, ranked[:half], distance) + farthest_first(pool, ranked[half:], distance),
-        dtype=np.int64,
-    )
+    return farthest_first(pool.space, [ranked[:half], ranked[half:]])

@@ -1,10 +1,10 @@
 """Clusters of one class's patches in the space of their diffusion features.
 
-Owns the call of hdbscan, its cached tree and the fallback to k-means. Must not know of typicality, ranks or IPC.
+Owns the call of hdbscan, its cached tree and the fallback to k-means. Must not know of typicality or IPC.
 
-Up to MATRIX_LIMIT patches hdbscan gets the exact distance matrix (FINDINGS: 9 to 25 times faster than its default on raw
-features, same result); above, the features are reduced to 50 principal components with fixed signs and Borůvka's algorithm
-builds the tree. hdbscan's -1 is *unclustered* here. Cluster labels are numbered by size, largest first.
+Up to MATRIX_LIMIT patches hdbscan gets the exact distance matrix (9 to 25 times faster than its default on raw
+features, with the same result); above, the features are reduced to 50 principal components with fixed signs and
+Borůvka's algorithm builds the tree. hdbscan's -1 is *unclustered* here. Clusters are numbered by size, largest first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from hdbscan.hdbscan_ import _tree_to_labels
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits  # scikit-learn's own dependency
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency
 
 from selector.distances import MATRIX_LIMIT, FeatureSpace
 
@@ -30,8 +30,8 @@ LARGEST_UNCLUSTERED = 0.5
 
 COMPONENTS = 50
 MIN_SAMPLES = 1
-"""hdbscan's smoothing of distances. Its own default, min_cluster_size, smooths so much that k-means took over in 5, 6 and 5 of the
-10 classes of the measurement in `default_min_cluster_size`. With a constant one tree serves every min_cluster_size."""
+"""hdbscan's smoothing of distances. With its own default, min_cluster_size, k-means took over in 5, 6 and 5 of the
+10 classes of the measurement in `default_min_cluster_size`. Constant, it lets one tree serve every min_cluster_size."""
 
 _KMEANS_STARTS = 4
 _TREE_VERSION = f"1 hdbscan {version('hdbscan')}"
@@ -41,9 +41,9 @@ _TREE_VERSION = f"1 hdbscan {version('hdbscan')}"
 class Clustering:
     """Clusters of n patches.
 
-    label: int32 [n], -1 is unclustered. membership: float32 [n] in [0, 1], 0 where unclustered. method: "hdbscan", "kmeans",
-    or "none" (one cluster, since there was nothing to tell apart). note: why hdbscan was not used, "" if it was.
-    clusters: how many. unclustered: share of patches in [0, 1].
+    label: int32 [n], -1 is unclustered. membership: float32 [n] in [0, 1], 0 where unclustered. method: "hdbscan",
+    "kmeans", or "none" (one cluster, since nothing could be told apart). note: why hdbscan was not used, "" if it
+    was. clusters: how many. unclustered: share of patches in [0, 1].
     """
 
     label: NDArray[np.int32]
@@ -57,8 +57,8 @@ class Clustering:
 def default_min_cluster_size(count: int) -> int:
     """The least patches that make a cluster in a class of `count`: one in 150, and at least 5.
 
-    Measured with MIN_SAMPLES on principal components of scikit-learn's digits (180 per class) and of Fashion-MNIST (300, 700
-    per class): size 5 let k-means take over in 0, 1 and 2 of the 10 classes, size 8 in 3, 1 and 4, size 12 in 3, 4 and 3.
+    Measured with MIN_SAMPLES on principal components of scikit-learn's digits (180 per class) and of Fashion-MNIST
+    (300, then 700): size 5 let k-means take over in 0, 1 and 2 of the 10 classes, 8 in 3, 1 and 4, 12 in 3, 4 and 3.
     """
     return max(5, count // 150)
 
@@ -71,11 +71,12 @@ def cluster(
     seed: int = 0,
     matrix_limit: int = MATRIX_LIMIT,
 ) -> Clustering:
-    """Clusters of features [n, F] float16, L2-normalised, rows sorted by id (the caller's duty: ties follow row order).
+    """Clusters of features [n, F] float16, L2-normalised, rows sorted by id (by the caller: ties follow row order).
 
-    Fewer than two clusters, or more than half of the patches unclustered, and k-means takes over, seeded by `seed`; the note
-    says so. The same rows give the same answer, whatever the number of threads. With cache_dir the tree of a class is kept
-    there as .npy, by a hash of features and parameters. Raises SelectorError for features that are not finite.
+    Fewer than two clusters, or more than half of the patches unclustered, and k-means takes over, seeded by `seed`;
+    the note says so. The same rows give the same answer, whatever the number of threads. With cache_dir the tree of
+    a class is kept there as .npy, under a hash of features and parameters; one that can't be read is grown again.
+    Raises SelectorError for features that are not finite.
     """
     return cluster_space(
         FeatureSpace(features, matrix_limit),
@@ -104,7 +105,7 @@ def cluster_space(
 
 
 def kmeans_space(space: FeatureSpace, note: str, seed: int) -> Clustering:
-    """√(n/2) clusters by k-means, four starts from the seed; one cluster where fewer than two can be told apart.
+    """√(n/2) clusters by k-means, four starts from the seed; one cluster if fewer than two can be told apart.
 
     note: why it is taken. Membership is 1 at a centre and 0 halfway to the second-nearest one.
     """
@@ -126,7 +127,7 @@ def kmeans_space(space: FeatureSpace, note: str, seed: int) -> Clustering:
 
 
 def nearest_cluster(space: FeatureSpace, label: NDArray[np.int32]) -> NDArray[np.int32]:
-    """int32 [n]: the label of each patch, and for an unclustered one that of its nearest clustered patch (ties: first row)."""
+    """int32 [n]: the label of each patch; for an unclustered one that of its nearest clustered patch (ties: first row)."""
     filled = label.copy()
     clustered = np.flatnonzero(label >= 0)
     loose = np.flatnonzero(label < 0)
@@ -151,8 +152,8 @@ def _tree(space: FeatureSpace, cache_dir: Path | None) -> NDArray[np.float64]:
     key.update(repr(space.points.shape).encode())
     key.update(space.points.astype(np.float16).tobytes())
     path = cache_dir / f"tree-{key.hexdigest()}.npy"
-    if path.exists():
-        kept: NDArray[np.float64] = np.load(path, allow_pickle=False)
+    kept = _read_tree(path, len(space))
+    if kept is not None:
         return kept
     tree = _grow_tree(space)
     cache_dir.mkdir(parents=True, exist_ok=True)
@@ -160,6 +161,15 @@ def _tree(space: FeatureSpace, cache_dir: Path | None) -> NDArray[np.float64]:
         np.save(partial, tree)
     Path(partial.name).replace(path)
     return tree
+
+
+def _read_tree(path: Path, count: int) -> NDArray[np.float64] | None:
+    """The cached tree of `count` patches; None if there is none, or if the file is damaged: a cache may be lost."""
+    try:
+        tree: NDArray[np.float64] = np.load(path, allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return tree if tree.shape == (count - 1, 4) and tree.dtype == np.float64 else None
 
 
 def _grow_tree(space: FeatureSpace) -> NDArray[np.float64]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
+import multiprocessing.connection
+import os
 import signal
-import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-_PR_SET_PDEATHSIG = 1
-
 
 @contextmanager
 def decoder_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes started by a fork server: forking a process that speaks gRPC is not safe.
-
-    The fork server ends when this process does, and takes the decoders with it.
-    """
+    """Processes started by a fork server, since forking a process that speaks gRPC is not safe."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=_start)
     try:
@@ -28,7 +24,17 @@ def decoder_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start() -> None:
-    """Ctrl-C is the parent's to handle; the parent's death is ours."""
+    """Ctrl-C is the parent's to handle; the parent's death ends this process.
+
+    A decoder waits on a queue whose writing end it shares with the other decoders, so that the parent's death alone would
+    go unnoticed; and they hold the fork server's pipe, so that it would stay too.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

@@ -2,9 +2,9 @@
 
 Owns the Gram matrix and what is read off it. Must not know of clusters, typicality or images.
 
-Features are float16 with |value| <= 1: every product is a multiple of 2**-48 and a sum of up to 2**5 of squared length
-fits float64's 53 bits, so dot products are *exact*. Whatever BLAS, thread count or order of summation, the distances come
-out bit for bit the same, and so do all choices made from them.
+Features are float16 and L2-normalised: every product is a multiple of 2**-48, and sums below 2**5 fit float64's
+53 bits, so dot products and squared distances are *exact*. Whatever BLAS, thread count or order of summation,
+they come out bit for bit the same, and so do the choices made from them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEAR = 0.1  # of the median distance between two patches of the class; assumed
 def unit_features(features: NDArray[np.float16]) -> NDArray[np.float16]:
     """The features [n, F] as float16, checked: finite, two-dimensional and no value above 1 in size.
 
-    Raises SelectorError otherwise, since an infinite or a huge value would make distances inexact without a word.
+    Raises SelectorError otherwise: an infinite or a large value would make distances inexact without a word.
     """
     rounded = np.asarray(features, dtype=np.float16)
     if rounded.ndim != 2:
@@ -45,9 +45,20 @@ class FeatureSpace:
     """
 
     def __init__(self, features: NDArray[np.float16], matrix_limit: int = MATRIX_LIMIT) -> None:
-        self.points: NDArray[np.float64] = unit_features(features).astype(np.float64)
-        self.squared_norm: NDArray[np.float64] = np.einsum("nf,nf->n", self.points, self.points)
-        self._gram = self.points @ self.points.T if len(self.points) <= matrix_limit else None
+        self._matrix_limit = matrix_limit
+        self._hold(unit_features(features).astype(np.float64), None)
+
+    def _hold(self, points: NDArray[np.float64], gram: NDArray[np.float64] | None) -> None:
+        self.points = points
+        self.squared_norm: NDArray[np.float64] = np.einsum("nf,nf->n", points, points)
+        self._gram = points @ points.T if gram is None and len(points) <= self._matrix_limit else gram
+
+    def subset(self, rows: NDArray[np.int64]) -> FeatureSpace:
+        """The space of these rows, in their order, which holds its own matrix if it is small enough."""
+        part = FeatureSpace.__new__(FeatureSpace)
+        part._matrix_limit = self._matrix_limit
+        part._hold(self.points[rows], None if self._gram is None else self._gram[np.ix_(rows, rows)])
+        return part
 
     def __len__(self) -> int:
         return len(self.points)
@@ -59,32 +70,34 @@ class FeatureSpace:
 
     def dot(self, row: int) -> NDArray[np.float64]:
         """float64 [n], the dot products of every row with this one."""
-        if self._gram is not None:
-            column: NDArray[np.float64] = self._gram[row]
-            return column
-        return self.points @ self.points[row]
+        dots: NDArray[np.float64] = self._gram[row] if self._gram is not None else self.points @ self.points[row]
+        return dots
 
     def dots(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """float64 [len(rows), n], the dot products of these rows with every row."""
-        return self._gram[rows] if self._gram is not None else self.points[rows] @ self.points.T
+        dots: NDArray[np.float64] = self._gram[rows] if self._gram is not None else self.points[rows] @ self.points.T
+        return dots
 
     def squared(self, row: int) -> NDArray[np.float64]:
         """float64 [n], the squared distances of every row to this one; 0 to itself."""
-        return self.squared_norm + self.squared_norm[row] - 2.0 * self.dot(row)
+        squared: NDArray[np.float64] = self.squared_norm + self.squared_norm[row] - 2.0 * self.dot(row)
+        return squared
 
     def squared_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """float64 [len(rows), n], the squared distances of these rows to every row."""
-        return self.squared_norm[rows][:, None] + self.squared_norm[None, :] - 2.0 * self.dots(rows)
+        squared: NDArray[np.float64] = self.squared_norm[rows][:, None] + self.squared_norm - 2.0 * self.dots(rows)
+        return squared
 
     def matrix(self) -> NDArray[np.float64]:
         """float64 [n, n], the distances (not squared) between all rows."""
-        return np.sqrt(self.squared_rows(np.arange(len(self))))
+        distances: NDArray[np.float64] = np.sqrt(self.squared_rows(np.arange(len(self))))
+        return distances
 
     def near_limit(self) -> float:
-        """The squared distance up to which two patches count as near-duplicates: a tenth of the median distance, squared.
+        """The squared distance up to which two patches are near-duplicates: a tenth of the median distance, squared.
 
-        The median is over all pairs up to 1,000 rows, over 1,000 evenly spaced rows above. If most patches are identical it is
-        0, and only identical ones are near. 0 for fewer than two rows.
+        The median is over all pairs up to 1,000 rows, over 1,000 evenly spaced rows above. If most patches are
+        identical it is 0, and only identical ones are near. 0 for fewer than two rows.
         """
         if len(self) < 2:
             return 0.0

@@ -1,6 +1,6 @@
 """Greedy strategies without clusters: typicality alone, herding and facility location.
 
-Owns these three rankings. Must not know of clusters, IPC or files. Each ranks images' best patches before further ones.
+Owns these three rankings. Must not know of clusters, IPC or files. Each puts images' best patches before further ones.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def typicality(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
 
 
 def herding(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
-    """Each next patch brings the mean of the chosen ones closest to the class's mean (Welling 2009; iCaRL 2017).
+    """Each next patch brings the mean of the chosen closest to the class's mean (Welling 2009; iCaRL 2017).
 
-    The class's mean m is that of images' best patches. With S the sum of the k chosen, |m − (S + x)/(k + 1)|² is least over
-    the x left where 2x·(S − (k + 1)m) + |x|² is: an argmin, and the current pick is part of the mean.
+    The class's mean m is that of images' best patches. With S the sum of the k chosen, |m − (S + x)/(k + 1)|² is least
+    over the x left where 2x·(S − (k + 1)m) + |x|² is: an argmin, and the pick itself is part of the mean.
     """
     space = pool.space
     mean = space.points[pool.first].sum(axis=0) / max(1, int(pool.first.sum()))
@@ -51,8 +51,8 @@ def herding(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
 class FacilityLocation:
     """Greedy maximum of Σ_i max_{j chosen} s_ij + weight · Σ_{j chosen} t_j, evaluated lazily (Minoux 1978).
 
-    s: `similarity`. t: typicality scaled to [0, 1] within the class. i runs over images' best patches. Memory is O(n²): a class
-    of more than FACILITY_LIMIT patches raises SelectorError.
+    s: `similarity`. t: typicality scaled to [0, 1] within the class. i runs over images' best patches. Memory is
+    O(n²): a class of more than FACILITY_LIMIT patches raises SelectorError.
     """
 
     weight: float = 0.5
@@ -72,7 +72,7 @@ class FacilityLocation:
             while heap:
                 _, row = heapq.heappop(heap)
                 gain = float(np.maximum(to_first[row] - covered, 0.0).sum() + bonus[row])
-                # Gains only shrink: one computed now that still leads is the greatest, and equal ones go to the first row.
+                # Gains only shrink: one computed now that still leads is the greatest; equal ones go to the first row.
                 if heap and (-gain, row) > heap[0]:
                     heapq.heappush(heap, (-gain, row))
                     continue

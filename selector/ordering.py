@@ -2,8 +2,8 @@
 
 Owns the interface and the list of candidates for the default. Must not know of IPC, files or classes' names.
 
-Every strategy sees its rows sorted by (image_id, patch_rank), so permuted input gives the same picks, and every strategy
-takes an image's best patch before any image's second one. Ties go to the first row in that order.
+Every strategy sees its rows sorted by (image_id, patch_rank), so permuted input gives the same picks, and takes an
+image's best patch before any image's second one. Ties go to the first row in that order.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ DEFAULT_ORDER = "clusters"
 
 
 class Order(Protocol):
-    """A strategy. features: float16 [n, F], L2-normalised. typicality: float32 [n]. image_id: <U16 [n]. patch_rank: int32 [n],
-    0 for an image's best window. seed: 0 <= seed < 2**32, for what is random in a strategy.
+    """A strategy: columns of n patches of one class, in any order of rows → the total order of them all.
 
-    Returns the total order of all n rows, which may come in any order. Raises SelectorError for values that are not finite.
+    features: float16 [n, F], L2-normalised. typicality: float32 [n]. image_id: <U16 [n]. patch_rank: int32 [n], 0 for
+    an image's best window. seed: 0 <= seed < 2**32, for what is random in a strategy. Raises SelectorError for values
+    that are not finite.
     """
 
     def __call__(

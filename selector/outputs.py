@@ -1,6 +1,6 @@
 """The files of a selection: OUT/ipc-N/ with the picks' images, selection.parquet and manifest.json.
 
-Owns their names, columns and the atomic replacement of the folder. Must not know how picks were chosen, nor where the crops
+Owns their names, columns and the replacement of the folder. Must not know how picks were chosen, nor where the crops
 come from: a callback gives them.
 """
 
@@ -44,7 +44,7 @@ SELECTION_SCHEMA = pa.schema(
         ("draws", pa.int32()),
     ]
 )
-"""One row per pick, sorted by (class_id, rank); rank counts from 0; the box is in pixels of the original after EXIF rotation."""
+"""One row per pick, sorted by (class_id, rank). rank counts from 0; the box is in pixels after EXIF rotation."""
 
 
 SELECTION_FILE = "selection.parquet"
@@ -62,9 +62,10 @@ def write_selection(
 ) -> Path:
     """Writes out_dir/ipc-N and returns it; an older ipc-N is replaced as a whole, and only when the new one is complete.
 
-    `images/<class>/<rank:04d>_<image_id>.png` (rank from 0) is the native crop, not resized; manifest.json is `manifest` with the
-    selection's summary under "selection". The same arguments give the same bytes. Raises what `crop` raises, in which case the
-    older folder stands untouched, and UsageError if ipc-N is there but was not written by this function.
+    `images/<class>/<rank:04d>_<image_id>.png` (rank from 0) is the native crop, not resized; manifest.json is
+    `manifest` with the selection's summary under "selection". The same arguments give the same bytes. Raises what
+    `crop` raises, in which case the older folder stands untouched, and UsageError if ipc-N is there but was not
+    written by this function.
     """
     final = out_dir / f"ipc-{ipc}"
     _refuse_foreign(final)

@@ -5,6 +5,7 @@ Owns the sorted view and the measures that several strategies share. Must not kn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,8 @@ from selector.distances import FeatureSpace
 class Pool:
     """A class's n patches, sorted by (image_id, patch_rank).
 
-    space: the feature space, n rows. typicality: float64 [n]. first: bool [n], True for an image's best patch. seed: as given.
+    space: the feature space, n rows. typicality: float64 [n]. first: bool [n], True for an image's best patch.
+    seed: as given.
     """
 
     space: FeatureSpace
@@ -46,15 +48,22 @@ def by_typicality(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[np.argsort(-pool.typicality[rows], kind="stable")]
 
 
-def farthest_first(pool: Pool, rows: NDArray[np.int64], distance: NDArray[np.float64]) -> list[int]:
-    """These rows, each the farthest from all taken before it (k_center_greedy); ties go to the row listed first.
+def farthest_first(space: FeatureSpace, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The rows of the groups, one group after the other, each row the farthest from all before it (k_center_greedy).
 
-    distance: float64 [n], every row's squared distance to what was taken already, inf where nothing was; it is updated.
+    The very first is the first listed; ties go to the one listed first.
     """
-    remaining, order = rows, []
-    while len(remaining):
-        place = int(np.argmax(distance[remaining]))
-        order.append(int(remaining[place]))
-        np.minimum(distance, pool.space.squared(order[-1]), out=distance)
-        remaining = np.delete(remaining, place)
-    return order
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *groups])
+    part = space.subset(rows)
+    distance = np.full(len(rows), np.inf)
+    order: list[int] = []
+    start = 0
+    for group in groups:
+        left = np.arange(start, start + len(group))
+        start += len(group)
+        while len(left):
+            place = int(np.argmax(distance[left]))
+            order.append(int(left[place]))
+            np.minimum(distance, part.squared(order[-1]), out=distance)
+            left = np.delete(left, place)
+    return rows[order]

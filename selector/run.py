@@ -61,6 +61,8 @@ def select(store: Path, data: Path | None, selection: SelectConfig, progress: Pr
     root, view = _opened(store, data)
     if view.counts["gone"]:
         progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
+    if view.counts["unscored"]:
+        progress.note(f"{view.counts['unscored']} files of {root} are not scored: only the others are chosen from")
     return _publish(root, view, selection, _Spent(), {"store": str(store), "data": str(root)})
 
 

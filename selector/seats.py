@@ -2,8 +2,8 @@
 
 Owns the deal of a list of queues into one sequence. Must not know of features, images or IPC.
 
-The next seat goes to the queue with the greatest votes / (2 · seats + 1). The method is house-monotone: the seats of a
-smaller house are those of a larger one, so every prefix of the sequence is itself a fair deal.
+The next seat goes to the queue with the greatest votes / (2 · seats + 1). The method is house-monotone: a larger
+house only adds seats, so every prefix of the sequence is itself a fair deal.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ def deal(
 ) -> NDArray[np.int64]:
     """All rows of the queues in one sequence, each queue's in its own order.
 
-    queues: non-empty, disjoint rows. votes, typicality: float64 by row number, votes >= 0; a queue has its rows' summed votes,
-    or its size if no row has any. Ties go to the higher median typicality, then the larger queue, then the smallest row.
+    queues: non-empty, disjoint rows. votes, typicality: float64 by row number, votes >= 0; a queue has its rows' votes
+    together, or its size if no row has any. Ties go to the higher median typicality, then the larger queue, then the
+    smallest row.
     """
     strength = [float(votes[np.sort(queue)].sum()) for queue in queues]
     if not any(strength):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from selector.baselines import BASELINES
 from selector.errors import UsageError
 from selector.ordering import DEFAULT_ORDER, ORDERS, Order, cluster_order
 from selector.records import ClassOrder, PatchTable
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 ON_SHORT = ("error", "all", "repeat")
 
@@ -28,9 +31,10 @@ STRATEGIES: Mapping[str, Order] = MappingProxyType({**ORDERS, **BASELINES})
 class Selection:
     """The picks of all classes, sorted by (class_id, rank), as columns of equal length m.
 
-    class_id, rank: int32 [m], rank from 0. row: int64 [m], row of the patch table. cluster_label: int32 [m], membership: float32
-    [m], of the pick within its class. orders: class_id → the class's order. class_rows: class_id → int64, the table's rows that
-    the class's order numbers. ipc, order, on_short, seed: what was asked for ("custom" if the order has no name).
+    class_id, rank: int32 [m], rank from 0. row: int64 [m], row of the patch table. cluster_label: int32 [m] and
+    membership: float32 [m], of the pick within its class. orders: class_id → the class's order. class_rows: class_id →
+    int64, the table's rows that the class's order numbers. ipc, order, on_short, seed: what was asked for; order is
+    "custom" if it has no name.
     """
 
     class_id: NDArray[np.int32]
@@ -61,11 +65,11 @@ def select(
 ) -> Selection:
     """The first `ipc` patches of every class in its order.
 
-    class_names: the classes that must be there, by class_id; patches of other classes are left out. on_short, for a class with
-    fewer patches: "error" raises UsageError with every short class and its count, "all" takes what is there (nothing of an
-    empty class), "repeat" begins the order again (impossible, hence UsageError, for an empty class). Raises UsageError for an
-    unknown order or on_short and for ipc < 1. Every class gets its own seed, made of `seed` and its class_id. cache_dir: where the default order
-    keeps its trees, if anywhere.
+    class_names: the classes that must be there, by class_id; patches of other classes are left out. on_short, for a
+    class with fewer patches: "error" raises UsageError with every short class and its count, "all" takes what is there
+    (nothing of an empty class), "repeat" begins the order again (impossible, hence UsageError, for an empty class).
+    Raises UsageError for an unknown order or on_short and for ipc < 1. Every class gets its own seed, made of `seed`
+    and its class_id. cache_dir: where the default order keeps its trees, if anywhere.
     """
     strategy, order_name = _strategy(order, cache_dir)
     if ipc < 1:
@@ -76,17 +80,13 @@ def select(
     class_rows = {number: np.flatnonzero(table.class_id == number) for number in sorted(names)}
     refuse_short({names[number]: len(rows) for number, rows in class_rows.items()}, ipc, on_short)
     orders = {number: _ordered(table, rows, strategy, seed, number) for number, rows in class_rows.items()}
-    picks = [_first(orders[number], len(rows), ipc, on_short) for number, rows in class_rows.items()]
+    picks = {number: _first(orders[number], ipc, on_short) for number in orders}
     return Selection(
-        class_id=_joined([np.full(len(pick), number) for number, pick in zip(orders, picks, strict=True)], np.int32),
-        rank=_joined([np.arange(len(pick)) for pick in picks], np.int32),
-        row=_joined([rows[pick] for rows, pick in zip(class_rows.values(), picks, strict=True)], np.int64),
-        cluster_label=_joined(
-            [made.cluster_label[pick] for made, pick in zip(orders.values(), picks, strict=True)], np.int32
-        ),
-        membership=_joined(
-            [made.membership[pick] for made, pick in zip(orders.values(), picks, strict=True)], np.float32
-        ),
+        class_id=_joined([np.full(len(pick), number) for number, pick in picks.items()], np.int32),
+        rank=_joined([np.arange(len(pick)) for pick in picks.values()], np.int32),
+        row=_joined([class_rows[number][pick] for number, pick in picks.items()], np.int64),
+        cluster_label=_joined([orders[number].cluster_label[pick] for number, pick in picks.items()], np.int32),
+        membership=_joined([orders[number].membership[pick] for number, pick in picks.items()], np.float32),
         orders=orders,
         class_rows=class_rows,
         ipc=ipc,
@@ -105,7 +105,7 @@ def _strategy(order: str | Order, cache_dir: Path | None) -> tuple[Order, str]:
 
 
 def refuse_short(counts: Mapping[str, int], ipc: int, on_short: str) -> None:
-    """Raises UsageError for the classes that on_short does not let pass."""
+    """Raises UsageError that names the classes which on_short does not let pass. counts: patches by class name."""
     least = {"error": ipc, "repeat": 1, "all": 0}[on_short]
     short = {name: count for name, count in counts.items() if count < least}
     if not short:
@@ -132,11 +132,12 @@ def _ordered(table: PatchTable, rows: NDArray[np.int64], strategy: Order, seed: 
     return strategy(patches.features, patches.typicality, patches.image_id, patches.patch_rank, own_seed)
 
 
-def _first(made: ClassOrder, available: int, ipc: int, on_short: str) -> NDArray[np.int64]:
+def _first(made: ClassOrder, ipc: int, on_short: str) -> NDArray[np.int64]:
     if on_short == "repeat":
-        return made.permutation[np.arange(ipc) % available]
+        return np.resize(made.permutation, ipc)
     return made.permutation[:ipc]
 
 
-def _joined(parts: Sequence[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
-    return np.concatenate([np.empty(0, dtype=dtype), *parts]).astype(dtype)
+def _joined(parts: Sequence[NDArray[Any]], dtype: type[Scalar]) -> NDArray[Scalar]:
+    joined: NDArray[Scalar] = np.concatenate([np.empty(0, dtype=dtype), *parts]).astype(dtype)
+    return joined

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 from types import MappingProxyType
 from typing import Literal
@@ -59,6 +60,7 @@ class ScoringRule:
         return given if self.weighted else np.ones_like(given)
 
 
+@lru_cache
 def _stride(wrong: int) -> int:
     """The number coprime to `wrong` nearest to wrong × golden ratio, the smaller one of two."""
     target = wrong * _GOLDEN
@@ -161,7 +163,7 @@ def window_standard_error(
     how pairs cancel or agree. Groups are close to independent repetitions of the whole design: with G groups of weight
     share p_g and mean m_g, SE² = G/(G−1) Σ p_g² (m_g − m)². What the timesteps of groups differ by is still counted, so
     it errs on the large side. With fewer than 8 draws single pairs serve as groups, which counts all of the spread over
-    timesteps; with fewer than two pairs it is NaN.
+    timesteps; with fewer than two groups of positive weight it is NaN.
     """
     values = np.asarray(per_draw_window_means, np.float64)
     draws = len(values)
@@ -174,14 +176,17 @@ def window_standard_error(
         count = pairs
     if not 0 <= count <= pairs:
         raise ValueError(f"{pairs} pairs of draws can't form {groups} groups")
-    if count < 2:
+    if count == 0:
         return np.full(values.shape[1:], np.nan, np.float32)
     starts = 2 * np.asarray([block[0] for block in np.array_split(np.arange(pairs), count)])
     group_weight = np.add.reduceat(w, starts)
-    if (group_weight <= 0).any():
-        raise ValueError("every group of draws needs a positive weight")
     column = (-1,) + (1,) * (values.ndim - 1)
-    means = np.add.reduceat(values * w.reshape(column), starts, axis=0) / group_weight.reshape(column)
+    sums = np.add.reduceat(values * w.reshape(column), starts, axis=0)
+    sums, group_weight = sums[group_weight > 0], group_weight[group_weight > 0]
+    count = len(group_weight)
+    if count < 2:
+        return np.full(values.shape[1:], np.nan, np.float32)
+    means = sums / group_weight.reshape(column)
     share = (group_weight / group_weight.sum()).reshape(column)
     mean = (share * means).sum(0)
     squared = count / (count - 1) * (share**2 * (means - mean) ** 2).sum(0)

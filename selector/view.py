@@ -31,8 +31,9 @@ class Outcome:
 class StoreView:
     """A store seen through a listing.
 
-    counts: seen = scored + filtered + failed over the listing's files; duplicates are among the filtered; skipped names
-    what the listing passed over, gone what the store has beyond the listing. class_names: class_id → name of every class
+    counts: seen = scored + filtered + failed over the listing's files that stage I has seen; duplicates are among the
+    filtered; unscored files are yet to be seen; skipped is what the listing passed over, gone what the store has beyond
+    the listing. class_names: class_id → name of every class
     folder of the data. image_ids: source → image_id of every scored file.
     """
 
@@ -51,17 +52,15 @@ class StoreView:
 
 
 def view_store(path: Path, listing: Listing) -> StoreView:
-    """Joins a store with a listing; raises StoreError if files of the listing were never scored."""
+    """Joins a store with a listing; raises StoreError if no file of the listing was ever scored."""
     store = Store.open(path)
     listed = {item.source for item in listing.items}
     images, _ = store.read_images()
     rows = {row["source"]: row for row in images.select(["source", "image_id", "status", "reason"]).to_pylist()}
-    missing = sorted(listed - set(rows))
-    if missing:
-        raise StoreError(
-            f"{path} lacks {len(missing)} files of the data, such as {missing[0]}: run `selector score` first"
-        )
-    outcomes, stands = _outcomes([rows[source] for source in sorted(listed)], {})
+    known = sorted(listed & set(rows))
+    if not known:
+        raise StoreError(f"{path} holds no scores of these {len(listed)} files: run `selector score` first")
+    outcomes, stands = _outcomes([rows[source] for source in known], {})
     table = store.read_patches()
     patches = table.take(np.fromiter((source in stands for source in table.source), bool, len(table)))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
@@ -71,13 +70,14 @@ def view_store(path: Path, listing: Listing) -> StoreView:
         fingerprint=mark,
         class_names={c: mark["classes"][c] for c in sorted(set(store.read_data_root().folders.values()))},
         counts={
-            "seen": len(listed),
+            "seen": len(known),
             "scored": len(stands),
             "filtered": len(outcomes) - failed,
             "failed": failed,
             "duplicates": sum(outcome.reason.startswith("duplicate of ") for outcome in outcomes),
             "skipped": len(listing.skipped),
             "gone": len(set(rows) - listed),
+            "unscored": len(listed) - len(known),
             "patches": len(patches),
         },
         failures=(*outcomes, *(Outcome(s.source, "skipped", s.reason) for s in listing.skipped)),

@@ -33,6 +33,11 @@ def runs_root() -> Path:
     return root
 
 
+def log_path(folder: Path) -> Path:
+    """Where the server of a run folder logs if nobody asked for another place: beside it, so that it can outlive it."""
+    return folder.parent / f"{folder.name}.log"
+
+
 def create(root: Path) -> tuple[Path, int]:
     """Sweeps `root`, then makes a run folder. Returns it and the file descriptor of its held lock."""
     with _locked(root):
@@ -65,6 +70,7 @@ def _sweep(root: Path) -> list[str]:
     for folder in root.glob(f"{PREFIX}*_"):
         if _abandoned(folder):
             _remove(folder)
+            log_path(folder).unlink(missing_ok=True)
             swept.append(folder.name)
     return swept
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -142,12 +141,13 @@ class EmbeddedServer:
             backends = wheel.assemble(found, self._run_folder / "backends")
             environment = wheel.environment(found, backends, os.environ)
             environment[THREADS_VARIABLE] = str(self._threads)
-            self.log = self._own_log or self._run_folder / "server.log"
+            self.log = self._own_log or runfolder.log_path(self._run_folder)
             self.log.parent.mkdir(parents=True, exist_ok=True)
             spec = {
                 "command": self._command(found, backends, ports),
                 "log": str(self.log.resolve()),
                 "run_folder": str(self._run_folder),
+                "remove_log": self._own_log is None,
                 "token": self._run_folder.name,
                 "restarts": self._allowed_restarts,
                 "grace_s": self._grace_s,
@@ -213,13 +213,10 @@ class EmbeddedServer:
         if supervisor is not None:
             supervisor.terminate()
             supervisor.wait()
-        if run_folder is None:
-            return
-        if keep_log and self._own_log is None and self.log.exists():
-            kept = run_folder.parent / f"failed-{run_folder.name.strip('_')}.log"
-            shutil.move(self.log, kept)
-            self.log = kept
-        runfolder.discard(run_folder, self._grace_s)
+        if run_folder is not None:
+            runfolder.discard(run_folder, self._grace_s)
+            if self._own_log is None and not keep_log:
+                self.log.unlink(missing_ok=True)
 
     def _status(self) -> dict[str, Any]:
         if self._run_folder is None:

@@ -4,9 +4,10 @@ Owns starting the server, ending it when asked or when the parent is gone, start
 removing its regions of shared memory. Must not know models, ports or protocols. Run as a script without site packages:
 standard library only, single-threaded (PR_SET_PDEATHSIG, which ends the server with this process, follows a thread).
 
-Three cases: the parent dies → its pid is no longer ours to see, the server is stopped. The server dies → its stubs,
-whose parent this process becomes (subreaper), are killed and its regions are removed. This process dies → the server
-gets SIGTERM from the kernel; what may then be left in shared memory is removed by the next start (`runfolder.sweep`).
+Four cases. The parent dies: its pid is no longer our parent's, the server is stopped. The server dies: its stubs, whose
+parent this process becomes (subreaper), are killed and its regions are removed. A stub dies: 2.51 then answers nothing
+any more (seen: every request ran into its deadline), so the server is killed, which is the case before. This process
+dies: the server gets SIGTERM from the kernel; what may then be left is removed by the next start (`runfolder`).
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.2
 STOP_POLL_S = 0.02
+SCAN_S = 2.0
+"""How often the server's stubs are looked for; a look through /proc costs some 5 ms."""
 SHARED_MEMORY = Path("/dev/shm")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Supervisor:
-    """One server from start to end. `spec`: command, log, run_folder, token, restarts, grace_s, parent (a pid)."""
+    """One server from start to end. `spec`: command, log, run_folder, token, restarts, grace_s, parent, lock_fd,
+    remove_log."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
@@ -48,10 +52,11 @@ class Supervisor:
             if parent_gone or (signalled is not None and signalled.si_signo == signal.SIGTERM):
                 self._stop()
                 if parent_gone:
-                    shutil.rmtree(self._run_folder, ignore_errors=True)
+                    self._remove_files()
                 return 0
             code = self._server.poll()
             if code is None:
+                self._watch_stubs()
                 continue
             self._remove_remains()
             ready = (self._run_folder / "ready").exists()
@@ -70,10 +75,20 @@ class Supervisor:
                 preexec_fn=_prepare_server,
                 pass_fds=[self._spec["lock_fd"]],  # held by server and stubs: a free lock means that all are gone
             )
+        self._stubs: set[int] = set()
+        self._scan_at = time.monotonic() + SCAN_S
         temporary = self._run_folder / "status.tmp"
         temporary.write_text(json.dumps({"pid": server.pid, "restarts": self._restarts}))
         temporary.replace(self._run_folder / "status.json")
         return server
+
+    def _watch_stubs(self) -> None:
+        """Kills a server of which a stub is gone."""
+        if any(_parent(stub) != self._server.pid for stub in self._stubs):
+            self._server.kill()
+        elif time.monotonic() > self._scan_at:
+            self._stubs.update(_children(self._server.pid))
+            self._scan_at = time.monotonic() + SCAN_S
 
     def _stop(self) -> None:
         """SIGINT, which lets requests in flight finish; SIGKILL once nothing is left to finish, or after grace_s."""
@@ -97,6 +112,12 @@ class Supervisor:
         for region in self._regions():
             region.unlink(missing_ok=True)
 
+    def _remove_files(self) -> None:
+        """What the parent would have removed."""
+        shutil.rmtree(self._run_folder, ignore_errors=True)
+        if self._spec["remove_log"]:
+            Path(self._spec["log"]).unlink(missing_ok=True)
+
     def _regions(self) -> list[Path]:
         return list(SHARED_MEMORY.glob(f"{self._spec['token']}*"))
 
@@ -107,19 +128,21 @@ def _prepare_server() -> None:
 
 
 def _children(parent: int) -> list[int]:
-    """Pids whose parent is `parent`, from /proc."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-        # "pid (name) state ppid ...": the name may hold spaces and parentheses.
-        if int(stat.rpartition(")")[2].split()[1]) == parent:
-            found.append(int(entry.name))
-    return found
+    """Pids of the children of `parent`, zombies of this very process included."""
+    own = parent == os.getpid()
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if _parent(pid, zombies=own) == parent]
+
+
+def _parent(pid: int, *, zombies: bool = False) -> int:
+    """The pid of a process's parent; 0 if there is no such process, or if it is dead and only waits to be reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # "pid (name) state ppid ...": the name may hold spaces and parentheses.
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return 0 if state == "Z" and not zombies else int(parent)
 
 
 def main() -> int:

@@ -29,7 +29,10 @@ def class_reports(
     *,
     shown_per_class: int = SHOWN_PER_CLASS,
 ) -> tuple[ClassReport, ...]:
-    """One ClassReport per class of the selection, by class_id; crops are made for the picks that are shown. Raises what crop does."""
+    """One ClassReport per class of the selection, by class_id, with crops of the picks that are shown.
+
+    Raises what crop raises.
+    """
     shown = max(1, min(shown_per_class, SHOWN_IN_ALL // max(1, len(selection.orders))))
     return tuple(
         _class_report(selection, table, number, class_names[number], crop, shown) for number in selection.orders

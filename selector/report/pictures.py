@@ -32,7 +32,7 @@ def webp(pixels: NDArray[np.uint8], longest_px: int) -> str:
     return _data_uri(picture, lossless=max(picture.size) <= _NATIVE_PX)
 
 
-def map_picture(values: NDArray[np.floating]) -> tuple[str, float]:
+def map_picture(values: NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]) -> tuple[str, float]:
     """A map [h, w] in the diverging colours, 0 in the middle, and the value at the ends of the scale.
 
     The ends are the map's largest size; values that are not finite are drawn as 0.
@@ -46,7 +46,8 @@ def diverging(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Values in [−1, 1], any shape, as colours uint8 [..., 3]."""
     stops = np.linspace(-1.0, 1.0, len(_SCALE))
     channels = [np.interp(values, stops, _SCALE[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return colours
 
 
 def scale_css() -> str:

@@ -11,7 +11,7 @@ from selector.report.markup import count, percent, plain, section, signed, text
 from selector.report.pictures import THUMBNAIL_PX, webp
 from selector.report.values import ClassReport, Pick
 
-PICTURE_BUDGET = 14_000_000
+PICTURE_BUDGET = 12_000_000
 """Characters that all thumbnails may take; above, every class shows fewer. A page over some 20 MB freezes browsers."""
 
 _COLOURS = 8

@@ -6,7 +6,7 @@ Owns the records alone. Must not know how they are drawn, nor the store or the w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,10 @@ class Pick:
 
 @dataclass(frozen=True)
 class ClassReport:
-    """One class. images, patches: what there was to choose from. chosen: how many picks it got; picks: those shown, in rank order.
+    """One class. images, patches: what there was to choose from. chosen: how many picks it got.
 
-    clusters, unclustered (share), method, note: as in ClassOrder. typicality_chosen, typicality_rest: float32, of the distinct
-    patches chosen and of all others.
+    clusters, unclustered (share), method, note: as in ClassOrder. typicality_chosen, typicality_rest: float32, of the
+    distinct patches chosen and of all others. picks: those with a thumbnail, in rank order.
     """
 
     name: str
@@ -54,14 +54,14 @@ class ClassReport:
 class Scene:
     """One whole image with its typicality map.
 
-    image: uint8 [H, W, 3]. typicality_map: float [h, w], stretched over `map_area`, a box in pixels of `image` (None: all of
-    it). boxes: the chosen windows in pixels of `image`, best first. true_boxes: where the object is, if that is known.
+    image: uint8 [H, W, 3]. typicality_map: float [h, w], stretched over `map_area`, a box in pixels of `image` (None:
+    all of it). boxes: the chosen windows in pixels of `image`, best first. true_boxes: the object's, if known.
     """
 
     class_name: str
     source: str
     image: NDArray[np.uint8]
-    typicality_map: NDArray[np.floating]
+    typicality_map: NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]
     boxes: tuple[Box, ...]
     typicality: float
     standard_error: float
@@ -82,9 +82,9 @@ class Failed:
 class ReportInput:
     """All that the page shows.
 
-    counts: files by outcome in the order to show (seen, scored, filtered, failed, …). unet_rows: UNet evaluations of this run.
-    unet_rows_in_store: of all runs, None if unknown. classes, scenes, failures: see there. provenance: (name, value) pairs in
-    order. timings: (stage, seconds) in order. notes: sentences shown under the headline, for instance what a reader must know.
+    counts: files by outcome in the order to show (seen, scored, filtered, failed, …). unet_rows: UNet evaluations of
+    this run. unet_rows_in_store: of all runs, None if unknown. provenance: (name, value) in order. timings: (stage,
+    seconds) in order. notes: sentences shown under the headline. extra_headlines: more (value, label) tiles.
     """
 
     title: str
@@ -99,4 +99,4 @@ class ReportInput:
     timings: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
     unet_rows_in_store: int | None = None
-    extra_headlines: tuple[tuple[str, str], ...] = field(default=())
+    extra_headlines: tuple[tuple[str, str], ...] = ()

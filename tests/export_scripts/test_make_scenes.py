@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import struct
 import tarfile
 from dataclasses import replace
@@ -13,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from export_scripts.make_scenes import (
     CLASS_NAMES,
@@ -26,7 +23,6 @@ from export_scripts.make_scenes import (
     make_scenes,
     pixels_hash,
     read_items,
-    write_tar,
 )
 
 FROZEN_FINGERPRINT = "999814899bc02e25"  # docs/decisions/002-scenes.md
@@ -85,23 +81,6 @@ def test_a_decoy_has_the_pixels_of_another_class_but_not_its_arrangement(items: 
 def test_equal_seeds_give_equal_scenes_and_other_seeds_others(items: Items, scenes: Scenes) -> None:
     assert pixels_hash(make_scenes(items, 20, seed=3)) == pixels_hash(scenes)
     assert pixels_hash(make_scenes(items, 20, seed=4)) != pixels_hash(scenes)
-
-
-def test_the_tar_is_the_same_every_time_and_gives_the_scenes_back(scenes: Scenes, tmp_path: Path) -> None:
-    write_tar(scenes, tmp_path / "a.tar")
-    write_tar(scenes, tmp_path / "b.tar")
-    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
-    with tarfile.open(tmp_path / "a.tar") as tar:
-        names = tar.getnames()
-        rows = list(csv.DictReader(io.TextIOWrapper(tar.extractfile("boxes.csv"), "utf-8")))  # type: ignore[arg-type]
-        pixels = np.asarray(Image.open(tar.extractfile("dress/00001.png")))  # type: ignore[arg-type]
-    assert names == sorted(names)
-    assert sorted(row["path"] for row in rows) == sorted(name for name in names if name.endswith(".png"))
-    index = 3 * 20 + 1  # class 3, second scene
-    row = next(row for row in rows if row["path"] == "dress/00001.png")
-    assert np.array_equal(pixels, scenes.images[index])
-    box = [int(row[key]) for key in ("top", "left", "height", "width", "decoy")]
-    assert box == [scenes.tops[index], scenes.lefts[index], ITEM_PX, ITEM_PX, 1]
 
 
 def _write_idx(folder: Path, items: Items) -> None:

@@ -1,0 +1,149 @@
+"""FakeTriton: an in-process gRPC server of the toy models whose faults a test can script.
+
+It speaks the real protocol through tritonclient's generated stub and computes `noise_loss` of the toy repository, so the
+client under test can't tell it from a server but by its manners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+import numpy as np
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from client import contract
+from client.rows import Row, loss_row
+from export_scripts.triton_config import model_config
+from tests.toy_repository import GEOMETRY, IDENTITY, toy_loss
+
+LATENT = np.linspace(-1, 1, 48, dtype=np.float32).reshape(3, 4, 4)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The status and text of a refusal."""
+
+    status: str
+    details: str = "scripted"
+
+
+Behaviour = Callable[[Any], Fault | None]
+"""From a ModelInferRequest to its refusal, or None to answer it."""
+
+
+def toy_rows(count: int) -> list[Row]:
+    """Rows of noise_loss; the key is the position, and `expected_loss` knows the answer."""
+    return [loss_row(key, LATENT, 1 + key % 3, 0, key % 4) for key in range(count)]
+
+
+def expected_loss(key: int) -> dict[str, Any]:
+    """The answer to the row of this key among `toy_rows`."""
+    return toy_loss(LATENT, 1 + key % 3, 0, key % 4)
+
+
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """An async context manager. `script`: faults of the next requests, in order. `behaviour`: asked once it is empty.
+
+    hold: while it is cleared, requests wait, and those cancelled meanwhile are counted. batches: rows of every request
+    received. nan_keys: the LOSS_PROMPT of rows with these DRAWs is NaN.
+    """
+
+    def __init__(self, *, max_batch: int = 8, identity: contract.Identity = IDENTITY, port: int = 0) -> None:
+        self.script: deque[Fault] = deque()
+        self.behaviour: Behaviour = lambda request: None
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.batches: list[int] = []
+        self.rows_held = self.most_rows_held = self.cancelled = 0
+        self.nan_draw: int | None = None
+        self.drop_output = False
+        parameters = contract.identity_parameters(identity)
+        self.configs: dict[str, model_config_pb2.ModelConfig] = {
+            name: model_config(model, max_batch=max_batch, parameters=parameters.get(name))
+            for name, model in contract.models(GEOMETRY).items()
+        }
+        self._port = port
+        self._stack = AsyncExitStack()
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, server)
+        port = server.add_insecure_port(f"127.0.0.1:{self._port}")
+        self.address = f"127.0.0.1:{port}"
+        await server.start()
+        self._stack.push_async_callback(server.stop, None)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return service_pb2.ServerMetadataResponse(name="fake", version="0.0.fake")
+
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        response = service_pb2.RepositoryIndexResponse()
+        for name in self.configs:
+            response.models.add(name=name, version="1", state="READY")
+        return response
+
+    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return service_pb2.ModelConfigResponse(config=self.configs[request.name])
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        rows = int(request.inputs[0].shape[0])
+        self.batches.append(rows)
+        self.rows_held += rows
+        self.most_rows_held = max(self.most_rows_held, self.rows_held)
+        try:
+            await self.hold.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.rows_held -= rows
+        fault = self.script.popleft() if self.script else self.behaviour(request)
+        if fault is not None:
+            await context.abort(grpc.StatusCode[fault.status], fault.details)
+        return self._answer(request, rows)
+
+    def _answer(self, request: Any, rows: int) -> Any:
+        inputs = decoded(request)
+        answers = [
+            toy_loss(latent, int(prompt[0]), int(reference[0]), int(draw[0]))
+            for latent, prompt, reference, draw in zip(
+                inputs["LATENT"], inputs["PROMPT_ID"], inputs["REFERENCE_ID"], inputs["DRAW"], strict=True
+            )
+        ]
+        response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
+        for tensor in contract.models(GEOMETRY)[contract.NOISE_LOSS].outputs[self.drop_output :]:
+            array = np.stack([answer[tensor.name] for answer in answers]).astype(np.float32)
+            if tensor.name == "LOSS_PROMPT" and self.nan_draw is not None:
+                array[inputs["DRAW"] == self.nan_draw] = np.nan
+            response.outputs.add(name=tensor.name, datatype="FP32", shape=array.shape)
+            response.raw_output_contents.append(array.tobytes())
+        return response
+
+
+def decoded(request: Any) -> Mapping[str, Any]:
+    """The input arrays of a ModelInferRequest."""
+    dtypes = {"FP32": np.float32, "INT32": np.int32, "UINT8": np.uint8}
+    return {
+        tensor.name: np.frombuffer(content, dtypes[tensor.datatype]).reshape(tuple(tensor.shape))
+        for tensor, content in zip(request.inputs, request.raw_input_contents, strict=True)
+    }
+
+
+def other_identity() -> contract.Identity:
+    """An identity that differs from the toy's in its pipeline alone."""
+    return replace(IDENTITY, pipeline="another")

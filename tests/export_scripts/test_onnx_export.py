@@ -1,0 +1,84 @@
+"""The exported files themselves: what they hold, and what they must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from client import contract
+from client.contract import Model
+from export_scripts.leaves import make_leaves
+from export_scripts.onnx_export import IR_VERSION, OPSET, Leaf, export_onnx, random_inputs
+from export_scripts.source_pipeline import load_source
+from tests.tiny_pipeline import DRAWS, PROFILE
+
+
+class Scale(nn.Module):
+    """Y = w X, exported in a moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.arange(4.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x
+
+
+def scale() -> Leaf:
+    tensors = (contract.Tensor("X", "FP32", (4,)),), (contract.Tensor("Y", "FP32", (4,)),)
+    return Leaf(Model("scale", *tensors), Scale(), 1e-6, Scale())
+
+
+def test_exporting_twice_writes_the_same_bytes_without_paths_of_the_machine(tmp_path: Path) -> None:
+    first, second = (export_onnx(scale(), tmp_path / f"{name}.onnx") for name in "ab")
+    assert first == second
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert content == (tmp_path / "b.onnx").read_bytes()
+    assert b"File " not in content
+    assert b".py" not in content
+
+
+def test_the_batch_is_one_named_dimension_of_inputs_and_outputs(tmp_path: Path) -> None:
+    export_onnx(scale(), tmp_path / "model.onnx")
+    proto = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    axes = {value.type.tensor_type.shape.dim[0].dim_param for value in (*proto.graph.input, *proto.graph.output)}
+    assert axes == {"batch"}
+    assert (proto.opset_import[0].version, proto.ir_version) == (OPSET, IR_VERSION)
+
+
+def test_no_exported_model_names_a_source_file(tiny_repository: Path) -> None:
+    for path in tiny_repository.glob("*/1/model.onnx"):
+        assert b".py" not in path.read_bytes(), path
+
+
+def test_the_dift_graph_holds_nothing_behind_its_block(tiny_pipeline: Path, tiny_repository: Path) -> None:
+    """Its weights are those of the UNet up to the mid block, and no more."""
+    assert PROFILE.dift_block == "mid"
+    unet = load_source(tiny_pipeline).unet
+    behind = (*unet.up_blocks.parameters(), *unet.conv_norm_out.parameters(), *unet.conv_out.parameters())
+    before = sum(p.numel() for p in unet.parameters()) - sum(p.numel() for p in behind)
+    stored = initializer_elements(tiny_repository / contract.DIFT / "1" / "model.onnx")
+    noise = 16 * 8 * 8
+    # Besides, a graph holds its timestep and shapes; equal tensors, such as fresh biases, it holds once.
+    assert 0.9 * before < stored - noise < before + 100
+    assert sum(p.numel() for p in behind) > 1000
+    assert stored < initializer_elements(tiny_repository / contract.UNET / "1" / "model.onnx") - DRAWS * noise
+
+
+def initializer_elements(path: Path) -> int:
+    return sum(int(np.prod(tensor.dims)) for tensor in onnx.load(path).graph.initializer)
+
+
+def test_random_inputs_are_of_the_spec_s_datatypes_shapes_and_ranges(tiny_pipeline: Path) -> None:
+    for leaf in make_leaves(load_source(tiny_pipeline), 4).by_name.values():
+        inputs = random_inputs(leaf.model, 50, np.random.default_rng(0))
+        for tensor in leaf.model.inputs:
+            assert inputs[tensor.name].shape == (50, *tensor.shape)
+            assert inputs[tensor.name].dtype == {"UINT8": "u1", "INT32": "i4", "FP32": "f4"}[tensor.datatype]
+        for name, least, greatest in leaf.model.index_ranges:
+            assert set(inputs[name].ravel()) == set(range(least, greatest + 1))

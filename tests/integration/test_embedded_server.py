@@ -1,0 +1,201 @@
+"""The real tritonserver: starts, stops, deaths, and what is left of it (nothing)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.embedded import health, runfolder
+from client.embedded.server import EmbeddedServer
+from client.embedded.wheel import embedded_problem
+from client.errors import EmbeddedError
+from tests.integration.processes import SHARED_MEMORY, alive, family, left, mapped_regions, until
+
+pytestmark = pytest.mark.server
+ROOT = Path(__file__).parents[2]
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from client.embedded.server import EmbeddedServer
+with EmbeddedServer(Path(sys.argv[1])) as server:
+    print(server.pid, flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for run folders that no other server of this machine sweeps."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return runfolder.runs_root()
+
+
+def test_this_machine_can_run_it() -> None:
+    """Else the tests below could not."""
+    assert embedded_problem() is None
+
+
+def test_a_stopped_server_leaves_no_process_no_shared_memory_and_no_file(
+    toy_repository: Path, tmp_path: Path, own_runs: Path
+) -> None:
+    """The log stays where it was asked for."""
+    log = tmp_path / "logs" / "server.log"
+    with EmbeddedServer(toy_repository, log=log) as server:
+        processes, regions = family(server.pid), mapped_regions(server.pid)
+        assert len(processes) == 5  # the server and a stub for each leaf
+        assert len(regions) == 4
+        assert server.version.startswith("2.")
+        assert server.grpc_url.startswith("127.0.0.1:")
+        assert server.running()
+    assert not alive(processes)
+    assert not left(regions)
+    assert not server.running()
+    assert [path.name for path in own_runs.iterdir()] == ["lock"]
+    assert "Started GRPCInferenceService" in log.read_text()
+
+
+def test_a_second_start_serves_on_the_same_ports(toy_repository: Path) -> None:
+    """So that a client finds it again."""
+    with EmbeddedServer(toy_repository) as server:
+        addresses = (server.grpc_url, server.http_url, server.metrics_url)
+        server.restart()
+        assert (server.grpc_url, server.http_url, server.metrics_url) == addresses
+        assert health.live(server.http_url)
+
+
+def test_a_model_that_can_not_be_loaded_is_named_with_its_reason(toy_repository: Path, tmp_path: Path) -> None:
+    """And the message points to the log, which is kept."""
+    broken = shutil.copytree(toy_repository, tmp_path / "broken")
+    (broken / "dift_extractor" / "1" / "model.onnx").write_bytes(b"not a graph")
+    with pytest.raises(EmbeddedError) as caught, EmbeddedServer(broken):
+        pass
+    message = str(caught.value)
+    assert "dift_extractor: " in message
+    assert "INVALID_PROTOBUF" in message or "Protobuf parsing failed" in message
+    assert "patch_features: " in message  # it depends on the broken one
+    assert "vae_encoder: " not in message
+    log = Path(message.rpartition("the whole log: ")[2])
+    assert "failed to load 'dift_extractor'" in log.read_text()
+    log.unlink()
+
+
+def test_a_config_that_does_not_fit_its_graph_is_refused_at_the_start(toy_repository: Path, tmp_path: Path) -> None:
+    """Not at the first request."""
+    broken = shutil.copytree(toy_repository, tmp_path / "broken")
+    shutil.copy(broken / "vae_encoder" / "1" / "model.onnx", broken / "dift_extractor" / "1" / "model.onnx")
+    server = EmbeddedServer(broken, log=tmp_path / "log")
+    with pytest.raises(EmbeddedError, match=r"dift_extractor: .*\['IMAGE'\].*\['COND', 'LATENT'\]"):
+        server.start()
+
+
+@pytest.mark.parametrize(("make", "word"), [(False, "is not a folder"), (True, "holds no model")])
+def test_a_folder_without_models_is_refused_before_anything_starts(tmp_path: Path, make: bool, word: str) -> None:
+    """With its name."""
+    folder = tmp_path / "nothing"
+    if make:
+        folder.mkdir()
+    with pytest.raises(EmbeddedError, match=word):
+        EmbeddedServer(folder).start()
+
+
+def test_a_port_in_use_is_named(toy_server: EmbeddedServer, toy_repository: Path) -> None:
+    """Rather than a timeout."""
+    port = int(toy_server.grpc_url.rpartition(":")[2])
+    with pytest.raises(EmbeddedError, match=f"port {port} .*in use"):
+        EmbeddedServer(toy_repository, grpc_port=port).start()
+
+
+def test_a_server_that_is_too_slow_is_given_up_with_its_log(toy_repository: Path, tmp_path: Path) -> None:
+    """And leaves nothing."""
+    with pytest.raises(EmbeddedError, match="not ready after 0.01 s"):
+        EmbeddedServer(toy_repository, ready_timeout_s=0.01, log=tmp_path / "log").start()
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
+
+
+@pytest.mark.parametrize("victim", ["server", "stub"])
+def test_a_killed_server_or_stub_is_replaced_on_the_same_ports(toy_repository: Path, victim: str) -> None:
+    """A server without one of its stubs answers nothing any more, so it is replaced as well."""
+    with EmbeddedServer(toy_repository) as server:
+        first, processes, regions = server.pid, family(server.pid), mapped_regions(server.pid)
+        os.kill(first if victim == "server" else max(processes - {first}), signal.SIGKILL)
+        until(lambda: server.restarts == 1, "a restart")
+        until(lambda: health.live(server.http_url), "the new server is live")
+        assert server.pid != first
+        assert not alive(processes)
+        assert not left(regions)
+        assert not health.failed_models(server.http_url)
+
+
+def test_a_server_that_keeps_dying_is_given_up(toy_repository: Path, tmp_path: Path) -> None:
+    """`wait` says so; nothing is left."""
+    with EmbeddedServer(toy_repository, restarts=0, log=tmp_path / "log") as server:
+        processes, regions = family(server.pid), mapped_regions(server.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(EmbeddedError, match="ended with code"):
+            server.wait()
+        assert not server.running()
+        until(lambda: not alive(processes), "stubs end")
+        assert not left(regions)
+
+
+def test_a_killed_parent_leaves_no_orphan_no_shared_memory_and_no_file(toy_repository: Path, own_runs: Path) -> None:
+    """kill -9 of the program that started the server."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(toy_repository)],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    with parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        processes, regions = family(parent.pid), mapped_regions(pid)
+        assert pid in processes
+        assert len(regions) == 4
+        parent.kill()
+    until(lambda: not alive(processes), "server, stubs and supervisor end")
+    until(lambda: not left(regions), "regions are removed")
+    until(lambda: [path.name for path in own_runs.iterdir()] == ["lock"], "the run folder is removed")
+
+
+def test_what_a_massacre_leaves_is_removed_by_the_next_start_and_no_other_servers_is(
+    toy_repository: Path, own_runs: Path
+) -> None:
+    """kill -9 of server, stubs and supervisor at once, while another server lives."""
+    with EmbeddedServer(toy_repository) as survivor:
+        victim = EmbeddedServer(toy_repository)
+        victim.start()
+        regions = mapped_regions(victim.pid)
+        supervisor = psutil.Process(victim.pid).ppid()
+        massacred = family(supervisor)
+        for process in (supervisor, *(massacred - {supervisor})):
+            os.kill(process, signal.SIGKILL)
+        until(lambda: not alive(massacred), "all are dead")
+        assert left(regions) == regions  # else this test shows nothing
+        swept = runfolder.sweep(own_runs)
+        assert len(swept) == 1
+        assert not left(regions)
+        assert left(mapped_regions(survivor.pid)) == mapped_regions(survivor.pid) != set()
+        assert health.live(survivor.http_url)
+        victim.stop()
+    assert not list(SHARED_MEMORY.glob(f"{swept[0]}*"))
+
+
+def test_a_killed_supervisor_takes_the_server_with_it(toy_repository: Path, own_runs: Path) -> None:
+    """The kernel ends the server, and `stop` waits for it."""
+    server = EmbeddedServer(toy_repository)
+    server.start()
+    processes, regions = family(server.pid), mapped_regions(server.pid)
+    os.kill(psutil.Process(server.pid).ppid(), signal.SIGKILL)
+    server.stop()
+    assert not alive(processes)
+    assert not left(regions)
+    assert [path.name for path in own_runs.iterdir()] == ["lock"]
