@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export_scripts.repository import export_pipeline
+from export_scripts import repository
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "export_scripts" / "builtin_pipeline"
@@ -17,9 +17,8 @@ REPOSITORY = ROOT / "model_repository"
 
 
 def main() -> None:
-    """Exports the built-in pipeline over the committed repository."""
-    export_pipeline(PIPELINE, REPOSITORY)
-    print(REPOSITORY)
+    """Exports the built-in pipeline over the committed repository; exits with the command's code."""
+    repository.main([str(PIPELINE), "--out", str(REPOSITORY)])
 
 
 if __name__ == "__main__":

@@ -39,13 +39,13 @@ class GateResult:
 
 def check(leaf: Leaf, path: Path, *, batches: Sequence[int] = GATE_BATCHES) -> GateResult:
     """Runs every gate on the ONNX file at `path`. Raises the GateError of the first that fails."""
-    session = open_session(path)
+    session = open_session(leaf.model.name, path)
     check_signature(leaf.model, session)
     errors = {rows: check_values(leaf, session, rows) for rows in batches}
     return GateResult(errors, check_rows(leaf, session, max(batches)), leaf.tolerance)
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
+def open_session(name: str, path: Path) -> onnxruntime.InferenceSession:
     """A session on one CPU thread. Raises GateError if ONNX Runtime refuses the file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -53,7 +53,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a class of its own per status, without a common base
-        raise GateError(f"{path.parent.parent.name}: ONNX Runtime refuses the graph: {error}") from error
+        raise GateError(f"{name}: ONNX Runtime refuses the graph: {error}") from error
 
 
 def check_signature(model: Model, session: onnxruntime.InferenceSession) -> None:

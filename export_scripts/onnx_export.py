@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,16 +93,14 @@ def _strip(proto: onnx.ModelProto) -> None:
     del graph.value_info[:]
 
 
-class _quiet:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """The exporter warns of its own deprecations and logs its passes: none of it is about the model."""
-
-    def __enter__(self) -> None:
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        self._disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
-
-    def __exit__(self, *error: object) -> None:
-        logging.disable(self._disabled)
-        self._warnings.__exit__(*error)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)

@@ -21,7 +21,6 @@ import numpy as np
 from hdbscan.hdbscan_ import _tree_to_labels
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency
 
 from selector.distances import MATRIX_LIMIT, FeatureSpace
 
@@ -74,9 +73,10 @@ def cluster(
     """Clusters of features [n, F] float16, L2-normalised, rows sorted by id (by the caller: ties follow row order).
 
     Fewer than two clusters, or more than half of the patches unclustered, and k-means takes over, seeded by `seed`;
-    the note says so. The same rows give the same answer, whatever the number of threads. With cache_dir the tree of
-    a class is kept there as .npy, under a hash of features and parameters; one that can't be read is grown again.
-    Raises SelectorError for features that are not finite.
+    the note says so. The same rows give the same answer; the number of threads could change it only where k-means,
+    or the components above matrix_limit, meet a tie within float64's rounding. With cache_dir the tree of a class is
+    kept there as .npy, under a hash of features and parameters; one that can't be read is grown again. Raises
+    SelectorError for features that are not finite.
     """
     return cluster_space(
         FeatureSpace(features, matrix_limit),
@@ -107,7 +107,7 @@ def cluster_space(
 def kmeans_space(space: FeatureSpace, note: str, seed: int) -> Clustering:
     """√(n/2) clusters by k-means, four starts from the seed; one cluster if fewer than two can be told apart.
 
-    note: why it is taken. Membership is 1 at a centre and 0 halfway to the second-nearest one.
+    note: why it is taken. Membership is 1 at a cluster's mean and 0 where another mean is as near.
     """
     count = len(space)
     if count == 0 or not space.squared(0).any():
@@ -116,14 +116,25 @@ def kmeans_space(space: FeatureSpace, note: str, seed: int) -> Clustering:
     k = min(round(np.sqrt(count / 2)), len(np.unique(space.points, axis=0)))
     if k < 2:
         return _one_cluster(count, note)
-    # One thread: with several, scikit-learn adds up partial sums in the order in which its threads finish.
-    with threadpool_limits(limits=1):
-        fitted = KMeans(n_clusters=k, n_init=_KMEANS_STARTS, random_state=seed, algorithm="lloyd").fit(space.points)
-        distance = np.partition(fitted.transform(space.points), 1, axis=1)
-    nearest, second = distance[:, 0], distance[:, 1]
-    membership = 1.0 - np.divide(nearest, second, out=np.ones_like(nearest), where=second > 0)
+    fitted = KMeans(n_clusters=k, n_init=_KMEANS_STARTS, random_state=seed, algorithm="lloyd").fit(space.points)
     label = _by_size(fitted.labels_.astype(np.int32))
-    return Clustering(label, np.clip(membership, 0, 1).astype(np.float32), "kmeans", note, int(label.max()) + 1, 0.0)
+    return Clustering(label, _closeness(space.points, label), "kmeans", note, int(label.max()) + 1, 0.0)
+
+
+def _closeness(points: NDArray[np.float64], label: NDArray[np.int32]) -> NDArray[np.float32]:
+    """float32 [n]: 1 − distance to the own cluster's mean / distance to the nearest other one's, at least 0.
+
+    Computed from the labels alone: scikit-learn's own centres differ in their last bits with the number of threads.
+    """
+    means = np.stack([points[label == number].mean(axis=0) for number in range(int(label.max()) + 1)])
+    distance = np.sqrt(np.stack([((points - mean) ** 2).sum(axis=1) for mean in means]))
+    rows = np.arange(len(points))
+    own = distance[label, rows]
+    distance[label, rows] = np.inf
+    other = distance.min(axis=0)
+    share = np.divide(own, other, out=np.ones_like(own), where=other > 0)
+    closeness: NDArray[np.float32] = np.clip(1.0 - share, 0.0, 1.0).astype(np.float32)
+    return closeness
 
 
 def nearest_cluster(space: FeatureSpace, label: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -173,7 +184,7 @@ def _read_tree(path: Path, count: int) -> NDArray[np.float64] | None:
 
 
 def _grow_tree(space: FeatureSpace) -> NDArray[np.float64]:
-    with warnings.catch_warnings(), threadpool_limits(limits=1):
+    with warnings.catch_warnings():
         # hdbscan 0.8 passes scikit-learn a keyword that it has renamed.
         warnings.filterwarnings("ignore", message="'force_all_finite' was renamed", category=FutureWarning)
         if space.holds_matrix:
@@ -194,13 +205,14 @@ def _grow_tree(space: FeatureSpace) -> NDArray[np.float64]:
 def principal_components(points: NDArray[np.float64], components: int) -> NDArray[np.float64]:
     """float64 [n, min(components, F)]: points [n, F] on their first principal axes.
 
-    The sign of an axis is free in theory; here its entry of largest size is positive, so that runs agree.
+    The sign of an axis is free in theory; here its entry of largest size is positive. Coordinates are rounded to
+    2**-16, far below the features' own precision, so that a BLAS which adds in another order gives the same ones.
     """
     centred = points - points.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
     kept = axes[:, ::-1][:, :components]
     largest = kept[np.argmax(np.abs(kept), axis=0), np.arange(kept.shape[1])]
-    projected: NDArray[np.float64] = centred @ (kept * np.where(largest < 0, -1.0, 1.0))
+    projected: NDArray[np.float64] = np.round(centred @ (kept * np.where(largest < 0, -1.0, 1.0)) * 2**16) / 2**16
     return projected
 
 

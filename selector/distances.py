@@ -51,31 +51,40 @@ class FeatureSpace:
     def _hold(self, points: NDArray[np.float64], gram: NDArray[np.float64] | None) -> None:
         self.points = points
         self.squared_norm: NDArray[np.float64] = np.einsum("nf,nf->n", points, points)
-        self._gram = points @ points.T if gram is None and len(points) <= self._matrix_limit else gram
+        self._held = gram
 
     def subset(self, rows: NDArray[np.int64]) -> FeatureSpace:
         """The space of these rows, in their order, which holds its own matrix if it is small enough."""
         part = FeatureSpace.__new__(FeatureSpace)
         part._matrix_limit = self._matrix_limit
-        part._hold(self.points[rows], None if self._gram is None else self._gram[np.ix_(rows, rows)])
+        part._hold(self.points[rows], None if self._held is None else self._held[np.ix_(rows, rows)])
         return part
+
+    @property
+    def _gram(self) -> NDArray[np.float64] | None:
+        """The matrix of dot products, made when it is first asked for; None above the limit."""
+        if self._held is None and self.holds_matrix:
+            self._held = self.points @ self.points.T
+        return self._held
 
     def __len__(self) -> int:
         return len(self.points)
 
     @property
     def holds_matrix(self) -> bool:
-        """Whether the whole matrix is in memory."""
-        return self._gram is not None
+        """Whether the rows are few enough for the whole matrix."""
+        return len(self) <= self._matrix_limit
 
     def dot(self, row: int) -> NDArray[np.float64]:
         """float64 [n], the dot products of every row with this one."""
-        dots: NDArray[np.float64] = self._gram[row] if self._gram is not None else self.points @ self.points[row]
+        gram = self._gram
+        dots: NDArray[np.float64] = self.points @ self.points[row] if gram is None else gram[row]
         return dots
 
     def dots(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """float64 [len(rows), n], the dot products of these rows with every row."""
-        dots: NDArray[np.float64] = self._gram[rows] if self._gram is not None else self.points[rows] @ self.points.T
+        gram = self._gram
+        dots: NDArray[np.float64] = self.points[rows] @ self.points.T if gram is None else gram[rows]
         return dots
 
     def squared(self, row: int) -> NDArray[np.float64]:

@@ -53,7 +53,7 @@ def farthest_first(space: FeatureSpace, groups: Sequence[NDArray[np.int64]]) -> 
 
     The very first is the first listed; ties go to the one listed first.
     """
-    rows = np.concatenate([np.empty(0, dtype=np.int64), *groups])
+    rows: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *groups])
     part = space.subset(rows)
     distance = np.full(len(rows), np.inf)
     order: list[int] = []
@@ -66,4 +66,5 @@ def farthest_first(space: FeatureSpace, groups: Sequence[NDArray[np.int64]]) -> 
             order.append(int(left[place]))
             np.minimum(distance, part.squared(order[-1]), out=distance)
             left = np.delete(left, place)
-    return rows[order]
+    ranked: NDArray[np.int64] = rows[np.array(order, dtype=np.int64)]
+    return ranked

@@ -27,9 +27,7 @@ def scenes_of(view: StoreView, chosen: Selection, images: Originals) -> tuple[Sc
     for source in sources:
         record = table.slice(row_of[source], 1).to_pylist()[0]
         canvas, _ = fit(images.image(source), size, str(view.fingerprint["fit"]))
-        boxes = zip(
-            *(record[f"window_canvas_{name}"] for name in ("top", "left", "height", "width")), strict=True
-        )
+        boxes = zip(*(record[f"window_canvas_{name}"] for name in ("top", "left", "height", "width")), strict=True)
         scenes.append(
             Scene(
                 class_name=view.class_names[record["class_id"]],

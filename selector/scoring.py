@@ -87,9 +87,7 @@ def score(config: ScoreConfig, progress: Progress) -> ScoreReport:
     with _server(config, progress, spent) as addresses, decoder_pool(config.decoders) as pool:
         asyncio.run(_Run(config, listing, progress, pool, spent).everything(addresses))
     history = _append_history(config.store, spent)
-    return ScoreReport(
-        view_store(config.store, listing), spent.unet_rows, spent.seconds, spent.restarts, history
-    )
+    return ScoreReport(view_store(config.store, listing), spent.unet_rows, spent.seconds, spent.restarts, history)
 
 
 def read_history(store: Path) -> list[dict[str, Any]]:
@@ -137,10 +135,7 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
     if not config.servers:
         identity = read_identity(config.repository)
         store = Store.create_or_open(config.store, fingerprint(identity, make_plan(identity, config)))
-    return (
-        not (store.image_shards() - store.patch_shards())
-        and {i.source for i in listing.items} <= store.sources()
-    )
+    return not (store.image_shards() - store.patch_shards()) and {i.source for i in listing.items} <= store.sources()
 
 
 @contextmanager
@@ -150,9 +145,7 @@ def _server(config: ScoreConfig, progress: Progress, spent: _Spent) -> Iterator[
         yield config.servers
         return
     started = time.monotonic()
-    with EmbeddedServer(
-        config.repository, log=config.server_log or config.store / "server.log", restarts=5
-    ) as server:
+    with EmbeddedServer(config.repository, log=config.server_log or config.store / "server.log", restarts=5) as server:
         spent.seconds["server start"] = round(time.monotonic() - started, 3)
         progress.note(f"embedded Triton {server.version} on {server.grpc_url}, log {server.log}")
         yield (server.grpc_url,)
@@ -187,9 +180,7 @@ class _Run:
             await self._images(client, plan, store, files)
             await self._patches(client, plan, store)
 
-    async def _images(
-        self, client: ScoringClient, plan: Plan, store: Store, files: Sequence[ScoredFile]
-    ) -> None:
+    async def _images(self, client: ScoringClient, plan: Plan, store: Store, files: Sequence[ScoredFile]) -> None:
         shards = plan_shards(files, store.sources(), store.image_shards(), self._config.shard_size)
         total = sum(len(shard.files) for shard in shards) * plan.unet_rows_per_image
 
@@ -197,9 +188,7 @@ class _Run:
 
             async def one(shard: Shard) -> None:
                 prepared = await self._prepared(plan, [file.source for file in shard.files])
-                scores = await score_images(
-                    client, plan, prepared, [file.class_id for file in shard.files], advance
-                )
+                scores = await score_images(client, plan, prepared, [file.class_id for file in shard.files], advance)
                 self._spent.unet_rows += sum(score.unet_rows for score in scores)
                 advance(sum(plan.unet_rows_per_image - score.unet_rows for score in scores))
                 rows, maps = image_rows(scores, client.geometry.latent[1:])
@@ -234,9 +223,7 @@ class _Run:
         ]
         return [image for part in await asyncio.gather(*calls) for image in part]
 
-    async def _crops(
-        self, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int
-    ) -> list[Crops]:
+    async def _crops(self, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
         loop = asyncio.get_running_loop()
         calls = [
             loop.run_in_executor(self._pool, prepare_crops, self._config.data, piece, resolution)

@@ -133,9 +133,7 @@ def _windows(
         raise ValueError(f"{image.source} has no mapping to the original")
     grid = window_grid(plan.resolution, plan.window_px, plan.stride_px, mapping.valid)
     prior = (
-        np.float32(plan.prior_weight) * brightness_z(_canvas(image), grid)
-        if plan.rule.prior == "brightness"
-        else None
+        np.float32(plan.prior_weight) * brightness_z(_canvas(image), grid) if plan.rule.prior == "brightness" else None
     )
     chosen = best_windows(
         delta, plan.resolution, plan.window_px, plan.stride_px, plan.patches_per_image, mapping.valid, prior
@@ -145,9 +143,7 @@ def _windows(
             window.box,
             mapping.to_original(window.box),
             window.typicality,
-            float(
-                window_standard_error(box_means(deltas, window.box, plan.resolution), weights=plan.weights)
-            ),
+            float(window_standard_error(box_means(deltas, window.box, plan.resolution), weights=plan.weights)),
         )
         for window in chosen
     )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS_PER_GROUP = 4
-"""Draws of one balanced group: two antithetic pairs, half of the band of timesteps apart in the draw bank."""
+"""Draws of one balanced group: two antithetic pairs, one of an early and one of a late timestep."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -152,42 +152,55 @@ def window_standard_error(
     per_draw_window_means: NDArray[np.float32],
     groups: int | None = None,
     weights: NDArray[np.float32] | None = None,
+    timesteps: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Standard error of the weighted mean over draws, float32 of the trailing shape; NaN if it can't be told.
 
     per_draw_window_means: [draws] or [draws, ...] in draw order, where draws 2k and 2k + 1 share a timestep and have
-    opposite noises, and every power of two of pairs is spread evenly over the timesteps. groups: number of groups of
-    successive whole pairs, by default one for every DRAWS_PER_GROUP draws. weights: [draws], by default all 1.
+    opposite noises. groups: number of groups, by default one for every DRAWS_PER_GROUP draws. weights: [draws], by
+    default all 1. timesteps: [draws]; by default pairs are taken to be in bit-reversed (van der Corput) order.
 
     Such draws are not independent, so s/√n is wrong: it counts the spread over timesteps, which is no error, and misses
-    how pairs cancel or agree. Groups are close to independent repetitions of the whole design: with G groups of weight
-    share p_g and mean m_g, SE² = G/(G−1) Σ p_g² (m_g − m)². What the timesteps of groups differ by is still counted, so
-    it errs on the large side. With fewer than 8 draws single pairs serve as groups, which counts all of the spread over
-    timesteps; with fewer than two groups of positive weight it is NaN.
+    how pairs cancel or agree. Groups of whole pairs, early with late timesteps, are close to independent repetitions of
+    the design: with G groups of weight share p_g and mean m_g, SE² = G/(G−1) Σ p_g² (m_g − m)². A linear trend over
+    timesteps cancels within groups; a curved one is counted, so the error errs on the large side. With fewer than 8
+    draws pairs are groups, which counts all of the trend; with fewer than two groups of positive weight it is NaN.
     """
     values = np.asarray(per_draw_window_means, np.float64)
-    draws = len(values)
-    w = np.ones(draws) if weights is None else np.asarray(weights, np.float64)
-    if len(w) != draws:
-        raise ValueError(f"{draws} draws and {len(w)} weights")
+    w = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
+    if len(w) != len(values) or (timesteps is not None and len(timesteps) != len(values)):
+        raise ValueError(f"{len(values)} draws need as many weights and timesteps")
+    members = _balanced_groups(len(values), groups, timesteps)
+    group_weight = members @ w
+    members, group_weight = members[group_weight > 0], group_weight[group_weight > 0]
+    count = len(group_weight)
+    if count < 2:
+        return np.full(values.shape[1:], np.nan, np.float32)
+    column = (-1,) + (1,) * (values.ndim - 1)
+    means = np.tensordot(members, values * w.reshape(column), 1) / group_weight.reshape(column)
+    share = (group_weight / group_weight.sum()).reshape(column)
+    mean = (share * means).sum(0)
+    squared = count / (count - 1) * (share**2 * (means - mean) ** 2).sum(0)
+    return np.asarray(np.sqrt(squared), np.float32)
+
+
+def _balanced_groups(draws: int, groups: int | None, timesteps: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Membership 0 or 1, [groups, draws]: pairs are dealt in timestep order to and fro, so first and last meet."""
     pairs = -(-draws // 2)
-    count = groups if groups is not None else draws // DRAWS_PER_GROUP
+    count = draws // DRAWS_PER_GROUP if groups is None else groups
     if groups is None and count < 2:
         count = pairs
     if not 0 <= count <= pairs:
         raise ValueError(f"{pairs} pairs of draws can't form {groups} groups")
     if count == 0:
-        return np.full(values.shape[1:], np.nan, np.float32)
-    starts = 2 * np.asarray([block[0] for block in np.array_split(np.arange(pairs), count)])
-    group_weight = np.add.reduceat(w, starts)
-    column = (-1,) + (1,) * (values.ndim - 1)
-    sums = np.add.reduceat(values * w.reshape(column), starts, axis=0)
-    sums, group_weight = sums[group_weight > 0], group_weight[group_weight > 0]
-    count = len(group_weight)
-    if count < 2:
-        return np.full(values.shape[1:], np.nan, np.float32)
-    means = sums / group_weight.reshape(column)
-    share = (group_weight / group_weight.sum()).reshape(column)
-    mean = (share * means).sum(0)
-    squared = count / (count - 1) * (share**2 * (means - mean) ** 2).sum(0)
-    return np.asarray(np.sqrt(squared), np.float32)
+        return np.zeros((0, draws))
+    position = [_van_der_corput(k) for k in range(pairs)] if timesteps is None else timesteps[::2]
+    turn = np.arange(pairs) % (2 * count)
+    group_of_pair = np.empty(pairs, np.int64)
+    group_of_pair[np.argsort(position, kind="stable")] = np.minimum(turn, 2 * count - 1 - turn)
+    return np.asarray(np.repeat(group_of_pair, 2)[:draws] == np.arange(count)[:, None], np.float64)
+
+
+def _van_der_corput(index: int) -> float:
+    """The index's binary digits mirrored at the point: 0, 1/2, 1/4, 3/4, 1/8, …"""
+    return int(f"{index:b}"[::-1], 2) / (1 << index.bit_length()) if index else 0.0

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from selector.records import Box
 
+_LUMA = (0.299 / 255, 0.587 / 255, 0.114 / 255)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -102,26 +104,22 @@ def _box_means(
     h, w = maps.shape[-2:]
     integral = np.zeros((*maps.shape[:-2], h + 1, w + 1))
     np.cumsum(np.cumsum(maps, axis=-2, dtype=np.float64), axis=-1, out=integral[..., 1:, 1:])
-    above = _at(_at(integral, tops, h, canvas_px, -2), lefts, w, canvas_px, -1)
-    right = _at(_at(integral, tops, h, canvas_px, -2), rights, w, canvas_px, -1)
-    below = _at(_at(integral, bottoms, h, canvas_px, -2), lefts, w, canvas_px, -1)
-    corner = _at(_at(integral, bottoms, h, canvas_px, -2), rights, w, canvas_px, -1)
+    rows = _at(integral, bottoms, canvas_px, -2) - _at(integral, tops, canvas_px, -2)
+    sums = _at(rows, rights, canvas_px, -1) - _at(rows, lefts, canvas_px, -1)
     cells = ((bottoms - tops) * (h / canvas_px))[:, None] * ((rights - lefts) * (w / canvas_px))[None, :]
-    return np.asarray((corner - below - right + above) / cells, np.float32)
+    return np.asarray(sums / cells, np.float32)
 
 
-def _at(
-    integral: NDArray[np.float64], pixels: NDArray[np.int64], cells: int, canvas_px: int, axis: int
-) -> NDArray[np.float64]:
+def _at(integral: NDArray[np.float64], pixels: NDArray[np.int64], canvas_px: int, axis: int) -> NDArray[np.float64]:
     """The integral image at pixel coordinates along an axis, between cells by linear interpolation."""
+    cells = integral.shape[axis] - 1
     whole, rest = np.divmod(pixels * cells, canvas_px)
-    share = rest / canvas_px
     low = np.take(integral, whole, axis)
     if not rest.any():
         return low
     high = np.take(integral, np.minimum(whole + 1, cells), axis)
-    share = share[:, None] if axis == -2 else share
-    return low + (high - low) * share
+    share = rest / canvas_px
+    return np.asarray(low + (high - low) * (share[:, None] if axis == -2 else share))
 
 
 def standardise(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,8 +137,8 @@ def brightness_z(image: NDArray[np.uint8], grid: WindowGrid) -> NDArray[np.float
 
     image: uint8 [S, S, 3]. Brightness is the luma of ITU-R BT.601 in [0, 1]. A flat image gives zeros.
     """
-    luma = image.astype(np.float32) @ np.asarray([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-    return standardise(window_means(luma, grid))
+    luma = image.reshape(-1, 3).astype(np.float32) @ np.asarray(_LUMA, np.float32)
+    return standardise(window_means(luma.reshape(image.shape[:2]), grid))
 
 
 def window_scores(means: NDArray[np.float32], prior_scores: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

@@ -27,8 +27,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.2
 STOP_POLL_S = 0.02
-SCAN_S = 2.0
-"""How often the server's stubs are looked for; a look through /proc costs some 5 ms."""
+STUBS_S = 1.0
+"""How often the server's stubs are looked at; a look through /proc costs some 5 ms."""
 SHARED_MEMORY = Path("/dev/shm")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -54,12 +54,13 @@ class Supervisor:
                 if parent_gone:
                     self._remove_files()
                 return 0
+            ready = (self._run_folder / "ready").exists()
             code = self._server.poll()
             if code is None:
-                self._watch_stubs()
+                if ready:  # a stub that dies while loading is a model that fails, which the server survives and reports
+                    self._watch_stubs()
                 continue
             self._remove_remains()
-            ready = (self._run_folder / "ready").exists()
             if not ready or self._restarts >= self._spec["restarts"]:
                 return code or 1
             self._restarts += 1
@@ -75,20 +76,19 @@ class Supervisor:
                 preexec_fn=_prepare_server,
                 pass_fds=[self._spec["lock_fd"]],  # held by server and stubs: a free lock means that all are gone
             )
-        self._stubs: set[int] = set()
-        self._scan_at = time.monotonic() + SCAN_S
+        self._watch_at = time.monotonic()
         temporary = self._run_folder / "status.tmp"
         temporary.write_text(json.dumps({"pid": server.pid, "restarts": self._restarts}))
         temporary.replace(self._run_folder / "status.json")
         return server
 
     def _watch_stubs(self) -> None:
-        """Kills a server of which a stub is gone."""
-        if any(_parent(stub) != self._server.pid for stub in self._stubs):
+        """Kills a server of which a stub is dead: it leaves it unreaped."""
+        if time.monotonic() < self._watch_at:
+            return
+        if _children(self._server.pid, "dead"):
             self._server.kill()
-        elif time.monotonic() > self._scan_at:
-            self._stubs.update(_children(self._server.pid))
-            self._scan_at = time.monotonic() + SCAN_S
+        self._watch_at = time.monotonic() + STUBS_S
 
     def _stop(self) -> None:
         """SIGINT, which lets requests in flight finish; SIGKILL once nothing is left to finish, or after grace_s."""
@@ -97,7 +97,7 @@ class Supervisor:
         deadline = time.monotonic() + self._spec["grace_s"]
         while self._server.poll() is None and time.monotonic() < deadline:
             # It looks at its models once a second while stopping: with the last stub and region gone, so is its work.
-            if not _children(self._server.pid) and not self._regions():
+            if not _children(self._server.pid, "running") and not self._regions():
                 break
             time.sleep(STOP_POLL_S)
         self._server.kill()
@@ -105,7 +105,8 @@ class Supervisor:
         self._remove_remains()
 
     def _remove_remains(self) -> None:
-        while orphans := _children(os.getpid()):  # the killing of one may bring its own children here
+        # The killing of one may bring its own children here; the dead among them are still to be reaped.
+        while orphans := _children(os.getpid(), "running", "dead"):
             for orphan in orphans:
                 os.kill(orphan, signal.SIGKILL)
                 os.waitpid(orphan, 0)
@@ -127,22 +128,21 @@ def _prepare_server() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _children(parent: int) -> list[int]:
-    """Pids of the children of `parent`, zombies of this very process included."""
-    own = parent == os.getpid()
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if _parent(pid, zombies=own) == parent]
-
-
-def _parent(pid: int, *, zombies: bool = False) -> int:
-    """The pid of a process's parent; 0 if there is no such process, or if it is dead and only waits to be reaped."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    # "pid (name) state ppid ...": the name may hold spaces and parentheses.
-    state, parent = stat.rpartition(")")[2].split()[:2]
-    return 0 if state == "Z" and not zombies else int(parent)
+def _children(parent: int, *kinds: str) -> list[int]:
+    """Pids of the children of `parent` that are "running", "dead" (and unreaped), or either."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        # "pid (name) state ppid ...": the name may hold spaces and parentheses.
+        state, its_parent = stat.rpartition(")")[2].split()[:2]
+        if int(its_parent) == parent and ("dead" if state == "Z" else "running") in kinds:
+            found.append(int(entry.name))
+    return found
 
 
 def main() -> int:

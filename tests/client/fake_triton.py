@@ -85,22 +85,22 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def ServerReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerReadyResponse(ready=True)
 
-    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerMetadataResponse(name="fake", version="0.0.fake")
 
-    async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         response = service_pb2.RepositoryIndexResponse()
         for name in self.configs:
             response.models.add(name=name, version="1", state="READY")
         return response
 
-    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def ModelConfig(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
-    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
         rows = int(request.inputs[0].shape[0])
         self.batches.append(rows)
         self.rows_held += rows

@@ -201,12 +201,11 @@ def test_requests_go_to_the_servers_in_turn_and_a_dead_one_costs_no_row() -> Non
     """The retry goes elsewhere."""
 
     async def main() -> None:
-        async with FakeTriton() as one, FakeTriton() as other:
-            async with ScoringClient(config(one, other)) as client:
-                assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
-                assert len(one.batches) == len(other.batches) == 4
-                await other.__aexit__()
-                assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+        async with FakeTriton() as one, FakeTriton() as other, ScoringClient(config(one, other)) as client:
+            assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+            assert len(one.batches) == len(other.batches) == 4
+            await other.__aexit__()
+            assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
 
     asyncio.run(main())
 
@@ -348,7 +347,7 @@ def test_servers_of_different_identity_are_refused_together() -> None:
 
     async def main() -> None:
         async with FakeTriton() as one, FakeTriton(identity=other_identity()) as other:
-            with pytest.raises(ContractError, match="differ in pipeline: .* has toy, .* has another"):
+            with pytest.raises(ContractError, match=r"differ in pipeline: .* has toy, .* has another"):
                 async with ScoringClient(config(one, other)):
                     pass
 

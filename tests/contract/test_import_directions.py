@@ -11,7 +11,21 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("client", "selector", "export_scripts", "tests")
 
-PURE = ("typicality", "windows", "clustering", "ordering", "baselines", "selection", "records", "errors")
+PURE = (
+    "typicality",
+    "windows",
+    "distances",
+    "clustering",
+    "pool",
+    "seats",
+    "cluster_order",
+    "greedy",
+    "ordering",
+    "baselines",
+    "selection",
+    "records",
+    "errors",
+)
 PURE_MAY_IMPORT = {"numpy", "scipy", "sklearn", "hdbscan"}
 HEAVY = {"torch", "diffusers", "onnx", "onnxscript", "transformers"}
 WIRE = {"grpc", "tritonclient"}

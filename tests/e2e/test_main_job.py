@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from selector.builtin import builtin_repository
+from selector.builtin import builtin_repository, builtin_scenes
 from tests.e2e.command import manifest, picks, selector
 from tests.e2e.conftest import PER_CLASS
 
@@ -58,8 +59,15 @@ def test_select_works_offline_from_the_store(demo: Path, tmp_path: Path) -> None
     assert picks(tmp_path, 3) == picks(demo, 3)
 
 
-def test_other_workers_and_a_fresh_run_give_the_same_bytes(demo: Path, tmp_path: Path) -> None:
-    selector("run", "--ipc", 3, "--limit-per-class", PER_CLASS, "--out", tmp_path, "--workers", 2, "--shard-size", 19)
+def test_a_fresh_run_on_another_listing_with_other_workers_and_shards_gives_the_same_bytes(
+    demo: Path, tmp_path: Path
+) -> None:
+    backwards = tmp_path / "backwards.tar"
+    with tarfile.open(builtin_scenes()) as scenes, tarfile.open(backwards, "w") as copy:
+        for member in reversed(scenes.getmembers()):
+            if member.isfile() and "/" in member.name and int(Path(member.name).stem) < PER_CLASS:
+                copy.addfile(member, scenes.extractfile(member))
+    selector("run", backwards, "--ipc", 3, "--out", tmp_path, "--workers", 2, "--shard-size", 19)
     name = Path("ipc-3") / "selection.parquet"
     assert (tmp_path / name).read_bytes() == (demo / name).read_bytes()
 

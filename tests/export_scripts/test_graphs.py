@@ -119,8 +119,14 @@ def test_the_encoder_normalises_pixels_to_minus_one_to_one() -> None:
 
 def test_a_kl_encoder_gives_the_scaled_mean_of_the_posterior() -> None:
     torch.manual_seed(0)
-    vae = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, scaling_factor=0.7, shift_factor=0.1,
-                        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2).eval()  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        scaling_factor=0.7,
+        shift_factor=0.1,
+    ).eval()
     images = torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         expected = (vae.encode(images).latent_dist.mode() - 0.1) * 0.7

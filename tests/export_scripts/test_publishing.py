@@ -15,6 +15,12 @@ def write(folder: Path, text: str) -> None:
     (folder / "model" / "manifest.json").write_text(text)
 
 
+def fail_halfway(repository: Path) -> None:
+    with published(repository) as folder:
+        write(folder, "half")
+        raise RuntimeError
+
+
 def text_of(folder: Path) -> str:
     return (folder / "model" / "manifest.json").read_text()
 
@@ -28,18 +34,16 @@ def test_a_finished_export_takes_the_place_of_an_earlier_one_and_leaves_nothing_
 
 
 def test_a_failed_export_leaves_no_repository(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), published(tmp_path / "repository") as folder:
-        write(folder, "half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_halfway(tmp_path / "repository")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_export_leaves_the_earlier_one_as_it_was(tmp_path: Path) -> None:
     with published(tmp_path / "repository") as folder:
         write(folder, "old")
-    with pytest.raises(RuntimeError), published(tmp_path / "repository") as folder:
-        write(folder, "half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_halfway(tmp_path / "repository")
     assert text_of(tmp_path / "repository") == "old"
 
 

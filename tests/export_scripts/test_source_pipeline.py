@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKL, DDPMScheduler
 
 from export_scripts.errors import PipelineError
-from export_scripts.source_pipeline import load_source
-from tests.tiny_pipeline import CLASSES, PROFILE, write_tiny_pipeline
+from export_scripts.small_pipeline import ClassEmbedding, SmallPipeline
+from export_scripts.source_pipeline import KlEncoder, load_source
+from tests.tiny_pipeline import CLASSES, PROFILE, tiny_unet, write_tiny_pipeline
 
 
 def rewrite(path: Path, **values: Any) -> None:
@@ -73,3 +75,19 @@ def test_features_of_a_place_that_is_not_there_are_refused(change: dict[str, Any
     write_tiny_pipeline(tmp_path, profile=replace(PROFILE, **change))
     with pytest.raises(PipelineError, match=says):
         load_source(tmp_path)
+
+
+def test_a_pipeline_with_a_learned_encoder_gives_the_resolution_of_its_images(tmp_path: Path) -> None:
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=16,
+        norm_num_groups=4,
+    )
+    table = ClassEmbedding(CLASSES, tokens=2, width=8)
+    SmallPipeline(vae, table, tiny_unet(), DDPMScheduler(prediction_type="epsilon")).save_pretrained(tmp_path)
+    PROFILE.save(tmp_path)
+    source = load_source(tmp_path)
+    assert (source.resolution, source.latent) == (16, (16, 8, 8))
+    assert isinstance(source.encoder, KlEncoder)

@@ -117,7 +117,7 @@ def test_a_port_in_use_is_named(toy_server: EmbeddedServer, toy_repository: Path
 
 def test_a_server_that_is_too_slow_is_given_up_with_its_log(toy_repository: Path, tmp_path: Path) -> None:
     """And leaves nothing."""
-    with pytest.raises(EmbeddedError, match="not ready after 0.01 s"):
+    with pytest.raises(EmbeddedError, match=r"not ready after 0\.01 s"):
         EmbeddedServer(toy_repository, ready_timeout_s=0.01, log=tmp_path / "log").start()
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
 

@@ -68,7 +68,9 @@ def patch_rows(shard: int, version: int, rows: int = ROWS) -> pa.Table:
     )
 
 
-def vectors(shard: int, version: int, *shape: int, rows: int = ROWS) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
+def vectors(
+    shard: int, version: int, *shape: int, rows: int = ROWS
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
     """float16 [rows, *shape]; every value is the same function of shard, version and row."""
     values = (shard % 7) * 100 + version % 90 + np.arange(rows) / 64
     return np.broadcast_to(values.reshape(-1, *(1 for _ in shape)), (rows, *shape)).astype(np.float16)

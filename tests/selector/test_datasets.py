@@ -85,7 +85,10 @@ def test_members_of_a_tar_are_read_whole(tmp_path_factory: pytest.TempPathFactor
 
 
 def test_every_file_that_is_no_item_has_its_reason(tmp_path: Path) -> None:
-    write(tmp_path, {**FILES, "README.md": b"hello", "cats/.DS_Store": b"x", ".git/config": b"x", "dogs/.hidden/a.png": b"x"})
+    write(
+        tmp_path,
+        {**FILES, "README.md": b"hello", "cats/.DS_Store": b"x", ".git/config": b"x", "dogs/.hidden/a.png": b"x"},
+    )
     os.mkfifo(tmp_path / "cats" / "pipe")
     Path(os.fsdecode(bytes(tmp_path) + b"/cats/\xff.png")).write_bytes(b"x")
     listing = list_items(tmp_path)
@@ -131,7 +134,7 @@ def test_a_link_to_nothing_or_to_itself_is_an_item_that_fails_when_read(tmp_path
     assert [item.source for item in list_items(root).items] == ["cats/a.png", "cats/gone.png", "cats/itself.png"]
     with open_reader(root) as reader:
         for source in ("cats/gone.png", "cats/itself.png"):
-            with pytest.raises(OSError, match="No such file|symbolic links"):
+            with pytest.raises(OSError, match=r"No such file|symbolic links"):
                 reader.read(source)
 
 
@@ -212,7 +215,11 @@ def test_folders_match_classes_by_name_and_through_a_file_of_names(tmp_path: Pat
     mapping = read_class_names(names)
     assert mapping == {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish"}
     classes = ("goldfish", "tench, Tinca tinca", "bag")
-    assert match_classes(("bag", "n01440764", "n01443537"), classes, mapping) == {"bag": 2, "n01440764": 1, "n01443537": 0}
+    assert match_classes(("bag", "n01440764", "n01443537"), classes, mapping) == {
+        "bag": 2,
+        "n01440764": 1,
+        "n01443537": 0,
+    }
 
 
 def test_an_unknown_folder_lists_both_sides() -> None:
@@ -234,7 +241,12 @@ def test_two_classes_of_one_name_are_ambiguous_only_if_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("n1 boot\n", "line 1: expected"), ("n1\tboot\nn1\thoe\n", "line 2: 'n1' is 'boot'"), ("\tboot", "line 1"), ("n1\t", "line 1")],
+    [
+        ("n1 boot\n", "line 1: expected"),
+        ("n1\tboot\nn1\thoe\n", "line 2: 'n1' is 'boot'"),
+        ("\tboot", "line 1"),
+        ("n1\t", "line 1"),
+    ],
 )
 def test_a_line_that_is_no_folder_and_class_name_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "names.txt"

@@ -242,7 +242,7 @@ def test_a_file_that_is_cut_short_fails_or_gives_all_its_pixels(name: str, share
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_half_a_file_fails(name: str) -> None:
-    with pytest.raises(DecodeError, match="cut short|not a picture"):
+    with pytest.raises(DecodeError, match=r"cut short|not a picture"):
         decode(WHOLE[name][: len(WHOLE[name]) // 2])
 
 
@@ -251,9 +251,11 @@ def test_a_damaged_byte_gives_pixels_or_a_reason_but_no_other_error(name: str, a
     content = bytearray(WHOLE[name])
     content[at % len(content)] = value
     try:
-        assert decode(bytes(content)).shape[2] == 3
-    except DecodeError as error:
-        assert str(error)
+        pixels = decode(bytes(content))
+    except DecodeError:
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2:] == (3,)
 
 
 def test_threads_may_decode_at_the_same_time() -> None:

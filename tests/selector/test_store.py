@@ -31,7 +31,7 @@ from tests.selector.store_writer import WIDTH, image_rows, patch_rows, vectors
 FINGERPRINT = {"pipeline": "abc", "classes": ["bag", "coat"], "draws": 12, "prior_weight": 0.5}
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.create_or_open(tmp_path / "store", FINGERPRINT)
 
@@ -68,7 +68,18 @@ def test_patches_round_trip_sorted_by_class_image_and_rank(
         store.commit_patches(shard, pa.Table.from_pylist(rows[shard::shards], PATCH_SCHEMA), features[shard::shards])
     table = Store.open(store.path).read_patches()
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["class_id"], rows[i]["image_id"], rows[i]["patch_rank"]))
-    for name in ("class_id", "image_id", "source", "patch_rank", "top", "left", "height", "width", "typicality", "draws"):
+    for name in (
+        "class_id",
+        "image_id",
+        "source",
+        "patch_rank",
+        "top",
+        "left",
+        "height",
+        "width",
+        "typicality",
+        "draws",
+    ):
         assert getattr(table, name).tolist() == [rows[i][name] for i in order]
     assert (table.features == features[order]).all()
     assert table.features.dtype == np.float16
@@ -169,7 +180,9 @@ def test_a_later_round_adds_files_and_the_reduction_over_rounds_is_that_of_one_r
         ({"prior_weight": 1.0}, "'prior_weight' is 0.5 there and 1.0 here"),
     ],
 )
-def test_another_fingerprint_is_refused_by_the_field_that_differs(store: Store, change: dict[str, Any], message: str) -> None:
+def test_another_fingerprint_is_refused_by_the_field_that_differs(
+    store: Store, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(StoreError, match=message):
         Store.create_or_open(store.path, {**FINGERPRINT, **change})
 
@@ -267,7 +280,7 @@ def test_rows_that_contradict_themselves_are_refused(store: Store, change: dict[
 
 
 def test_rows_without_a_column_are_refused(store: Store) -> None:
-    with pytest.raises(ValueError, match="rows lack .'draws'"):
+    with pytest.raises(ValueError, match=r"rows lack .'draws'"):
         store.commit_patches(0, patch_rows(0, 1).drop(["draws"]), vectors(0, 1, 4))
 
 
@@ -290,7 +303,9 @@ def test_threads_may_commit_different_shards_at_once(store: Store) -> None:
     store.verify()
 
 
-def test_a_disk_that_is_full_is_a_store_error_and_leaves_nothing_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_is_a_store_error_and_leaves_nothing_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -300,12 +315,14 @@ def test_a_disk_that_is_full_is_a_store_error_and_leaves_nothing_behind(store: S
     assert list((store.path / "patches").iterdir()) == []
 
 
-def test_everything_is_synced_before_it_is_named_and_the_rows_come_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_synced_before_it_is_named_and_the_rows_come_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
     def noted_fsync(descriptor: int) -> None:
-        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
         events.append(f"sync {name.split('.')[1] if '.' in name else 'folder'}")
         fsync(descriptor)
 
@@ -317,6 +334,26 @@ def test_everything_is_synced_before_it_is_named_and_the_rows_come_last(store: S
     monkeypatch.setattr(Path, "replace", noted_replace)
     store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
     assert events == ["sync npy", "name npy", "sync folder", "sync parquet", "name parquet", "sync folder"]
+
+
+def test_a_replacement_that_is_cut_off_after_its_vectors_leaves_no_old_rows_beside_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    store.commit_patches(1, patch_rows(1, 1), vectors(1, 1, 4))
+    replace = Path.replace
+
+    def cut_off(path: Path, target: Path) -> Path:
+        if target.suffix == ".parquet":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            store.commit_patches(0, patch_rows(0, 2), vectors(0, 2, 4))
+    assert store.patch_shards() == {1}
+    assert set(store.read_patches().class_id.tolist()) == {1}
 
 
 def test_kill_9_at_any_moment_leaves_only_whole_and_right_shards(tmp_path: Path) -> None:

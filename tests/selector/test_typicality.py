@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 from export_scripts.draw_bank import Band, make_draw_bank
 from selector.typicality import RULES, RunningMoments, combine_rounds, reduce_deltas, rule, window_standard_error
 
-NAMES = ("null", "null-weighted", "rotating", "rotating-weighted", "rotating-brightness", "rotating-weighted-brightness")
+NAMES = (
+    "null",
+    "null-weighted",
+    "rotating",
+    "rotating-weighted",
+    "rotating-brightness",
+    "rotating-weighted-brightness",
+)
 
 
 def test_rules_are_found_by_name_and_an_unknown_one_names_the_others() -> None:
     assert tuple(RULES) == NAMES
     assert all(rule(name).name == name for name in NAMES)
-    with pytest.raises(KeyError, match="hardest.*known: null, null-weighted"):
+    with pytest.raises(KeyError, match=r"hardest.*known: null, null-weighted"):
         rule("hardest")
 
 
@@ -111,17 +118,33 @@ def test_rounds_add_up_to_one_round_within_the_promised_rounding(seed: int, firs
 
 
 def test_the_standard_error_of_a_hand_worked_case() -> None:
-    """Two groups of means 1 and 3: their standard deviation is √2, that of their mean √2/√2 = 1."""
-    values = np.asarray([0, 2, 1, 1, 3, 3, 2, 4], np.float32)
+    """Pairs 0, 1, 2, 3 lie at 0, 1/2, 1/4, 3/4 of the band: groups are 0 with 3 (mean 1) and 1 with 2 (mean 3).
+
+    The standard deviation of 1 and 3 is √2, that of their mean √2/√2 = 1.
+    """
+    values = np.asarray([0, 2, 3, 3, 2, 4, 1, 1], np.float32)
     assert window_standard_error(values) == pytest.approx(1.0)
     assert window_standard_error(np.stack([values, 2 * values], 1)) == pytest.approx([1.0, 2.0])
+
+
+def test_timesteps_decide_which_pairs_form_a_group() -> None:
+    """In this order pairs 0 and 1 are the earliest and the latest: their mean is 2, that of 2 and 3 is 2 as well."""
+    values = np.asarray([0, 2, 3, 3, 2, 4, 1, 1], np.float32)
+    assert window_standard_error(values, timesteps=np.asarray([1, 1, 9, 9, 4, 4, 5, 5])) == 0
+
+
+def test_weights_weigh_draws_within_groups_and_groups_among_each_other() -> None:
+    """Means 1 and 4 of weights 6 and 2: shares 3/4 and 1/4, mean 7/4, SE² = 2 (9/16 · 9/16 + 1/16 · 81/16) = 81/64."""
+    values = np.asarray([1, 1, 4, 4, 9, 4, 1, 1], np.float32)
+    weights = np.asarray([2, 1, 1, 0.5, 0, 0.5, 2, 1], np.float32)
+    assert window_standard_error(values, weights=weights) == pytest.approx(9 / 8)
 
 
 def test_the_standard_error_can_not_be_told_from_one_pair() -> None:
     assert np.isnan(window_standard_error(np.asarray([1, 2], np.float32)))
     assert np.isnan(window_standard_error(np.asarray([1], np.float32)))
     assert not np.isnan(window_standard_error(np.asarray([1, 2, 3], np.float32)))
-    only_one_group_counts = np.asarray([1, 1, 1, 1, 0, 0, 0, 0], np.float32)
+    only_one_group_counts = np.asarray([1, 1, 0, 0, 0, 0, 1, 1], np.float32)
     assert np.isnan(window_standard_error(np.arange(8, dtype=np.float32), weights=only_one_group_counts))
 
 
@@ -130,28 +153,42 @@ def test_more_groups_than_pairs_are_refused() -> None:
         window_standard_error(np.zeros(4, np.float32), groups=3)
 
 
-def _simulated(draws: int, odd: float, even: float, trend: float, runs: int = 4000) -> NDArray[np.float64]:
-    """Window means [draws, runs] at the bank's own timesteps: trend(t) + odd·n + even·(n² − 1)/√2, n and −n in pairs."""
+def _simulated(
+    draws: int, odd: float, even: float, trend: float, runs: int = 4000
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Window means [draws, runs] and timesteps of the real draw bank's design: n and −n in pairs.
+
+    A mean is trend · t + odd · n + even · (n² − 1)/√2, with noise that grows threefold over the band.
+    """
     band = Band(0.1, 0.7, 1000)
-    timesteps = make_draw_bank(64, band, (1, 1, 1)).timesteps[:draws] / band.steps
+    timesteps = make_draw_bank(64, band, (1, 1, 1)).timesteps[:draws]
+    t = timesteps[:, None] / band.steps
     noise = np.repeat(np.random.default_rng(draws).normal(size=(draws // 2, runs)), 2, axis=0)
     sign = np.where(np.arange(draws) % 2 == 0, 1, -1)[:, None]
-    return trend * timesteps[:, None] + odd * sign * noise + even * (noise**2 - 1) / np.sqrt(2)
+    values = trend * t + (0.5 + 1.5 * t) * (odd * sign * noise + even * (noise**2 - 1) / np.sqrt(2))
+    return values.astype(np.float32), timesteps
 
 
 @pytest.mark.parametrize("draws", [8, 12, 16, 32])
-@pytest.mark.parametrize(("odd", "even"), [(3.0, 0.5), (0.2, 1.0)], ids=["pairs cancel", "pairs agree"])
-def test_the_standard_error_is_honest_where_that_of_independent_draws_is_not(draws: int, odd: float, even: float) -> None:
+@pytest.mark.parametrize(
+    ("odd", "even", "trend"),
+    [(3.0, 0.5, 1.0), (0.2, 1.0, 1.0), (1.0, 0.5, 4.0)],
+    ids=["pairs cancel", "pairs agree", "steep trend"],
+)
+def test_the_standard_error_is_honest_where_that_of_independent_draws_is_not(
+    draws: int, odd: float, even: float, trend: float
+) -> None:
     """Means of the squared errors against the true variance of the mean over 4,000 banks of noise."""
-    values = _simulated(draws, odd, even, trend=1.0)
+    values, timesteps = _simulated(draws, odd, even, trend)
     truth = values.mean(0).var()
-    ours = np.square(window_standard_error(values.astype(np.float32)).astype(np.float64)).mean() / truth
+    ours = np.square(window_standard_error(values, timesteps=timesteps)).mean() / truth
     naive = values.var(0, ddof=1).mean() / draws / truth
-    assert 0.85 < ours < 1.3
-    assert naive > 5 or naive < 0.65
+    assert 0.85 < ours < 1.25
+    assert naive > 2 or naive < 0.65
 
 
-def test_the_standard_error_errs_on_the_large_side_under_a_steep_trend() -> None:
-    values = _simulated(16, odd=1.0, even=0.5, trend=6.0)
-    ours = np.square(window_standard_error(values.astype(np.float32)).astype(np.float64)).mean()
-    assert ours > values.mean(0).var()
+@pytest.mark.parametrize("draws", [8, 12, 16, 32])
+def test_without_timesteps_the_standard_error_errs_on_the_large_side(draws: int) -> None:
+    values, _ = _simulated(draws, odd=1.0, even=0.5, trend=4.0)
+    ours = np.square(window_standard_error(values)).mean() / values.mean(0).var()
+    assert 0.9 < ours < 2.5

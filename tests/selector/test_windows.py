@@ -52,7 +52,9 @@ maps = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 999)).ma
 
 
 @given(layouts(), maps)
-def test_means_are_the_area_weighted_ones_of_the_definition(layout: tuple[int, int, int, Box], delta: NDArray[np.float32]) -> None:
+def test_means_are_the_area_weighted_ones_of_the_definition(
+    layout: tuple[int, int, int, Box], delta: NDArray[np.float32]
+) -> None:
     canvas, window, stride, valid = layout
     grid = window_grid(canvas, window, stride, valid)
     means = window_means(delta, grid)
