@@ -54,7 +54,9 @@ scoring_options = together(
     option("--prior-weight", type=float, help="Weight of the rule's label-free prior; default: the repository's own."),
     option("--draws", type=int, default=12, help="Draws per image; each costs two UNet evaluations."),
     option("--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."),
-    option("--patch-fraction", type=float, help="Window size as a fraction of the image; default: the repository's own."),
+    option(
+        "--patch-fraction", type=float, help="Window size as a fraction of the image; default: the repository's own."
+    ),
     option("--patches-per-image", type=int, default=1, help="Windows taken from an image, without overlap."),
     option("--min-side", type=int, default=8, help="Images with a shorter side (pixels) are filtered."),
     option("--limit-per-class", type=int, default=0, help="Only the first so many files of every class; 0: all."),
@@ -88,14 +90,20 @@ def _configuration_file(context: click.Context, _: click.Parameter, path: Path |
         raise click.BadParameter(f"{path} is not valid TOML: {error}") from None
     shared = {key.replace("-", "_"): value for key, value in values.items() if not isinstance(value, dict)}
     context.default_map = {
-        name: shared | {key.replace("-", "_"): value for key, value in values.get(name, {}).items()} for name in cli.commands
+        name: shared | {key.replace("-", "_"): value for key, value in values.get(name, {}).items()}
+        for name in cli.commands
     }
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="selector")
 @click.option(
-    "--config", type=_EXISTING, callback=_configuration_file, is_eager=True, expose_value=False, help="TOML file of defaults."
+    "--config",
+    type=_EXISTING,
+    callback=_configuration_file,
+    is_eager=True,
+    expose_value=False,
+    help="TOML file of defaults.",
 )
 def cli() -> None:
     """Diffusion-driven dataset selection: the N most representative patches of every class, for any N."""
@@ -177,7 +185,9 @@ def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: P
     with EmbeddedServer(
         repository or builtin_repository(), log=server_log, grpc_port=grpc_port, http_port=http_port
     ) as server:
-        click.echo(f"tritonserver {server.version}: gRPC {server.grpc_url}, HTTP {server.http_url}, log {server.log}", err=True)
+        click.echo(
+            f"tritonserver {server.version}: gRPC {server.grpc_url}, HTTP {server.http_url}, log {server.log}", err=True
+        )
         server.wait()
 
 

@@ -22,13 +22,14 @@ from selector.typicality import ScoringRule, rule
 class Plan:
     """Everything that decides a score.
 
-    weights: float32 [draws]. window_px, stride_px: canvas pixels. resolution: S.
+    weights: float32 [draws]. timesteps: int64 [draws]. window_px, stride_px: canvas pixels. resolution: S.
     """
 
     rule: ScoringRule
     prior_weight: float
     draws: int
     weights: NDArray[np.float32]
+    timesteps: NDArray[np.int64]
     window_px: int
     stride_px: int
     resolution: int
@@ -57,6 +58,7 @@ def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
         prior_weight=identity.prior_weight if config.prior_weight is None else config.prior_weight,
         draws=config.draws,
         weights=scoring_rule.weights(np.asarray(identity.timestep_weights[: config.draws], np.float32)),
+        timesteps=np.asarray(identity.timesteps[: config.draws], np.int64),
         window_px=max(1, round(fraction * identity.resolution)),
         stride_px=max(1, identity.resolution // 16),
         resolution=identity.resolution,

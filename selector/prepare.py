@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from selector.canvas import CanvasMap, crop, fit
 from selector.datasets import Reader, image_id, open_reader
-from selector.decoding import DecodeError, decode
+from selector.decoding import DecodeError, decode, decode_with_notes
 from selector.records import Box
 
 OK, FILTERED, FAILED = "ok", "filtered", "failed"
@@ -24,8 +24,9 @@ OK, FILTERED, FAILED = "ok", "filtered", "failed"
 
 @dataclass(frozen=True)
 class Prepared:
-    """One file after decoding: `canvas` is uint8 [S, S, 3] if status is ok, else None with a reason.
+    """One file after decoding: `canvas` is uint8 [S, S, 3] if status is ok, else None.
 
+    reason: why the status is not ok; of a file that is ok, what decoding converted ("rotated by EXIF"), "" if nothing.
     height, width: pixels of the original after EXIF rotation, 0 if unknown. image_id: "" if the file can't be read.
     """
 
@@ -60,20 +61,18 @@ def _prepare(root: Path, source: str, resolution: int, mode: str, min_side: int)
         return Prepared(source, "", FAILED, f"can't be read: {error.strerror or error}")
     identifier = image_id(content)
     try:
-        image = decode(content)
+        decoded = decode_with_notes(content)
     except DecodeError as error:
         return Prepared(source, identifier, FAILED, str(error))
-    height, width = image.shape[:2]
+    height, width = decoded.image.shape[:2]
     if min(height, width) < min_side:
         reason = f"{width}×{height} pixels: the shorter side is below {min_side}"
         return Prepared(source, identifier, FILTERED, reason, height, width)
-    canvas, mapping = fit(image, resolution, mode)
-    return Prepared(source, identifier, OK, "", height, width, canvas, mapping)
+    canvas, mapping = fit(decoded.image, resolution, mode)
+    return Prepared(source, identifier, OK, "; ".join(decoded.notes), height, width, canvas, mapping)
 
 
-def prepare_crops(
-    root: Path, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int
-) -> list[Crops]:
+def prepare_crops(root: Path, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
     """Cuts boxes (pixels of the original) out of files given as (source, image_id, boxes), fitted to the resolution."""
     return [_crops(root, source, identifier, boxes, resolution) for source, identifier, boxes in wanted]
 

@@ -132,6 +132,7 @@ def _manifest(
         "fingerprint": view.fingerprint,
         "configuration": {"score": scored_with, "select": plain(selection)},
         "counts": {**view.counts, "picked": len(chosen)},
+        "conversions": view.conversions,
         "failures": [vars(failure) for failure in view.failures],
         "unet_rows": spent.unet_rows,
         "unet_rows_in_store": sum(record["unet_rows"] for record in history),

@@ -143,7 +143,11 @@ def _windows(
             window.box,
             mapping.to_original(window.box),
             window.typicality,
-            float(window_standard_error(box_means(deltas, window.box, plan.resolution), weights=plan.weights)),
+            float(
+                window_standard_error(
+                    box_means(deltas, window.box, plan.resolution), weights=plan.weights, timesteps=plan.timesteps
+                )
+            ),
         )
         for window in chosen
     )

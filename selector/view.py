@@ -5,6 +5,7 @@ Owns the joining of the two and the rule for exact duplicates (the first path st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,8 @@ class StoreView:
 
     counts: seen = scored + filtered + failed over the listing's files that stage I has seen; duplicates are among the
     filtered; unscored files are yet to be seen; skipped is what the listing passed over, gone what the store has beyond
-    the listing. class_names: class_id → name of every class
+    the listing. conversions: what decoding did to usable files, such as "rotated by
+    EXIF", and to how many. class_names: class_id → name of every class
     folder of the data. image_ids: source → image_id of every scored file.
     """
 
@@ -41,6 +43,7 @@ class StoreView:
     fingerprint: dict[str, Any]
     class_names: dict[int, str]
     counts: dict[str, int]
+    conversions: dict[str, int]
     failures: tuple[Outcome, ...]
     patches: PatchTable
     image_ids: dict[str, str]
@@ -55,12 +58,11 @@ def view_store(path: Path, listing: Listing) -> StoreView:
     """Joins a store with a listing; raises StoreError if no file of the listing was ever scored."""
     store = Store.open(path)
     listed = {item.source for item in listing.items}
-    images, _ = store.read_images()
-    rows = {row["source"]: row for row in images.select(["source", "image_id", "status", "reason"]).to_pylist()}
+    rows = {row["source"]: row for row in store.image_records(["source", "image_id", "status", "reason"])}
     known = sorted(listed & set(rows))
     if not known:
         raise StoreError(f"{path} holds no scores of these {len(listed)} files: run `selector score` first")
-    outcomes, stands = _outcomes([rows[source] for source in known], {})
+    outcomes, stands = _outcomes([rows[source] for source in known], store.patch_failures())
     table = store.read_patches()
     patches = table.take(np.fromiter((source in stands for source in table.source), bool, len(table)))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
@@ -80,10 +82,19 @@ def view_store(path: Path, listing: Listing) -> StoreView:
             "unscored": len(listed) - len(known),
             "patches": len(patches),
         },
+        conversions=_conversions(rows[source]["reason"] for source in sorted(stands)),
         failures=(*outcomes, *(Outcome(s.source, "skipped", s.reason) for s in listing.skipped)),
         patches=patches,
         image_ids={source: rows[source]["image_id"] for source in stands},
     )
+
+
+def _conversions(notes: Iterable[str]) -> dict[str, int]:
+    """How often decoding did what, of the notes of usable files."""
+    found: dict[str, int] = {}
+    for note in (part for text in notes for part in text.split("; ") if part):
+        found[note] = found.get(note, 0) + 1
+    return found
 
 
 def _outcomes(rows: list[dict[str, Any]], patch_failures: dict[str, str]) -> tuple[list[Outcome], set[str]]:

@@ -91,6 +91,8 @@ def test_every_file_has_its_outcome_and_the_counts_add_up(scored: Path) -> None:
     counts = stated["counts"]
     assert (counts["seen"], counts["scored"], counts["filtered"], counts["failed"]) == (12, 6, 2, 4)
     assert counts["duplicates"] == 1
+    assert set(stated["conversions"].values()) == {1}
+    assert len(stated["conversions"]) == 5  # 16 bits, CMYK, alpha, frames, rotation
     assert {Path(p["source"]).name for p in picks(scored, 6)} == {
         "sixteen.png",
         "cmyk.jpg",
