@@ -25,8 +25,8 @@ from client.rows import Failure, Row, encode_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from export_scripts.make_scenes import SOURCE, Scenes, make_scenes, read_items
 from selector.builtin import builtin_repository
-from selector.typicality import RULES, reduce_deltas
-from selector.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.scoring.typicality import RULES, reduce_deltas
+from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
 _RESAMPLES = 2000
 

@@ -26,8 +26,8 @@ from export_scripts.make_scenes import ITEM_PX, Scenes
 from export_scripts.scene_tar import read_tar
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.source_pipeline import SourcePipeline, load_source
-from selector.typicality import RULES, rule
-from selector.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.scoring.typicality import RULES, rule
+from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
 BANDS = ((0.35, 0.65), (0.4, 0.7), (0.45, 0.75), (0.5, 0.8), (0.55, 0.85), (0.4, 0.8), (0.45, 0.85))
 BRIGHTNESS_WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.8)

@@ -135,7 +135,7 @@ def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 @json_option
 def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
     """Score images and describe their patches into the store; resumes."""
-    from selector.scoring import score as score_all
+    from selector.scoring.score import score as score_all
 
     scoring = _score_config(flags, data, store)
     report = score_all(scoring, Progress(quiet=as_json)).as_dict()

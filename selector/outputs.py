@@ -21,7 +21,7 @@ from PIL import Image
 
 from selector.errors import UsageError
 from selector.records import Box, PatchTable
-from selector.selection import Selection
+from selector.selection.selection import Selection
 
 Crop = Callable[[str, Box], NDArray[np.uint8]]
 """(source, box in pixels of the original) → uint8 [height, width, 3]. Raises SelectorError if the source moved or changed."""

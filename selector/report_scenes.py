@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from selector.canvas import fit
-from selector.originals import Originals
+from selector.images.canvas import fit
+from selector.images.originals import Originals
 from selector.records import Box
 from selector.report import Scene
-from selector.selection import Selection
-from selector.store import Store
-from selector.view import StoreView
+from selector.selection.selection import Selection
+from selector.store.store import Store
+from selector.store.view import StoreView
 
 _SCENES = 24
 

@@ -14,18 +14,18 @@ from typing import Any
 
 from selector import __version__
 from selector.config import ScoreConfig, SelectConfig, plain
-from selector.datasets import list_items
 from selector.errors import SelectorError
-from selector.originals import Originals, originals
+from selector.images.datasets import list_items
+from selector.images.originals import Originals, originals
 from selector.outputs import write_selection
 from selector.progress import Progress
 from selector.report import Failed, ReportInput, class_reports, write_report
 from selector.report_scenes import scenes_of
-from selector.scoring import listing_of, read_history, score
-from selector.selection import Selection, refuse_short
-from selector.selection import select as select_patches
-from selector.store import Store
-from selector.view import StoreView, view_store
+from selector.scoring.score import listing_of, read_history, score
+from selector.selection.selection import Selection, refuse_short
+from selector.selection.selection import select as select_patches
+from selector.store.store import Store
+from selector.store.view import StoreView, view_store
 
 _PACKAGES = (
     "numpy",

@@ -18,11 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from client.embedded import health, runfolder, wheel
+from client.embedded import health, overlay, runfolder, wheel
 from client.errors import EmbeddedError
 
 THREADS_VARIABLE = "SELECTOR_ONNX_THREADS"
 LOOPBACK = "127.0.0.1"
+OVERLAY = "repository"
 POLL_S = 0.02
 _PORT_ATTEMPTS = 3
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -132,12 +133,13 @@ class EmbeddedServer:
     def _check_repository(self) -> None:
         if not self._repository.is_dir():
             raise EmbeddedError(f"the model repository {self._repository} is not a folder")
-        if not any(self._repository.glob("*/config.pbtxt")):
-            raise EmbeddedError(f"the folder {self._repository} holds no model (no */config.pbtxt)")
+        if not any(self._repository.glob(f"*/{overlay.CONFIG_FILE}")):
+            raise EmbeddedError(f"the folder {self._repository} holds no model (no */{overlay.CONFIG_FILE})")
 
     def _launch(self, found: wheel.Wheel, ports: tuple[int, int, int]) -> None:
         self._run_folder, lock = runfolder.create(runfolder.runs_root())
         try:
+            overlay.write_overlay(self._repository, self._run_folder / OVERLAY)
             backends = wheel.assemble(found, self._run_folder / "backends")
             environment = wheel.environment(found, backends, os.environ)
             environment[THREADS_VARIABLE] = str(self._threads)
@@ -171,7 +173,7 @@ class EmbeddedServer:
         assert self._run_folder is not None
         return [
             str(found.server),
-            f"--model-repository={self._repository}",
+            f"--model-repository={self._run_folder / OVERLAY}",
             f"--backend-directory={backends}",
             # Every backend in Python takes its settings from `python`. The prefix makes our regions known by name.
             f"--backend-config=python,shm-region-prefix-name={self._run_folder.name}",
@@ -201,6 +203,7 @@ class EmbeddedServer:
         failed = health.failed_models(http_url)
         if failed:
             reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
+            reasons = reasons.replace(str(self._run_folder / OVERLAY), str(self._repository))
             raise EmbeddedError(f"tritonserver could not load from {self._repository}\n{reasons}\n{self._log_hint()}")
         self.version = health.version(http_url)
         self.grpc_url, self.http_url = f"{LOOPBACK}:{ports[0]}", http_url

@@ -12,7 +12,7 @@ import numpy as np
 from selector.outputs import Crop, box_of
 from selector.records import PatchTable
 from selector.report.values import ClassReport, Pick
-from selector.selection import Selection
+from selector.selection.selection import Selection
 
 SHOWN_PER_CLASS = 100
 """Picks of a class that get a thumbnail; the page says so when there are more."""

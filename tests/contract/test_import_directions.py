@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,21 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("client", "selector", "export_scripts", "tests")
 
-PURE = (
-    "typicality",
-    "windows",
-    "distances",
-    "clustering",
-    "pool",
-    "seats",
-    "cluster_order",
-    "greedy",
-    "ordering",
-    "baselines",
-    "selection",
-    "records",
-    "errors",
-)
+PURE = ("records", "errors", "scoring/typicality", "scoring/windows", "selection")
 PURE_MAY_IMPORT = {"numpy", "scipy", "sklearn", "hdbscan"}
 HEAVY = {"torch", "diffusers", "onnx", "onnxscript", "transformers"}
 WIRE = {"grpc", "tritonclient"}
@@ -75,22 +62,34 @@ def test_selector_reaches_export_scripts_only_through_the_command(path: Path) ->
         assert "export_scripts" not in roots(path)
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_the_pure_core_imports_only_numeric_libraries(name: str) -> None:
-    """Arithmetic, geometry, clustering, ranking and selection are functions from arrays to arrays."""
-    import sys
+def pure_files() -> list[Path]:
+    found = [ROOT / "selector" / name for name in PURE]
+    return [
+        file for path in found for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")])
+    ]
 
-    foreign = roots(ROOT / "selector" / f"{name}.py") - set(sys.stdlib_module_names) - PURE_MAY_IMPORT
+
+@pytest.mark.parametrize("path", pure_files(), ids=str)
+def test_the_pure_core_imports_only_numeric_libraries_and_itself(path: Path) -> None:
+    """Arithmetic, geometry, clustering, ranking and selection are functions from arrays to arrays."""
+    foreign = roots(path) - set(sys.stdlib_module_names) - PURE_MAY_IMPORT
     assert foreign <= {"selector"}
-    inner = {n.split(".")[1] for n in imports(ROOT / "selector" / f"{name}.py") if n.startswith("selector.")}
-    assert inner <= set(PURE)
+    inner = {ROOT / (name.replace(".", "/") + ".py") for name in imports(path) if name.startswith("selector.")}
+    assert inner <= set(pure_files())
 
 
 @pytest.mark.parametrize("path", sources("export_scripts"), ids=str)
 def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> None:
     """Exporters may use the client and selector's pure window geometry."""
-    used = {n.split(".")[1] for n in imports(path) if n.startswith("selector.")}
-    assert used <= {"typicality", "windows", "decoding", "canvas", "records", "errors", "datasets", "builtin"}
+    used = {name for name in imports(path) if name.startswith("selector.")}
+    allowed = (
+        "selector.scoring.typicality",
+        "selector.scoring.windows",
+        "selector.images.",
+        "selector.builtin",
+        "selector.records",
+    )
+    assert all(name.startswith(allowed) for name in used), used
 
 
 def test_one_file_alone_speaks_grpc() -> None:

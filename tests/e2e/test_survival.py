@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from selector.store import Store
+from selector.store.store import Store
 from tests.e2e.command import manifest, picks, selector, start, triton_processes
 
 pytestmark = pytest.mark.server

@@ -16,8 +16,8 @@ from export_scripts.scene_tar import write_tar
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.training_model import ModelConfig, build_pipeline
 from export_scripts.tune_scoring import compare_rules, localise, main, slice_weights
-from selector.typicality import RULES
-from selector.windows import window_grid
+from selector.scoring.typicality import RULES
+from selector.scoring.windows import window_grid
 
 
 @pytest.fixture(scope="module")

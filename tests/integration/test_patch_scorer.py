@@ -15,9 +15,9 @@ from client.embedded.server import EmbeddedServer
 from client.rows import Answer, Row, encode_row, feature_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from selector.builtin import builtin_repository, builtin_scenes
-from selector.canvas import fit
-from selector.datasets import open_reader
-from selector.decoding import decode
+from selector.images.canvas import fit
+from selector.images.datasets import open_reader
+from selector.images.decoding import decode
 
 pytestmark = pytest.mark.server
 

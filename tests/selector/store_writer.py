@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from selector.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
 
 ROWS = 40
 WIDTH = 300

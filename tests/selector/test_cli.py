@@ -30,7 +30,7 @@ def test_flag_goes_before_environment_before_file_before_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr("selector.scoring.score", lambda config, _: seen.append(config.draws) or _refuse())
+    monkeypatch.setattr("selector.scoring.score.score", lambda config, _: seen.append(config.draws) or _refuse())
     settings = tmp_path / "selector.toml"
     settings.write_text("draws = 3\n[run]\ndraws = 4\n")
     store = ["--store", str(tmp_path / "store")]

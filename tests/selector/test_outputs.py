@@ -18,7 +18,7 @@ from PIL import Image
 from selector.errors import SelectorError, UsageError
 from selector.outputs import class_folder, selection_table, summary, write_selection
 from selector.records import Box, PatchTable
-from selector.selection import Selection, select
+from selector.selection.selection import Selection, select
 from tests.patch_tables import patch_table
 
 NAMES = {0: "t-shirt", 1: "ankle/boot"}

@@ -20,7 +20,7 @@ from selector.report.markup import duration, signed, text
 from selector.report.page import render, typicality_gap
 from selector.report.pictures import diverging, map_picture, webp
 from selector.report.sheets import PICTURE_BUDGET, contact_sheets, shown_within
-from selector.selection import select
+from selector.selection.selection import select
 from tests.patch_tables import patch_table
 
 VOID = {"meta", "img", "image", "rect", "path", "br", "link"}

@@ -1,0 +1,55 @@
+"""Pixels of original images, checked against the ids they were scored under.
+
+Owns reading a scored image again. A file that moved or changed since is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.errors import SelectorError
+from selector.images.canvas import cut
+from selector.images.datasets import Reader, image_id, open_reader
+from selector.images.decoding import decode
+from selector.records import Box
+
+
+class Originals:
+    """Decoded originals by source; `expected` maps a source to the image_id it was scored under."""
+
+    def __init__(self, reader: Reader, root: Path, expected: Mapping[str, str]) -> None:
+        self._reader, self._root, self._expected = reader, root, expected
+        self.image = lru_cache(maxsize=4)(self._image)
+
+    def _image(self, source: str) -> NDArray[np.uint8]:
+        try:
+            content = self._reader.read(source)
+        except OSError as error:
+            raise SelectorError(
+                f"{self._root / source} can't be read any more ({error.strerror or error}): if the data moved, name its "
+                "new place (--data), otherwise run `selector run` again"
+            ) from None
+        if image_id(content) != self._expected[source]:
+            raise SelectorError(
+                f"{self._root / source} changed since it was scored: put the old file back, or score into a new store"
+            )
+        return decode(content)
+
+    def cut(self, source: str, box: Box) -> NDArray[np.uint8]:
+        """The box (pixels of the original) at native resolution, uint8 [height, width, 3]."""
+        return cut(self.image(source), box)
+
+
+@contextmanager
+def originals(root: Path, expected: Mapping[str, str]) -> Iterator[Originals]:
+    """Opens the data for as long as crops are made; raises SelectorError if it is not there."""
+    if not root.exists():
+        raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
+    with open_reader(root) as reader:
+        yield Originals(reader, root, expected)

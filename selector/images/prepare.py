@@ -1,0 +1,96 @@
+"""From a file's bytes to what the server is sent, in worker processes: canvases for stage I, crops for stage II.
+
+Owns the work of one decoding process. Must not know the server, the store or how shards are cut. A file that can't be
+used is an outcome with its reason, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.images.canvas import CanvasMap, crop, fit
+from selector.images.datasets import Reader, image_id, open_reader
+from selector.images.decoding import DecodeError, decode, decode_with_notes
+from selector.records import Box
+
+OK, FILTERED, FAILED = "ok", "filtered", "failed"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One file after decoding: `canvas` is uint8 [S, S, 3] if status is ok, else None.
+
+    reason: why the status is not ok; of a file that is ok, what decoding converted ("rotated by EXIF"), "" if nothing.
+    height, width: pixels of the original after EXIF rotation, 0 if unknown. image_id: "" if the file can't be read.
+    """
+
+    source: str
+    image_id: str
+    status: str
+    reason: str
+    height: int = 0
+    width: int = 0
+    canvas: NDArray[np.uint8] | None = None
+    to_original: CanvasMap | None = None
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The crops of one file, uint8 [n, S, S, 3], in the order of the boxes asked for; None with a reason if it failed."""
+
+    source: str
+    images: NDArray[np.uint8] | None
+    reason: str = ""
+
+
+def prepare_images(root: Path, sources: Sequence[str], resolution: int, mode: str, min_side: int) -> list[Prepared]:
+    """Reads, decodes and fits files to resolution × resolution."""
+    return [_prepare(root, source, resolution, mode, min_side) for source in sources]
+
+
+def _prepare(root: Path, source: str, resolution: int, mode: str, min_side: int) -> Prepared:
+    try:
+        content = _reader(root).read(source)
+    except OSError as error:
+        return Prepared(source, "", FAILED, f"can't be read: {error.strerror or error}")
+    identifier = image_id(content)
+    try:
+        decoded = decode_with_notes(content)
+    except DecodeError as error:
+        return Prepared(source, identifier, FAILED, str(error))
+    height, width = decoded.image.shape[:2]
+    if min(height, width) < min_side:
+        reason = f"{width}×{height} pixels: the shorter side is below {min_side}"
+        return Prepared(source, identifier, FILTERED, reason, height, width)
+    canvas, mapping = fit(decoded.image, resolution, mode)
+    return Prepared(source, identifier, OK, "; ".join(decoded.notes), height, width, canvas, mapping)
+
+
+def prepare_crops(root: Path, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
+    """Cuts boxes (pixels of the original) out of files given as (source, image_id, boxes), fitted to the resolution."""
+    return [_crops(root, source, identifier, boxes, resolution) for source, identifier, boxes in wanted]
+
+
+def _crops(root: Path, source: str, identifier: str, boxes: tuple[Box, ...], resolution: int) -> Crops:
+    try:
+        content = _reader(root).read(source)
+        if image_id(content) != identifier:
+            return Crops(source, None, "the file changed while it was being scored")
+        image = decode(content)
+    except OSError as error:
+        return Crops(source, None, f"can't be read: {error.strerror or error}")
+    except DecodeError as error:
+        return Crops(source, None, str(error))
+    return Crops(source, np.stack([crop(image, box, resolution) for box in boxes]))
+
+
+@lru_cache(maxsize=2)
+def _reader(root: Path) -> Reader:
+    """One open reader per process and data set; it closes with the process."""
+    return open_reader(root).__enter__()

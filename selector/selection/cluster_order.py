@@ -1,0 +1,69 @@
+"""The default order: seats for clusters, and within a cluster its typical patches that differ.
+
+Owns DESIGN section 6's order. Must not know of IPC, files or classes' names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.selection.clustering import Clustering, cluster_space, nearest_cluster
+from selector.selection.pool import Pool, by_typicality, farthest_first
+from selector.selection.seats import deal
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The ranking by clusters, in four tiers that are each dealt out by `seats.deal`:
+
+    clustered patches; unclustered ones, counted with their nearest cluster; near-duplicates of a more typical patch;
+    and last images' further patches. A cluster's votes are the sum of its patches' typicality
+    above the class's minimum.
+    """
+
+    min_cluster_size: int | None = None
+    cache_dir: Path | None = None
+
+    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
+        clustering = cluster_space(
+            pool.space, min_cluster_size=self.min_cluster_size, cache_dir=self.cache_dir, seed=pool.seed
+        )
+        home = nearest_cluster(pool.space, clustering.label)
+        tier = np.where(clustering.label < 0, 1, 0)
+        tier[near_duplicates(pool)] = 2
+        tier[~pool.first] = 3
+        votes = pool.typicality - pool.typicality.min(initial=np.inf)
+        ranked = [np.empty(0, dtype=np.int64)]
+        for level in range(4):
+            members = [np.flatnonzero((tier == level) & (home == number)) for number in range(clustering.clusters)]
+            queues = [typical_then_unlike(pool, rows) for rows in members if len(rows)]
+            ranked.append(deal(queues, votes, pool.typicality))
+        return np.concatenate(ranked), clustering
+
+
+def near_duplicates(pool: Pool) -> NDArray[np.bool_]:
+    """bool [n]: True for an image's first patch that is near a more typical first patch which is itself kept.
+
+    Near is what `FeatureSpace.near_limit` says. Ties in typicality go to the first row.
+    """
+    limit = pool.space.near_limit()
+    duplicate = np.zeros(len(pool), dtype=np.bool_)
+    for row in by_typicality(pool, np.flatnonzero(pool.space.crowded(limit) & pool.first)):
+        if not duplicate[row]:
+            duplicate |= (pool.space.squared(row) <= limit) & pool.first
+            duplicate[row] = False
+    return duplicate
+
+
+def typical_then_unlike(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows, the more typical half first; in each half the next is the one farthest from all before it.
+
+    The very first is the most typical. Farthest-first alone would lead with outliers, typicality with look-alikes.
+    """
+    ranked = by_typicality(pool, rows)
+    half = (len(rows) + 1) // 2
+    return farthest_first(pool.space, [ranked[:half], ranked[half:]])

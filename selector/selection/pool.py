@@ -1,0 +1,70 @@
+"""What the inside of an ordering strategy sees: one class's patches, sorted.
+
+Owns the sorted view and the measures that several strategies share. Must not know of clusters, IPC or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.selection.clustering import Clustering
+from selector.selection.distances import FeatureSpace
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A class's n patches, sorted by (image_id, patch_rank).
+
+    space: the feature space, n rows. typicality: float64 [n]. first: bool [n], True for an image's best patch.
+    seed: as given.
+    """
+
+    space: FeatureSpace
+    typicality: NDArray[np.float64]
+    first: NDArray[np.bool_]
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.typicality)
+
+    def tiers(self) -> list[NDArray[np.int64]]:
+        """The rows of the images' best patches, then the other rows."""
+        return [np.flatnonzero(self.first), np.flatnonzero(~self.first)]
+
+
+class Ranking(Protocol):
+    """The inside of a strategy: pool → (int64 [n] rows best first, the clustering that it used or None)."""
+
+    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]: ...
+
+
+def by_typicality(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """These rows, the most typical first; ties go to the first row."""
+    return rows[np.argsort(-pool.typicality[rows], kind="stable")]
+
+
+def farthest_first(space: FeatureSpace, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The rows of the groups, one group after the other, each row the farthest from all before it (k_center_greedy).
+
+    The very first is the first listed; ties go to the one listed first.
+    """
+    rows: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *groups])
+    part = space.subset(rows)
+    distance = np.full(len(rows), np.inf)
+    order: list[int] = []
+    start = 0
+    for group in groups:
+        left = np.arange(start, start + len(group))
+        start += len(group)
+        while len(left):
+            place = int(np.argmax(distance[left]))
+            order.append(int(left[place]))
+            np.minimum(distance, part.squared(order[-1]), out=distance)
+            left = np.delete(left, place)
+    ranked: NDArray[np.int64] = rows[np.array(order, dtype=np.int64)]
+    return ranked

@@ -1,0 +1,227 @@
+"""The store of scores: what was scored once is never scored again.
+
+Owns the layout on disk, its fingerprint and the schemas. Must not know how scores come about or what is
+selected.
+
+    store.json                     the fingerprint: what every row depends on
+    data.json                      where the images lie, folder → class_id
+    images/00000-r0.{parquet,npy}  stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
+    patches/00000.{parquet,npy}    stage II, one row per patch; features, float16 [n, F]
+
+A shard is whole or absent (see commits.py). Shard numbers are the caller's; committing one again replaces it.
+A later round of draws adds -r1 files and rewrites nothing: typicality.combine_rounds reduces the rounds'
+maps, in draw order. Boxes are pixels of the original image after EXIF rotation, those named window_canvas_*
+pixels of the canvas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from selector.errors import StoreError
+from selector.records import PatchTable
+from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
+from selector.store.fingerprint import Fingerprint, check_fingerprint, read_fingerprint, write_fingerprint
+from selector.store.schema import (
+    IMAGE_SCHEMA,
+    PATCH_SCHEMA,
+    ScoredImage,
+    check_image_rows,
+    conforming,
+    patch_table,
+    scored_image,
+)
+
+__all__ = ["IMAGE_SCHEMA", "PATCH_SCHEMA", "DataRoot", "Fingerprint", "ScoredImage", "Store", "StoredMaps"]
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """Where the scored images lie, and the class_id of each class folder."""
+
+    root: Path
+    folders: Mapping[str, int]
+
+
+class StoredMaps:
+    """Mean delta maps float16 [h, w] by row number of `Store.read_images`; one shard is mapped at a time."""
+
+    def __init__(self, folder: Path, stems: list[str], lengths: list[int]) -> None:
+        self._folder, self._stems = folder, stems
+        self._ends = np.cumsum([0, *lengths])
+        self._open: tuple[int, NDArray[np.float16]] | None = None
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, row: int) -> NDArray[np.float16]:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        shard = int(np.searchsorted(self._ends, row, side="right")) - 1
+        if self._open is None or self._open[0] != shard:
+            self._open = shard, read_commit(self._folder, self._stems[shard])[1]
+        return np.array(self._open[1][row - int(self._ends[shard])])
+
+
+class Store:
+    """A store on disk. Different shards may be committed at the same time from threads and processes."""
+
+    def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
+        self.path = path
+        self._fingerprint = fingerprint
+        self._images, self._patches = path / "images", path / "patches"
+
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        """Whether there is a store at the path, of whatever configuration."""
+        return (path / "store.json").is_file()
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The store at the path as it is; raises StoreError if there is none or its layout is another."""
+        return cls(path, read_fingerprint(path))
+
+    @classmethod
+    def create_or_open(cls, path: Path, fingerprint: Fingerprint) -> Self:
+        """The store of this fingerprint, made if there is none; raises StoreError that names what differs."""
+        if not cls.exists(path):
+            if any(path.glob("images/*.parquet")) or any(path.glob("patches/*.parquet")):
+                raise StoreError(f"{path} holds shards but no store.json: delete it or use another folder")
+            for folder in (path / "images", path / "patches"):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_fingerprint(path, fingerprint)
+        store = cls.open(path)
+        check_fingerprint(path, store._fingerprint, fingerprint)
+        return store
+
+    def read_fingerprint(self) -> dict[str, Any]:
+        """What the rows of this store depend on."""
+        return dict(self._fingerprint)
+
+    def write_data_root(self, root: Path, folders: Mapping[str, int]) -> None:
+        """Notes where the images lie. Data may move; a folder that changes its class raises StoreError."""
+        known: dict[str, int] = {}
+        if (self.path / "data.json").exists():
+            known.update(self.read_data_root().folders)
+        for folder, class_id in folders.items():
+            if known.setdefault(folder, class_id) != class_id:
+                raise StoreError(
+                    f"{self.path} was scored with the folder {folder!r} as class_id {known[folder]}, now it "
+                    f"is {class_id}: use another store for another mapping of folders to classes"
+                )
+        write_json(self.path / "data.json", {"root": str(root.resolve()), "folders": known})
+
+    def read_data_root(self) -> DataRoot:
+        """Where the images lay when they were scored last; raises StoreError if that was never noted."""
+        content = read_json(self.path / "data.json")
+        return DataRoot(Path(content["root"]), content["folders"])
+
+    def commit_images(self, shard: int, round: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
+        """Commits stage I of a shard: rows of IMAGE_SCHEMA, maps float16 [n, h, w] (zeros where not ok).
+
+        Raises ValueError for anything else, StoreError if it can't be written.
+        """
+        table = conforming(rows, IMAGE_SCHEMA)
+        if maps.dtype != np.float16 or maps.ndim != 3:
+            raise ValueError(f"maps must be float16 [n, h, w], not {maps.dtype} {maps.shape}")
+        check_image_rows(table)
+        write_commit(self._images, f"{shard:05d}-r{round}", table, maps)
+
+    def commit_patches(self, shard: int, rows: pa.Table, features: NDArray[np.float16]) -> None:
+        """Commits stage II of a shard: rows of PATCH_SCHEMA, features float16 [n, F].
+
+        Raises ValueError for anything else, StoreError if it can't be written.
+        """
+        if features.dtype != np.float16 or features.ndim != 2:
+            raise ValueError(f"features must be float16 [n, F], not {features.dtype} {features.shape}")
+        write_commit(self._patches, f"{shard:05d}", conforming(rows, PATCH_SCHEMA), features)
+
+    def images(self) -> list[tuple[int, int]]:
+        """(shard, round) of all commits of stage I, sorted."""
+        return sorted((int(m[1]), int(m[2])) for m in _matches(self._images, r"(\d{5,})-r(\d+)\.parquet"))
+
+    def image_shards(self) -> set[int]:
+        """Shards whose first round is committed."""
+        return {shard for shard, round_ in self.images() if round_ == 0}
+
+    def patch_shards(self) -> set[int]:
+        """Shards whose stage II is committed."""
+        return {int(m[1]) for m in _matches(self._patches, r"(\d{5,})\.parquet")}
+
+    def sources(self) -> set[str]:
+        """Sources of all files that stage I accounts for, whatever became of them."""
+        return {row["source"] for row in self.image_records(["source"])}
+
+    def image_records(self, columns: list[str]) -> list[dict[str, Any]]:
+        """These columns of stage I, one record per file; a later round of draws stands for an earlier one."""
+        latest: dict[str, dict[str, Any]] = {}
+        for shard, round_ in sorted(self.images(), key=lambda commit: commit[::-1]):
+            rows = read_rows(self._images, f"{shard:05d}-r{round_}", sorted({*columns, "source"}))
+            latest.update((row["source"], {name: row[name] for name in columns}) for row in rows.to_pylist())
+        return list(latest.values())
+
+    def patch_failures(self) -> dict[str, str]:
+        """Source → reason of every image that has windows but failed in stage II."""
+        return {
+            row["source"]: row["reason"]
+            for shard in sorted(self.patch_shards())
+            for row in read_rows(self._patches, f"{shard:05d}", ["source", "status", "reason"]).to_pylist()
+            if row["status"] != "ok"
+        }
+
+    def scored_images(self, shard: int) -> tuple[ScoredImage, ...]:
+        """The shard's usable images with their windows, in committed order; an image's latest round counts.
+
+        Failed and filtered files are left out.
+        """
+        latest: dict[str, ScoredImage] = {}
+        for number, round_ in self.images():
+            if number == shard:
+                rows = read_rows(self._images, f"{shard:05d}-r{round_}")
+                latest.update((image.source, image) for image in map(scored_image, rows.to_pylist()) if image)
+        return tuple(latest.values())
+
+    def read_images(self) -> tuple[pa.Table, StoredMaps]:
+        """All rows of stage I (IMAGE_SCHEMA, int32 shard, round) sorted by shard and round, and their maps."""
+        commits = self.images()
+        stems = [f"{shard:05d}-r{round_}" for shard, round_ in commits]
+        tables = []
+        for (shard, round_), stem in zip(commits, stems, strict=True):
+            rows = conforming(read_rows(self._images, stem), IMAGE_SCHEMA)
+            for name, value in (("shard", shard), ("round", round_)):
+                rows = rows.append_column(name, pa.array(np.full(len(rows), value, np.int32)))
+            tables.append(rows)
+        lengths = [len(table) for table in tables]
+        empty = IMAGE_SCHEMA.empty_table().append_column("shard", pa.array([], pa.int32()))
+        tables = tables or [empty.append_column("round", pa.array([], pa.int32()))]
+        return pa.concat_tables(tables), StoredMaps(self._images, stems, lengths)
+
+    def read_patches(self) -> PatchTable:
+        """All patches that did not fail, sorted by (class_id, image_id, patch_rank); the vectors' checksums are verified."""
+        tables, vectors = [PATCH_SCHEMA.empty_table()], []
+        for shard in sorted(self.patch_shards()):
+            rows, features = read_commit(self._patches, f"{shard:05d}", verify=True)
+            tables.append(conforming(rows, PATCH_SCHEMA))
+            vectors.append(features)
+        stacked = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float16)
+        return patch_table(pa.concat_tables(tables), stacked)
+
+    def verify(self) -> None:
+        """Reads every committed byte; raises StoreError naming the first damaged shard."""
+        for shard, round_ in self.images():
+            read_commit(self._images, f"{shard:05d}-r{round_}", verify=True)
+        for shard in sorted(self.patch_shards()):
+            read_commit(self._patches, f"{shard:05d}", verify=True)
+
+
+def _matches(folder: Path, pattern: str) -> list[re.Match[str]]:
+    found = (re.fullmatch(pattern, path.name) for path in folder.glob("*.parquet"))
+    return [match for match in found if match]

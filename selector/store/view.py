@@ -1,0 +1,113 @@
+"""What a store says about a listing: outcomes that add up, the patches to choose from, and what is no longer there.
+
+Owns the joining of the two and the rule for exact duplicates (the first path stands for them). Must not know servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selector.errors import StoreError
+from selector.images.datasets import Listing
+from selector.records import PatchTable
+from selector.store.store import Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A file that gave no patch: status "filtered" or "failed", and why."""
+
+    source: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StoreView:
+    """A store seen through a listing.
+
+    counts: seen = scored + filtered + failed over the listing's files that stage I has seen; duplicates are among the
+    filtered; unscored files are yet to be seen; skipped is what the listing passed over, gone what the store has beyond
+    the listing. conversions: what decoding did to usable files, such as "rotated by
+    EXIF", and to how many. class_names: class_id → name of every class
+    folder of the data. image_ids: source → image_id of every scored file.
+    """
+
+    store: Path
+    fingerprint: dict[str, Any]
+    class_names: dict[int, str]
+    counts: dict[str, int]
+    conversions: dict[str, int]
+    failures: tuple[Outcome, ...]
+    patches: PatchTable
+    image_ids: dict[str, str]
+
+    @cached_property
+    def images(self) -> int:
+        """Distinct images that can be chosen from."""
+        return len(np.unique(self.patches.image_id))
+
+
+def view_store(path: Path, listing: Listing) -> StoreView:
+    """Joins a store with a listing; raises StoreError if no file of the listing was ever scored."""
+    store = Store.open(path)
+    listed = {item.source for item in listing.items}
+    rows = {row["source"]: row for row in store.image_records(["source", "image_id", "status", "reason"])}
+    known = sorted(listed & set(rows))
+    if not known:
+        raise StoreError(f"{path} holds no scores of these {len(listed)} files: run `selector score` first")
+    outcomes, stands = _outcomes([rows[source] for source in known], store.patch_failures())
+    table = store.read_patches()
+    patches = table.take(np.fromiter((source in stands for source in table.source), bool, len(table)))
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    mark = store.read_fingerprint()
+    return StoreView(
+        store=path,
+        fingerprint=mark,
+        class_names={c: mark["classes"][c] for c in sorted(set(store.read_data_root().folders.values()))},
+        counts={
+            "seen": len(known),
+            "scored": len(stands),
+            "filtered": len(outcomes) - failed,
+            "failed": failed,
+            "duplicates": sum(outcome.reason.startswith("duplicate of ") for outcome in outcomes),
+            "skipped": len(listing.skipped),
+            "gone": len(set(rows) - listed),
+            "unscored": len(listed) - len(known),
+            "patches": len(patches),
+        },
+        conversions=_conversions(rows[source]["reason"] for source in sorted(stands)),
+        failures=(*outcomes, *(Outcome(s.source, "skipped", s.reason) for s in listing.skipped)),
+        patches=patches,
+        image_ids={source: rows[source]["image_id"] for source in stands},
+    )
+
+
+def _conversions(notes: Iterable[str]) -> dict[str, int]:
+    """How often decoding did what, of the notes of usable files."""
+    found: dict[str, int] = {}
+    for note in (part for text in notes for part in text.split("; ") if part):
+        found[note] = found.get(note, 0) + 1
+    return found
+
+
+def _outcomes(rows: list[dict[str, Any]], patch_failures: dict[str, str]) -> tuple[list[Outcome], set[str]]:
+    """Files that gave no patch, and the sources that stand for an image; rows are sorted by source."""
+    outcomes, first = [], dict[str, str]()
+    for row in rows:
+        source = row["source"]
+        if row["status"] != "ok":
+            outcomes.append(Outcome(source, row["status"], row["reason"]))
+        elif source in patch_failures:
+            outcomes.append(Outcome(source, "failed", patch_failures[source]))
+        elif row["image_id"] in first:
+            outcomes.append(Outcome(source, "filtered", f"duplicate of {first[row['image_id']]}"))
+        else:
+            first[row["image_id"]] = source
+    return outcomes, set(first.values())

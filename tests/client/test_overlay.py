@@ -1,0 +1,58 @@
+"""The repository as the embedded server serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from client import contract
+from client.embedded.overlay import without_queue_policies, write_overlay
+from export_scripts.triton_config import model_config
+from tests.toy_repository import GEOMETRY, write_toy_repository
+
+
+def parsed(text: str) -> pb.ModelConfig:
+    """By Triton's own schema."""
+    return text_format.Parse(text, pb.ModelConfig())
+
+
+@pytest.mark.parametrize("name", [*contract.LEAVES, *contract.ENSEMBLES])
+def test_only_the_queue_policy_is_taken_out(name: str) -> None:
+    """By Triton's own parser, everything else is as it was."""
+    # Braces and the field's name inside a string are no policy.
+    config = model_config(contract.models(GEOMETRY)[name], parameters={"odd": 'x {\n default_queue_policy { "}'})
+    expected = pb.ModelConfig()
+    expected.CopyFrom(config)
+    expected.dynamic_batching.ClearField("default_queue_policy")
+    if not config.HasField("dynamic_batching"):
+        expected.ClearField("dynamic_batching")
+    assert parsed(without_queue_policies(text_format.MessageToString(config))) == expected
+
+
+def test_policies_of_priorities_go_as_well() -> None:
+    """Nested in a map, with braces of its own."""
+    text = """name: "m"
+    dynamic_batching {
+      priority_levels: 2
+      priority_queue_policy {
+        key: 1
+        value { max_queue_size: 3 }
+      }
+      max_queue_delay_microseconds: 5
+    }"""
+    batching = parsed(without_queue_policies(text)).dynamic_batching
+    assert not batching.priority_queue_policy
+    assert (batching.priority_levels, batching.max_queue_delay_microseconds) == (2, 5)
+
+
+def test_models_are_linked_and_what_is_no_model_is_left_out(tmp_path: Path) -> None:
+    """The graphs are not copied."""
+    repository = write_toy_repository(tmp_path / "toy")
+    (repository / "README.md").write_text("no model")
+    (repository / "empty").mkdir()
+    overlay = write_overlay(repository, tmp_path / "overlay")
+    assert {path.name for path in overlay.iterdir()} == set(contract.models(GEOMETRY))
+    assert (overlay / "dift_extractor" / "1").readlink() == repository / "dift_extractor" / "1"

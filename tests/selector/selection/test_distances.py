@@ -1,0 +1,78 @@
+"""The exact feature space."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from selector.errors import SelectorError
+from selector.selection.distances import FeatureSpace
+from tests.patch_tables import scattered, unit
+
+
+def test_squared_distances_equal_those_of_exact_fractions() -> None:
+    features = scattered(6, width=33)
+    squared = FeatureSpace(features).squared_rows(np.arange(6))
+    for one in range(6):
+        for other in range(6):
+            gaps = [
+                Fraction(float(a)) - Fraction(float(b)) for a, b in zip(features[one], features[other], strict=True)
+            ]
+            assert Fraction(float(squared[one, other])) == sum(gap * gap for gap in gaps)
+
+
+def test_permuting_rows_or_columns_or_threads_changes_no_bit() -> None:
+    features = scattered(300, width=640)
+    draw = np.random.default_rng(1)
+    rows, columns = draw.permutation(300), draw.permutation(640)
+    with threadpool_limits(limits=1):
+        expected = FeatureSpace(features).matrix()
+    with threadpool_limits(limits=2):
+        found = FeatureSpace(features[rows][:, columns]).matrix()
+    np.testing.assert_array_equal(found, expected[np.ix_(rows, rows)])
+
+
+def test_distances_made_when_asked_for_equal_those_of_the_held_matrix() -> None:
+    features = scattered(40)
+    held, made = FeatureSpace(features), FeatureSpace(features, matrix_limit=10)
+    assert held.holds_matrix
+    assert not made.holds_matrix
+    np.testing.assert_array_equal(made.matrix(), held.matrix())
+    np.testing.assert_array_equal(made.squared(7), held.squared(7))
+    np.testing.assert_array_equal(made.crowded(1.5), held.crowded(1.5))
+
+
+def test_near_means_a_tenth_of_the_median_distance() -> None:
+    angles = np.array([0.0, 1.0, 2.0])  # distances 2 sin(1/2), 2 sin(1/2) and 2 sin(1): the median is the first
+    features = unit(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    assert FeatureSpace(features).near_limit() == pytest.approx((0.1 * 2 * np.sin(0.5)) ** 2, rel=1e-2)
+
+
+def test_only_rows_with_a_close_neighbour_are_crowded() -> None:
+    features = scattered(20)
+    features[3] = features[11]
+    space = FeatureSpace(features)
+    assert np.flatnonzero(space.crowded(space.near_limit())).tolist() == [3, 11]
+
+
+@pytest.mark.parametrize("matrix_limit", [100, 20, 3])
+def test_a_subset_has_the_distances_of_its_rows(matrix_limit: int) -> None:
+    space, rows = FeatureSpace(scattered(40), matrix_limit), np.array([31, 2, 17, 5])
+    np.testing.assert_array_equal(space.subset(rows).matrix(), space.squared_rows(rows)[:, rows] ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        (np.full((2, 3), np.nan, dtype=np.float16), "feature row 0 holds NaN or Inf"),
+        (np.array([[0.0, 1.0], [np.inf, 0.0]], dtype=np.float16), "feature row 1"),
+        (np.array([[3.0, 4.0]], dtype=np.float16), "L2-normalised"),
+        (np.ones(3, dtype=np.float16), r"shape \[n, F\]"),
+    ],
+)
+def test_features_that_would_be_inexact_are_refused(features: np.ndarray, said: str) -> None:
+    with pytest.raises(SelectorError, match=said):
+        FeatureSpace(features)

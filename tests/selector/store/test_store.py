@@ -1,0 +1,401 @@
+"""The store: what is committed is whole and right, whatever happens to the writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selector.errors import StoreError
+from selector.records import Box
+from selector.scoring.typicality import combine_rounds, reduce_deltas
+from selector.store import commits
+from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from tests.selector.store_writer import WIDTH, image_rows, patch_rows, vectors
+
+FINGERPRINT = {"pipeline": "abc", "classes": ["bag", "coat"], "draws": 12, "prior_weight": 0.5}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.create_or_open(tmp_path / "store", FINGERPRINT)
+
+
+def a_row(source: str, **values: Any) -> dict[str, Any]:
+    """A row of IMAGE_SCHEMA without windows."""
+    lists: dict[str, Any] = {f.name: [] for f in IMAGE_SCHEMA if pa.types.is_list(f.type)}
+    numbers = {"class_id": 0, "draws": 0, "height": 0, "width": 0}
+    return {"image_id": "", "source": source, "status": "failed", "reason": "empty", **numbers, **lists, **values}
+
+
+finite = st.floats(-1000, 1000, width=16)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), texts, st.integers(0, 3), st.lists(finite, min_size=5, max_size=5)),
+        max_size=12,
+        unique_by=lambda row: (row[0], row[2]),
+    ),
+    st.integers(1, 4),
+)
+def test_patches_round_trip_sorted_by_class_image_and_rank(
+    tmp_path_factory: pytest.TempPathFactory, patches: list[tuple[int, str, int, list[float]]], shards: int
+) -> None:
+    """Whatever shard a patch is in and in whatever order it was committed."""
+    store = Store.create_or_open(tmp_path_factory.mktemp("store"), FINGERPRINT)
+    rows = patch_rows(0, 12, rows=len(patches)).to_pylist()
+    for row, (image, source, rank, _) in zip(rows, patches, strict=True):
+        row.update(image_id=f"{image:016x}", source=source, patch_rank=rank, class_id=image % 3, top=image + rank)
+    features = np.asarray([values for *_, values in patches], np.float16).reshape(-1, 5)
+    for shard in range(shards):
+        store.commit_patches(shard, pa.Table.from_pylist(rows[shard::shards], PATCH_SCHEMA), features[shard::shards])
+    table = Store.open(store.path).read_patches()
+    order = sorted(range(len(rows)), key=lambda i: (rows[i]["class_id"], rows[i]["image_id"], rows[i]["patch_rank"]))
+    for name in (
+        "class_id",
+        "image_id",
+        "source",
+        "patch_rank",
+        "top",
+        "left",
+        "height",
+        "width",
+        "typicality",
+        "draws",
+    ):
+        assert getattr(table, name).tolist() == [rows[i][name] for i in order]
+    assert (table.features == features[order]).all()
+    assert table.features.dtype == np.float16
+    assert (table.class_id.dtype, table.typicality.dtype) == (np.int32, np.float32)
+
+
+@given(st.lists(st.tuples(texts, st.integers(0, 3), st.lists(finite, max_size=4)), max_size=8), st.integers(0, 9))
+def test_images_round_trip_with_their_maps(
+    tmp_path_factory: pytest.TempPathFactory, images: list[tuple[str, int, list[float]]], seed: int
+) -> None:
+    store = Store.create_or_open(tmp_path_factory.mktemp("store"), FINGERPRINT)
+    names = [name for name in IMAGE_SCHEMA.names if name.startswith("window_")]
+    rows = []
+    for source, windows, losses in images:
+        boxes = {name: list(range(windows)) for name in names}
+        scores = {"typicality": [0.25] * windows, "standard_error": [0.5] * windows}
+        rows.append(a_row(source, status="ok", losses_prompt=losses, losses_reference=losses[::-1], **boxes, **scores))
+    maps = np.random.default_rng(seed).normal(size=(len(rows), 4, 3)).astype(np.float16)
+    store.commit_images(7, 0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), maps)
+    table, stored = Store.open(store.path).read_images()
+    assert table.drop(["shard", "round"]).to_pylist() == rows
+    assert table["shard"].to_pylist() == [7] * len(rows)
+    assert len(stored) == len(rows)
+    assert all((stored[i] == maps[i]).all() for i in range(len(rows)))
+
+
+def test_an_empty_store_reads_as_empty_tables(store: Store) -> None:
+    assert len(store.read_patches()) == 0
+    table, maps = store.read_images()
+    assert table.num_rows == len(maps) == 0
+    assert table.column_names == [*IMAGE_SCHEMA.names, "shard", "round"]
+    assert store.images() == []
+    assert store.sources() == set()
+    with pytest.raises(IndexError):
+        maps[0]
+
+
+def test_a_failed_feature_keeps_its_row_but_is_no_patch(store: Store) -> None:
+    rows = patch_rows(0, 1, rows=3).to_pylist()
+    rows[1].update(status="failed", reason="features: NaN")
+    store.commit_patches(0, pa.Table.from_pylist(rows, PATCH_SCHEMA), vectors(0, 1, 4, rows=3))
+    assert store.read_patches().source.tolist() == ["0/0.png", "0/2.png"]
+    assert store.patch_failures() == {"0/1.png": "features: NaN"}
+
+
+def test_scored_images_are_those_with_windows(store: Store) -> None:
+    rows = [*image_rows(3, 12, rows=2).to_pylist(), a_row("3/broken.png"), a_row("3/tiny.png", status="filtered")]
+    store.commit_images(3, 0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), np.zeros((4, 2, 2), np.float16))
+    first, second = store.scored_images(3)
+    assert (first.source, second.source) == ("3/0.png", "3/1.png")
+    assert first.boxes == (Box(3, 3, 3, 3),)
+    assert (second.typicality, second.standard_error, second.draws) == ((1.0,), (0.5,), 12)
+    assert store.scored_images(4) == ()
+    assert store.sources() == {row["source"] for row in rows}
+    assert store.image_records(["status", "source"])[2] == {"status": "failed", "source": "3/broken.png"}
+
+
+def test_committing_a_shard_again_replaces_it(store: Store) -> None:
+    for version, rows in ((1, 40), (2, 25)):
+        store.commit_images(0, 0, image_rows(0, version, rows), vectors(0, version, 4, 4, rows=rows))
+        store.commit_patches(0, patch_rows(0, version, rows), vectors(0, version, 9, rows=rows))
+    table = store.read_patches()
+    assert len(table) == len(np.unique(table.image_id)) == 25
+    assert set(table.draws.tolist()) == {2}
+    assert store.read_images()[0].num_rows == 25
+
+
+def test_a_later_round_adds_files_and_the_reduction_over_rounds_is_that_of_one_round(store: Store) -> None:
+    """Twelve draws in one round, against eight in r0 and four more in r1 for one of the images."""
+    rng = np.random.default_rng(0)
+    deltas = rng.normal(size=(12, 2, 8, 8)).astype(np.float32)
+    weights = rng.uniform(0.5, 2, 12).astype(np.float32)
+    first = np.stack([reduce_deltas(deltas[:8, i], weights[:8]) for i in range(2)])
+    second = reduce_deltas(deltas[8:, 0], weights[8:])[None]
+    store.commit_images(0, 0, image_rows(0, 8, 2), first.astype(np.float16))
+    before = {path.name: path.read_bytes() for path in (store.path / "images").iterdir()}
+    store.commit_images(0, 1, image_rows(0, 12, 1), second.astype(np.float16))
+    assert {name: (store.path / "images" / name).read_bytes() for name in before} == before
+
+    assert store.images() == [(0, 0), (0, 1)]
+    assert store.image_shards() == {0}
+    table, maps = store.read_images()
+    of_first = [i for i, source in enumerate(table["source"].to_pylist()) if source == "0/0.png"]
+    assert [table["round"][i].as_py() for i in of_first] == [0, 1]
+    combined = combine_rounds([maps[i] for i in of_first], [weights[:8], weights[8:]])
+    np.testing.assert_allclose(combined, reduce_deltas(deltas[:, 0], weights), atol=2.0**-10)
+    assert [image.draws for image in store.scored_images(0)] == [12, 8]
+    assert [record["draws"] for record in store.image_records(["draws"])] == [12, 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"draws": 16}, r"'draws' is 12 there and 16 here"),
+        ({"classes": ["bag", "hat"]}, r"'classes', entry 1 is \"coat\" there and \"hat\" here"),
+        ({"classes": ["bag"]}, r"'classes' \(2 entries against 1\)"),
+        ({"decoder": "pillow 99"}, r"'decoder' is \"\(absent\)\" there and \"pillow 99\" here"),
+        ({"prior_weight": 1.0}, "'prior_weight' is 0.5 there and 1.0 here"),
+    ],
+)
+def test_another_fingerprint_is_refused_by_the_field_that_differs(
+    store: Store, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        Store.create_or_open(store.path, {**FINGERPRINT, **change})
+
+
+def test_a_store_opens_again_under_its_fingerprint(store: Store) -> None:
+    again = Store.create_or_open(store.path, {**FINGERPRINT, "classes": ("bag", "coat")})
+    assert again.read_fingerprint() == Store.open(store.path).read_fingerprint() == FINGERPRINT
+
+
+def test_a_folder_that_is_no_store_says_so(tmp_path: Path, store: Store) -> None:
+    assert not Store.exists(tmp_path / "nothing")
+    with pytest.raises(StoreError, match=r"not a scored store: it has no store\.json"):
+        Store.open(tmp_path / "nothing")
+    store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    (store.path / "store.json").unlink()
+    with pytest.raises(StoreError, match=r"shards but no store\.json"):
+        Store.create_or_open(store.path, FINGERPRINT)
+    (store.path / "store.json").write_text('{"lay')
+    with pytest.raises(StoreError, match="damaged"):
+        Store.open(store.path)
+    (store.path / "store.json").write_text(json.dumps({"layout": 99, "fingerprint": {}}))
+    with pytest.raises(StoreError, match="has layout 99"):
+        Store.open(store.path)
+
+
+def test_the_place_of_the_data_may_change_but_a_folders_class_may_not(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no data\.json"):
+        store.read_data_root()
+    store.write_data_root(tmp_path / "a", {"bags": 0})
+    store.write_data_root(tmp_path / "b", {"coats": 1})
+    assert store.read_data_root().root == tmp_path / "b"
+    assert store.read_data_root().folders == {"bags": 0, "coats": 1}
+    with pytest.raises(StoreError, match="folder 'bags' as class_id 0, now it is 1"):
+        store.write_data_root(tmp_path / "b", {"bags": 1})
+
+
+def _short(store: Store) -> None:
+    path = store.path / "patches" / "00000.npy"
+    path.write_bytes(path.read_bytes()[:-6])
+
+
+def _flipped(store: Store) -> None:
+    path = store.path / "patches" / "00000.npy"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def _missing(store: Store) -> None:
+    (store.path / "patches" / "00000.npy").unlink()
+
+
+def _foreign(store: Store) -> None:
+    np.save(store.path / "patches" / "00000.npy", vectors(0, 2, 4))
+
+
+def _torn_rows(store: Store) -> None:
+    path = store.path / "patches" / "00000.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("damage", [_short, _flipped, _missing, _foreign, _torn_rows])
+def test_damage_is_an_error_that_names_the_shard_and_what_to_do(store: Store, damage: Callable[[Store], None]) -> None:
+    store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    damage(store)
+    for read in (store.read_patches, store.verify):
+        with pytest.raises(StoreError, match=r"00000 is damaged.*Delete 00000\.parquet"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        (np.zeros((2, 4, 4), np.float32), "float16"),
+        (np.zeros((2, 4), np.float16), r"\[n, h, w\]"),
+        (np.zeros((3, 4, 4), np.float16), "2 rows and 3 vectors"),
+        (np.full((2, 4, 4), np.nan, np.float16), "finite"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(store: Store, maps: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        store.commit_images(0, 0, image_rows(0, 1, 2), maps)
+    assert store.images() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"status": "done"}, "status 'done'"), ({"status": "failed"}, "1"), ({"typicality": []}, r"\[0, 1\] entries")],
+)
+def test_rows_that_contradict_themselves_are_refused(store: Store, change: dict[str, Any], message: str) -> None:
+    rows = image_rows(0, 1, 1).to_pylist()
+    rows[0].update(change)
+    with pytest.raises(ValueError, match=message):
+        store.commit_images(0, 0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), np.zeros((1, 2, 2), np.float16))
+
+
+def test_rows_without_a_column_are_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match=r"rows lack .'draws'"):
+        store.commit_patches(0, patch_rows(0, 1).drop(["draws"]), vectors(0, 1, 4))
+
+
+def test_the_same_scores_make_the_same_bytes(tmp_path: Path) -> None:
+    """A resumed run's store can be compared with an undisturbed one's file by file."""
+    for name in ("one", "two"):
+        store = Store.create_or_open(tmp_path / name, FINGERPRINT)
+        store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_threads_may_commit_different_shards_at_once(store: Store) -> None:
+    def commit(shard: int) -> None:
+        store.commit_patches(shard, patch_rows(shard, 1), vectors(shard, 1, 4))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(commit, range(24)))
+    assert store.patch_shards() == set(range(24))
+    store.verify()
+
+
+def test_a_disk_that_is_full_is_a_store_error_and_leaves_nothing_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(commits.os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    assert list((store.path / "patches").iterdir()) == []
+
+
+def test_everything_is_synced_before_it_is_named_and_the_rows_come_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        events.append(f"sync {name.split('.')[1] if '.' in name else 'folder'}")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        events.append(f"name {target.suffix[1:]}")
+        return replace(path, target)
+
+    monkeypatch.setattr(commits.os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    assert events == ["sync npy", "name npy", "sync folder", "sync parquet", "name parquet", "sync folder"]
+
+
+def test_a_replacement_that_is_cut_off_after_its_vectors_leaves_no_old_rows_beside_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    store.commit_patches(1, patch_rows(1, 1), vectors(1, 1, 4))
+    replace = Path.replace
+
+    def cut_off(path: Path, target: Path) -> Path:
+        if target.suffix == ".parquet":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            store.commit_patches(0, patch_rows(0, 2), vectors(0, 2, 4))
+    assert store.patch_shards() == {1}
+    assert set(store.read_patches().class_id.tolist()) == {1}
+
+
+def test_kill_9_at_any_moment_leaves_only_whole_and_right_shards(tmp_path: Path) -> None:
+    """A real writer, killed six times while it commits new shards and replaces old ones; the seventh start goes on."""
+    path, moments = tmp_path / "store", random.Random(5)
+    root = Path(__file__).parents[3]
+    commits_seen, leftovers = 0, 0
+    for _ in range(6):
+        before = len(list(path.glob("*/*.parquet")))
+        with subprocess.Popen([sys.executable, "-m", "tests.selector.store_writer", str(path)], cwd=root) as writer:
+            deadline = time.monotonic() + 60
+            while len(list(path.glob("*/*.parquet"))) <= before + 4:
+                assert writer.poll() is None, "the writer ended by itself"
+                assert time.monotonic() < deadline, "the writer commits nothing"
+            kill_at = time.monotonic() + moments.uniform(0, 0.15)
+            while time.monotonic() < kill_at:
+                pass
+            writer.send_signal(signal.SIGKILL)
+        leftovers += len(list(path.glob("*/*.tmp")))
+        commits_seen += _check_whole(Store.open(path))
+    assert commits_seen > 50
+    # A commit of the same shards goes over what the kills left, and a lost shard can be made again.
+    store = Store.create_or_open(path, {"of": "the writer"})
+    for stem in {leftover.name.split(".")[0] for leftover in path.glob("patches/*.tmp")}:
+        store.commit_patches(int(stem), patch_rows(int(stem), 1), vectors(int(stem), 1, WIDTH))
+    assert list(path.glob("patches/*.tmp")) == []
+    shutil.rmtree(path)
+
+
+def _check_whole(store: Store) -> int:
+    """Every listed shard has all rows of one version, and exactly that version's vectors; returns their number."""
+    store.verify()
+    table, maps = store.read_images()
+    for shard, _ in store.images():
+        at = np.flatnonzero(np.asarray(table["shard"]) == shard)
+        version = table["draws"][int(at[0])].as_py()
+        assert table.drop(["shard", "round"]).take(at).to_pylist() == image_rows(shard, version).to_pylist()
+        assert (np.stack([maps[int(i)] for i in at]) == vectors(shard, version, 16, 16)).all()
+    patches = store.read_patches()
+    for shard in store.patch_shards():
+        mine = patches.take(patches.class_id == shard)
+        assert len(np.unique(mine.image_id)) == len(mine) == 40
+        assert len(set(mine.draws.tolist())) == 1
+        assert (mine.features == vectors(shard, int(mine.draws[0]), WIDTH)).all()
+    return len(store.images()) + len(store.patch_shards())
