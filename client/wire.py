@@ -108,7 +108,7 @@ def _options(address: str) -> list[tuple[str, int]]:
         # A server that comes back is found at once: the default waits grow to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 250),
         # Channels with equal arguments would share one connection.
         ("grpc.use_local_subchannel_pool", 1),
         ("selector.channel", next(_channel_numbers)),

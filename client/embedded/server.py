@@ -58,7 +58,7 @@ class EmbeddedServer:
         self._ready_timeout_s = ready_timeout_s
         self._wanted_ports = (grpc_port, http_port, 0)
         self._ports: tuple[int, int, int] | None = None
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads
         self._allowed_restarts = restarts
         self._grace_s = grace_s
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -142,7 +142,7 @@ class EmbeddedServer:
             overlay.write_overlay(self._repository, self._run_folder / OVERLAY)
             backends = wheel.assemble(found, self._run_folder / "backends")
             environment = wheel.environment(found, backends, os.environ)
-            environment[THREADS_VARIABLE] = str(self._threads)
+            environment[THREADS_VARIABLE] = str(self._threads or len(os.sched_getaffinity(0)))
             self.log = self._own_log or runfolder.log_path(self._run_folder)
             self.log.parent.mkdir(parents=True, exist_ok=True)
             spec = {

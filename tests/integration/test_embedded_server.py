@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -199,3 +201,15 @@ def test_a_killed_supervisor_takes_the_server_with_it(toy_repository: Path, own_
     assert not alive(processes)
     assert not left(regions)
     assert [path.name for path in own_runs.iterdir()] == ["lock"]
+
+
+def test_the_served_configs_have_no_queue_policy_though_the_repository_has(
+    toy_server: EmbeddedServer, toy_repository: Path
+) -> None:
+    """With one, this version's batcher sleeps up to 0.5 s beside an idle engine (client/embedded/overlay.py)."""
+    url = f"http://{toy_server.http_url}/v2/models/unet_noise_predictor/config"
+    with urllib.request.urlopen(url) as response:
+        batching = json.load(response)["dynamic_batching"]
+    assert batching["max_queue_delay_microseconds"] == 1000
+    assert not batching.get("default_queue_policy")
+    assert "default_queue_policy" in (toy_repository / "unet_noise_predictor" / "config.pbtxt").read_text()

@@ -203,7 +203,7 @@ def test_a_server_that_is_gone_for_good_ends_the_run_with_its_address(toy_reposi
                 os.kill(server.pid, signal.SIGKILL)
 
     async def main(server: EmbeddedServer) -> None:
-        async with ScoringClient(config(server, deadline_s=1.0)) as client:
+        async with ScoringClient(config(server, deadline_s=2.0)) as client:
             with pytest.raises(ServerError, match=rf"no answer .* UNAVAILABLE from {server.grpc_url}"):
                 await run_into_it(client, server)
             server.restart()
