@@ -21,27 +21,28 @@ from rich.table import Table
 
 from client.contract import Identity
 from client.embedded.server import EmbeddedServer
+from client.repository import read_identity
 from client.rows import Failure, Row, encode_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
+from export_scripts.localisation import Localisation, localise
 from export_scripts.make_scenes import SOURCE, Scenes, make_scenes, read_items
 from selector.builtin import builtin_repository
 from selector.scoring.typicality import RULES, reduce_deltas
-from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.scoring.windows import brightness_z, window_grid, window_means, window_scores
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Localisation:
-    """How one rule did. hits: bool [n], pointing by image. iou: float64 [n]. unet_rows: UNet evaluations per image."""
+class Measured:
+    """How one rule did, and what it cost. unet_rows: UNet evaluations per image."""
 
     rule: str
     unet_rows: int
-    hits: NDArray[np.bool_]
-    iou: NDArray[np.float64]
+    found: Localisation
 
 
-def measure(server: str, scenes: Scenes, draws: int) -> list[Localisation]:
+def measure(server: str, scenes: Scenes, draws: int) -> list[Measured]:
     """Every rule on every scene, all rules of one kind of reference from the same answers."""
     images = np.repeat(scenes.images[..., None], 3, axis=-1)
     identity, deltas = asyncio.run(_deltas(server, images, scenes.labels, draws))
@@ -50,8 +51,8 @@ def measure(server: str, scenes: Scenes, draws: int) -> list[Localisation]:
     bright = np.stack([brightness_z(image, grid) for image in images])
     drawn = np.random.default_rng(0).random(bright.shape)
     found = [
-        _localised("random window", 0, drawn, grid, scenes),
-        _localised("brightest window", 0, bright, grid, scenes),
+        Measured("random window", 0, localise(drawn, grid, scenes)),
+        Measured("brightest window", 0, localise(bright, grid, scenes)),
     ]
     given = np.asarray(identity.timestep_weights[:draws], np.float32)
     for name, rule in RULES.items():
@@ -59,7 +60,7 @@ def measure(server: str, scenes: Scenes, draws: int) -> list[Localisation]:
         maps = np.stack([reduce_deltas(image, weights) for image in deltas[rule.reference]])
         prior = np.float32(identity.prior_weight) * bright if rule.prior == "brightness" else None
         scores = window_scores(window_means(maps, grid), prior)
-        found.append(_localised(name, 2 * draws, scores, grid, scenes))
+        found.append(Measured(name, 2 * draws, localise(scores, grid, scenes)))
     return found
 
 
@@ -102,20 +103,6 @@ async def _answers(
     return found
 
 
-def _localised(
-    rule: str, unet_rows: int, scores: NDArray[np.floating], grid: WindowGrid, scenes: Scenes
-) -> Localisation:
-    best = scores.reshape(len(scores), -1).argmax(1)
-    tops, lefts = np.asarray(grid.tops)[best // len(grid.lefts)], np.asarray(grid.lefts)[best % len(grid.lefts)]
-    side = 28  # the items' boxes
-    down, right = tops + grid.side / 2 - scenes.tops, lefts + grid.side / 2 - scenes.lefts
-    hits = (down >= 0) & (down < side) & (right >= 0) & (right < side)
-    height = np.clip(np.minimum(tops + grid.side, scenes.tops + side) - np.maximum(tops, scenes.tops), 0, None)
-    width = np.clip(np.minimum(lefts + grid.side, scenes.lefts + side) - np.maximum(lefts, scenes.lefts), 0, None)
-    shared = height * width
-    return Localisation(rule, unet_rows, hits, shared / (grid.side**2 + side**2 - shared))
-
-
 def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean over images."""
     exact = values.astype(np.float64)
@@ -125,21 +112,22 @@ def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[fl
     return float(low), float(high)
 
 
-def summary(found: list[Localisation], decoys: NDArray[np.bool_]) -> list[dict[str, object]]:
+def summary(measured: list[Measured]) -> list[dict[str, object]]:
     """One row per rule: pointing with intervals, overall and on decoy scenes, and the paired lead over the brightest."""
-    brightest = next(f for f in found if f.rule == "brightest window")
+    brightest = next(m.found for m in measured if m.rule == "brightest window")
     rows: list[dict[str, object]] = []
-    for f in found:
-        lead = f.hits[decoys].astype(float) - brightest.hits[decoys]
+    for each in measured:
+        found = each.found
+        lead = found.hits[found.decoys].astype(float) - brightest.hits[found.decoys]
         rows.append(
             {
-                "rule": f.rule,
-                "unet_rows": f.unet_rows,
-                "pointing": f.hits.mean(),
-                "pointing_interval": interval(f.hits),
-                "mean_iou": f.iou.mean(),
-                "pointing_decoys": f.hits[decoys].mean(),
-                "pointing_decoys_interval": interval(f.hits[decoys]),
+                "rule": each.rule,
+                "unet_rows": each.unet_rows,
+                "pointing": found.pointing,
+                "pointing_interval": interval(found.hits),
+                "mean_iou": found.mean_iou,
+                "pointing_decoys": found.pointing_decoys,
+                "pointing_decoys_interval": interval(found.hits[found.decoys]),
                 "lead_on_decoys": lead.mean(),
                 "lead_on_decoys_interval": interval(lead),
             }
@@ -178,13 +166,11 @@ def main(repository: Path, count: int, draws: int, split: str, seed: int, source
     scenes = make_scenes(items, count // 10, seed)
     with EmbeddedServer(repository) as server:
         found = measure(server.grpc_url, scenes, draws)
-    rows = summary(found, scenes.decoys)
+    rows = summary(found)
     if as_json:
         print(json.dumps(rows, indent=2, default=float))
         return
     title = f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys"
-    from client.repository import read_identity
-
     Console().print(_table(rows, title, read_identity(repository).rule))
 
 

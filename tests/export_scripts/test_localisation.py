@@ -1,0 +1,61 @@
+"""Pointing and IoU by hand, and the table made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from export_scripts.localisation import Localisation, localise
+from export_scripts.make_scenes import Scenes
+from export_scripts.quality import Measured, interval, summary
+from selector.scoring.windows import window_grid
+
+GRID = window_grid(64, 28, 4)
+
+
+def scenes(tops: list[int], lefts: list[int]) -> Scenes:
+    n = len(tops)
+    return Scenes(
+        np.zeros((n, 64, 64), np.uint8), np.zeros(n, np.int64), np.array(tops), np.array(lefts), np.arange(n) > 0
+    )
+
+
+def best_at(*places: tuple[int, int]) -> np.ndarray:
+    scores = np.zeros((len(places), *GRID.shape))
+    for score, (top, left) in zip(scores, places, strict=True):
+        score[GRID.tops.index(top), GRID.lefts.index(left)] = 1
+    return scores
+
+
+def test_a_window_on_the_item_points_and_overlaps_fully() -> None:
+    found = localise(best_at((8, 12)), GRID, scenes([8], [12]))
+    assert found.hits.tolist() == [True]
+    assert found.iou.tolist() == [1.0]
+
+
+def test_pointing_asks_for_the_centre_and_iou_for_the_area() -> None:
+    found = localise(best_at((12, 0), (16, 0)), GRID, scenes([0, 0], [0, 0]))
+    assert found.hits.tolist() == [True, False]  # the centres are 26 and 30 px down, the item ends at 28
+    shared = 28 * 16
+    assert found.iou[0] == pytest.approx(shared / (2 * 28 * 28 - shared))
+
+
+def test_the_interval_of_a_constant_is_that_constant_and_of_a_coin_holds_its_mean() -> None:
+    assert interval(np.ones(50)) == (1.0, 1.0)
+    coin = np.arange(400) % 2 == 0
+    low, high = interval(coin)
+    assert low < 0.5 < high
+    assert high - low == pytest.approx(4 * 0.5 / 20, rel=0.15)  # ± 2 standard errors
+
+
+def test_the_lead_over_the_brightest_window_is_paired_and_on_decoys_alone() -> None:
+    decoys = np.array([False, True, True])
+    iou = np.zeros(3)
+    rows = summary(
+        [
+            Measured("brightest window", 0, Localisation(np.array([True, False, True]), iou, decoys)),
+            Measured("rotating", 24, Localisation(np.array([False, True, True]), iou, decoys)),
+        ]
+    )
+    assert rows[1]["lead_on_decoys"] == pytest.approx(0.5)
+    assert rows[1]["pointing"] == pytest.approx(2 / 3)
