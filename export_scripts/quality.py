@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from client.contract import Identity
 from client.embedded.server import EmbeddedServer
@@ -42,10 +40,10 @@ class Measured:
     found: Localisation
 
 
-def measure(server: str, scenes: Scenes, draws: int) -> list[Measured]:
-    """Every rule on every scene, all rules of one kind of reference from the same answers."""
+def measure(server: str, scenes: Scenes, draws: Sequence[int]) -> list[Measured]:
+    """Every rule at every number of draws on every scene; fewer draws are a prefix of more, of the same answers."""
     images = np.repeat(scenes.images[..., None], 3, axis=-1)
-    identity, deltas = asyncio.run(_deltas(server, images, scenes.labels, draws))
+    identity, deltas = asyncio.run(_deltas(server, images, scenes.labels, max(draws)))
     stride = max(1, identity.resolution // 16)
     grid = window_grid(identity.resolution, round(identity.window_fraction * identity.resolution), stride)
     bright = np.stack([brightness_z(image, grid) for image in images])
@@ -54,13 +52,13 @@ def measure(server: str, scenes: Scenes, draws: int) -> list[Measured]:
         Measured("random window", 0, localise(drawn, grid, scenes)),
         Measured("brightest window", 0, localise(bright, grid, scenes)),
     ]
-    given = np.asarray(identity.timestep_weights[:draws], np.float32)
     for name, rule in RULES.items():
-        weights = rule.weights(given)
-        maps = np.stack([reduce_deltas(image, weights) for image in deltas[rule.reference]])
-        prior = np.float32(identity.prior_weight) * bright if rule.prior == "brightness" else None
-        scores = window_scores(window_means(maps, grid), prior)
-        found.append(Measured(name, 2 * draws, localise(scores, grid, scenes)))
+        for count in draws:
+            weights = rule.weights(np.asarray(identity.timestep_weights[:count], np.float32))
+            maps = np.stack([reduce_deltas(image[:count], weights) for image in deltas[rule.reference]])
+            prior = np.float32(identity.prior_weight) * bright if rule.prior == "brightness" else None
+            scores = window_scores(window_means(maps, grid), prior)
+            found.append(Measured(name, 2 * count, localise(scores, grid, scenes)))
     return found
 
 
@@ -135,27 +133,35 @@ def summary(measured: list[Measured]) -> list[dict[str, object]]:
     return rows
 
 
-def _table(rows: list[dict[str, object]], title: str, default: str) -> Table:
-    table = Table(title=title)
-    for heading in ("rule", "UNet rows", "pointing", "mean IoU", "pointing, decoys", "lead over brightest, decoys"):
-        table.add_column(heading, justify="left" if heading == "rule" else "right")
+def markdown(rows: list[dict[str, object]], default: str) -> str:
+    """The rows as a Markdown table; the repository's own rule is marked."""
+    lines = [
+        "| rule | UNet rows | pointing | mean IoU | pointing, decoys | lead over brightest, decoys |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for row in rows:
-        name = f"{row['rule']} (default)" if row["rule"] == default else str(row["rule"])
-        cells = [f"{row[k]:.3f} [{row[k + '_interval'][0]:.3f}, {row[k + '_interval'][1]:.3f}]"  # type: ignore[index]
-                 for k in ("pointing", "pointing_decoys", "lead_on_decoys")]  # fmt: skip
-        table.add_row(name, str(row["unet_rows"]), cells[0], f"{row['mean_iou']:.3f}", cells[1], cells[2])
-    return table
+        name = f"**{row['rule']}**" if row["rule"] == default else row["rule"]
+        pointing, decoys, lead = (_with_interval(row, key) for key in ("pointing", "pointing_decoys", "lead_on_decoys"))
+        lines.append(f"| {name} | {row['unet_rows']} | {pointing} | {row['mean_iou']:.3f} | {decoys} | {lead} |")
+    return "\n".join(lines)
+
+
+def _with_interval(row: dict[str, object], key: str) -> str:
+    low, high = row[f"{key}_interval"]  # type: ignore[misc]
+    return f"{row[key]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 @click.command()
 @click.option("--repository", type=click.Path(path_type=Path, exists=True), default=builtin_repository())
 @click.option("--scenes", "count", type=int, default=2000, show_default=True, help="Scenes; half of them have decoys.")
-@click.option("--draws", type=int, default=12, show_default=True, help="Draws per image; each costs two UNet rows.")
+@click.option(
+    "--draws", default="12", show_default=True, help="Draws per image, or several: 1,2,4,8; each is two UNet rows."
+)
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
 @click.option("--seed", type=int, default=2026, show_default=True)
 @click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
-def main(repository: Path, count: int, draws: int, split: str, seed: int, source: Path, as_json: bool) -> None:
+def main(repository: Path, count: int, draws: str, split: str, seed: int, source: Path, as_json: bool) -> None:
     """Measures localisation of every scoring rule on scenes with known boxes."""
     try:
         items = read_items(split, source)
@@ -165,13 +171,15 @@ def main(repository: Path, count: int, draws: int, split: str, seed: int, source
         ) from None
     scenes = make_scenes(items, count // 10, seed)
     with EmbeddedServer(repository) as server:
-        found = measure(server.grpc_url, scenes, draws)
+        found = measure(server.grpc_url, scenes, [int(count) for count in draws.split(",")])
     rows = summary(found)
     if as_json:
         print(json.dumps(rows, indent=2, default=float))
         return
-    title = f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys"
-    Console().print(_table(rows, title, read_identity(repository).rule))
+    print(
+        f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys; intervals: 95 %\n"
+    )
+    print(markdown(rows, read_identity(repository).rule))
 
 
 if __name__ == "__main__":
