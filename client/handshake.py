@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from client import contract
 from client.contract import Geometry, Identity, Model, Tensor
 from client.errors import ContractError, ServerError
+from client.security import advice
 from client.wire import Connection, ServedModel, WireError
 
 POLL_S = 0.1
@@ -21,13 +22,15 @@ INDEX_RANGE = "index_range."
 
 @dataclass(frozen=True)
 class Served:
-    """What one server serves. max_batch: rows that every model takes in one request. instances: of the UNet."""
+    """What one server serves. max_batch: rows that every model takes in one request; batches: what each takes.
+    instances: of the UNet."""
 
     version: str
     geometry: Geometry
     identity: Identity
     models: Mapping[str, Model]
     max_batch: int
+    batches: Mapping[str, int]
     instances: int
 
 
@@ -53,8 +56,14 @@ async def shake_hands(connection: Connection, deadline_s: float) -> Served:
         identity=identity,
         models=models,
         max_batch=min(served.max_batch for served in found.values()),
+        batches={name: _max_batch(name, found) for name in found},
         instances=found[contract.UNET].instances,
     )
+
+
+def _max_batch(name: str, found: Mapping[str, ServedModel]) -> int:
+    """An ensemble takes no more than the least of its steps."""
+    return min(found[name].max_batch, *(found[step.model].max_batch for step in found[name].steps), 1 << 30)
 
 
 async def _await_ready(connection: Connection, deadline_s: float) -> None:
@@ -66,7 +75,10 @@ async def _await_ready(connection: Connection, deadline_s: float) -> None:
             if await connection.ready(max(POLL_S, deadline - loop.time())):
                 return
         except WireError as error:
-            reason = str(error)
+            what_to_do, passes = advice(error.message, tls=connection.encrypted)
+            reason = f"{error}\n  {what_to_do}" if what_to_do else str(error)
+            if not passes:
+                raise ServerError(f"the server at {connection.address} can't be used: {reason}") from error
         if loop.time() + POLL_S > deadline:
             raise ServerError(f"the server at {connection.address} was not ready within {deadline_s:g} s: {reason}")
         await asyncio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Packing rows into requests: rows of one model, never more than the model's max_batch_size.
+"""Packing rows into requests: rows of one model, never more than the model's max_batch_size or a request's bytes allow.
 
 Owns groups of waiting rows. Pure: it knows neither clocks nor the wire; when a partial group has waited long enough is
 for the caller to say.
@@ -6,9 +6,13 @@ for the caller to say.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 
+from client.contract import Model, Tensor
 from client.rows import Row
+from client.validation import DTYPES
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,27 @@ class Batch:
     rows: tuple[Row, ...]
 
 
+def row_bytes(model: Model) -> int:
+    """What one row of a model weighs while it is held: its inputs and its outputs."""
+    return sum(map(_tensor_bytes, (*model.inputs, *model.outputs)))
+
+
+def _tensor_bytes(tensor: Tensor) -> int:
+    return prod(tensor.shape) * DTYPES[tensor.datatype].itemsize
+
+
 @dataclass
 class Packer:
-    """Groups rows by model. batch_rows: rows at which a group is full, at least 1."""
+    """Groups rows by model. batch_rows: model name → rows at which a group is full, at least 1."""
 
-    batch_rows: int
+    batch_rows: Callable[[str], int]
     _groups: dict[str, list[Row]] = field(default_factory=dict)
 
     def add(self, row: Row) -> Batch | None:
         """Takes a row; returns its group's rows if it is now full, and forgets them."""
         group = self._groups.setdefault(row.model, [])
         group.append(row)
-        return self.take(row.model) if len(group) >= self.batch_rows else None
+        return self.take(row.model) if len(group) >= self.batch_rows(row.model) else None
 
     def waiting(self, model: str) -> int:
         """Rows of a model that wait for company."""

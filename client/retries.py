@@ -34,6 +34,19 @@ REMEDIES: Mapping[str, Remedy] = {
 _QUEUE_FULL = "Exceeds maximum queue size"
 _QUEUE_TIMEOUT = "Request timeout expired"
 _RESTRICTED = "protocol is restricted"
+# INTERNAL or UNKNOWN at times, though no row is at fault: a connection that breaks in mid-call, and a stub of Triton's
+# python backend that a busy machine kept from answering its health check in time (seen at six processes a core).
+_NO_ROWS_FAULT = (
+    "RST_STREAM",
+    "Stream removed",
+    "Socket closed",
+    "Connection reset",
+    "GOAWAY",
+    "recvmsg",
+    "sendmsg",
+    "is not healthy",
+)
+QUEUE_FULL, QUEUE_TIMEOUT = "queue full", "queue timeout"
 
 
 @dataclass(frozen=True)
@@ -49,17 +62,36 @@ class Backoff:
         return min(self.longest_s, self.first_s * 2.0 ** min(retry, 30)) * random.uniform(0.5, 1.0)
 
 
+@dataclass(frozen=True)
+class RetryBudget:
+    """How many retries a run may spend: `reserve`, and `share` of the requests that were answered.
+
+    It keeps a fleet that half fails from being buried in repetitions, and a night from being spent on them. A refusal by
+    a full queue is not charged: it is the server's way of setting the pace.
+    """
+
+    reserve: int = 1000
+    share: float = 0.2
+
+    def allows(self, retries: int, answered: int) -> bool:
+        """Whether one more retry may be made after so many, in a run with so many answered requests."""
+        return retries < self.reserve + self.share * answered
+
+
 def remedy(status: str, message: str) -> Remedy:
     """What to do about a request that failed with this gRPC status and text."""
     if status == "UNAVAILABLE" and _RESTRICTED in message:
         return Remedy.STOP
-    return REMEDIES.get(status, Remedy.STOP)
+    found = REMEDIES.get(status, Remedy.STOP)
+    if found is Remedy.ISOLATE and any(text in message for text in _NO_ROWS_FAULT):
+        return Remedy.RETRY
+    return found
 
 
 def cause(status: str, message: str) -> str:
     """The name under which a retry is counted."""
     if _QUEUE_FULL in message:
-        return "queue full"
+        return QUEUE_FULL
     if _QUEUE_TIMEOUT in message:
-        return "queue timeout"
+        return QUEUE_TIMEOUT
     return status.lower().replace("_", " ")

@@ -1,54 +1,42 @@
 """`ScoringClient`: rows in, answers out, from one or several Triton servers.
 
-Owns the configuration, the connections and the life of a client. Must not know the wire (wire.py), what to retry
-(retries.py), files of results, or what scores are for.
+Owns the connections and the life of a client. Must not know the wire (wire.py), what to retry (retries.py), which
+replica is best (replicas.py), files of results, or what scores are for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import gc
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from client.addresses import resolve
+from client.config import ClientConfig
 from client.contract import Geometry, Identity
-from client.delivery import Delivery, Patience, Statistics
+from client.delivery import Delivery, Patience
 from client.errors import ContractError
 from client.handshake import Served, shake_hands
-from client.retries import Backoff
+from client.metrics import serve_metrics
+from client.pacing import AdaptiveWindow
+from client.packing import row_bytes
+from client.replicas import Pool, Replica
 from client.rows import Result
+from client.statistics import Statistics
 from client.stream import Rows, Stream
+from client.tracing import Trace
 from client.validation import check_row
-from client.window import Window
+from client.window import Room, Window
 from client.wire import Connection
 
+__all__ = ["ClientConfig", "ScoringClient"]
 
-@dataclass(frozen=True)
-class ClientConfig:
-    """What a client needs to be told.
-
-    servers: "host:port" of each; batches go to them in turn. rows_in_flight: rows sent and unanswered at most; None is
-    2 × max_batch_size × UNet instances × servers, which keeps a full batch waiting behind each one that runs.
-    linger_s: how long a partial batch waits for more rows. ready_s: how long to wait for a server at the start.
-    deadline_s: how long one batch is insisted on, attempt_s on each attempt of it; both in seconds.
-    """
-
-    servers: tuple[str, ...]
-    rows_in_flight: int | None = None
-    linger_s: float = 0.005
-    ready_s: float = 30.0
-    deadline_s: float = 120.0
-    attempt_s: float = 60.0
-    backoff: Backoff = field(default_factory=Backoff)
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can't work."""
-        if not self.servers:
-            raise ValueError("servers: at least one address is needed, such as localhost:8001")
-        if self.rows_in_flight is not None and self.rows_in_flight < 1:
-            raise ValueError(f"rows_in_flight must be at least 1, not {self.rows_in_flight}")
+MOST_WINDOWS = 8
+"""A replica's window grows to this many times its first size at most."""
+PROBE_S = 2.0
 
 
 class ScoringClient:
@@ -61,22 +49,42 @@ class ScoringClient:
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
         self._stack = AsyncExitStack()
-        self._streams: set[AsyncGenerator[Result, None]] = set()
+        self._streams: set[Stream] = set()
         self._served: Served | None = None
         self._delivery: Delivery | None = None
-        self._window: Window | None = None
+        self._rows_held = 0
+        """Rows that one call of `score` may hold."""
+        self.metrics_url = ""
 
     async def __aenter__(self) -> Self:
+        config = self._config
         async with AsyncExitStack() as stack:
-            connections = [Connection(address) for address in self._config.servers]
+            trace = Trace(config.trace) if config.trace else None
+            addresses = await resolve(config.servers)
+            connections = [
+                Connection(a.text, config.security, target_name=a.name, trace=trace, transport=config.transport)
+                for a in addresses
+            ]
             for connection in connections:
                 stack.push_async_callback(connection.close)
-            served = await asyncio.gather(*(shake_hands(c, self._config.ready_s) for c in connections))
-            _check_equal(self._config.servers, served)
-            self._served = served[0]
-            self._window = Window(self._config.rows_in_flight or 2 * sum(s.max_batch * s.instances for s in served))
-            patience = Patience(self._config.deadline_s, self._config.attempt_s, self._config.backoff)
-            self._delivery = Delivery(connections, served[0].models, self._window, patience)
+            all_served = await asyncio.gather(*(shake_hands(c, config.ready_s) for c in connections))
+            for connection, other in zip(connections[1:], all_served[1:], strict=True):
+                _check_equal(connections[0].address, all_served[0], connection.address, other)
+            self._served = served = _together(all_served)
+            windows = [_window(one, config.rows_in_flight) for one in all_served]
+            self._rows_held = 2 * (config.rows_in_flight or sum(window.most for window in windows))
+            replicas = [Replica(*pair) for pair in zip(connections, windows, strict=True)]
+            pool = Pool(replicas, self._probe, config.backoff, config.deadline_s)
+            stack.push_async_callback(pool.close)
+            self._delivery = Delivery(
+                pool,
+                served.models,
+                Window(config.bytes_in_flight),
+                Patience(config.deadline_s, config.attempt_s, config.backoff, config.budget),
+                Window(config.rows_in_flight) if config.rows_in_flight else None,
+            )
+            if config.metrics_port is not None:
+                self.metrics_url = await stack.enter_async_context(serve_metrics(config.metrics_port, self.statistics))
             self._stack = stack.pop_all()
         return self
 
@@ -84,8 +92,11 @@ class ScoringClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for stream in list(self._streams):
-            await stream.aclose()
+            await stream.close()
         await self._stack.aclose()
+        # gRPC's cancelled calls lie in reference cycles that keep their sockets, and report to this event loop when they
+        # are collected, which may be long after it is closed.
+        gc.collect()
 
     @property
     def identity(self) -> Identity:
@@ -123,22 +134,42 @@ class ScoringClient:
         """
         served = self._entered()
         assert self._delivery is not None
-        assert self._window is not None
+        weights = {name: row_bytes(model) for name, model in served.models.items()}
         stream = Stream(
             rows,
             check=lambda row: check_row(row, served.models),
             deliver=self._delivery.deliver,
-            batch_rows=min(served.max_batch, self._window.size),
+            batch_rows=self._batch_rows(served, weights).__getitem__,
+            row_bytes=weights.__getitem__,
             linger_s=self._config.linger_s,
-            pulled=2 * self._window.size,
-        ).results()
+            room=Room(self._rows_held, self._config.bytes_in_flight),
+        )
         self._streams.add(stream)
         try:
-            async with aclosing(stream):
-                async for result in stream:
+            async with aclosing(stream.results()) as results:
+                async for result in results:
                     yield result
         finally:
             self._streams.discard(stream)
+
+    def _batch_rows(self, served: Served, weights: Mapping[str, int]) -> dict[str, int]:
+        """Rows of a full request by model: what it takes, and what the bounds on rows and bytes allow."""
+        config = self._config
+        most = config.rows_in_flight or max(served.batches.values())
+        nbytes = min(config.request_bytes, config.bytes_in_flight)
+        return {name: max(1, min(rows, most, nbytes // weights[name])) for name, rows in served.batches.items()}
+
+    async def _probe(self, connection: Connection) -> None:
+        """What stands at a replica's address must be what stood there at the start."""
+        served = self._entered()
+        other = await shake_hands(connection, PROBE_S)
+        _check_equal("the server of the start", served, connection.address, other)
+        for name, rows in served.batches.items():
+            if other.batches[name] < rows:
+                raise ContractError(
+                    f"the server at {connection.address} came back with a max_batch_size of {other.batches[name]} for "
+                    f"{name}, expected at least {rows}: start the run again"
+                )
 
     def _entered(self) -> Served:
         if self._served is None:
@@ -146,9 +177,25 @@ class ScoringClient:
         return self._served
 
 
-def _check_equal(addresses: tuple[str, ...], served: list[Served]) -> None:
-    for address, other in zip(addresses[1:], served[1:], strict=True):
-        for name, value in other.identity.as_dict().items():
-            first = served[0].identity.as_dict()[name]
-            if value != first:
-                raise ContractError(f"the servers differ in {name}: {addresses[0]} has {first}, {address} has {value}")
+def _together(served: Sequence[Served]) -> Served:
+    """What all servers take: a batch may go to any of them."""
+    batches = {name: min(one.batches[name] for one in served) for name in served[0].batches}
+    return replace(served[0], max_batch=min(one.max_batch for one in served), batches=batches)
+
+
+def _window(served: Served, rows_in_flight: int | None) -> AdaptiveWindow:
+    if rows_in_flight is not None:
+        return AdaptiveWindow(rows_in_flight, rows_in_flight)
+    first = 2 * served.max_batch * served.instances
+    return AdaptiveWindow(first, MOST_WINDOWS * first)
+
+
+def _check_equal(first_address: str, first: Served, address: str, other: Served) -> None:
+    for name, value in other.identity.as_dict().items():
+        expected = first.identity.as_dict()[name]
+        if value != expected:
+            raise ContractError(f"the servers differ in {name}: {first_address} has {expected}, {address} has {value}")
+    if other.geometry != first.geometry:
+        raise ContractError(
+            f"the servers differ in geometry: {first_address} has {first.geometry}, {address} has {other.geometry}"
+        )

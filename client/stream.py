@@ -12,8 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Any
 
+from client.errors import ClientError
 from client.packing import Batch, Packer
 from client.rows import Result, Row
+from client.window import Room
 
 Rows = Iterable[Row] | AsyncIterable[Row]
 
@@ -21,8 +23,9 @@ Rows = Iterable[Row] | AsyncIterable[Row]
 class Stream:
     """Results of `rows` in completion order.
 
-    check: raises on a row that can't be sent. deliver: answers a batch. batch_rows: rows of a full batch. linger_s: how
-    long a partial batch waits for more rows. pulled: rows taken from the iterable and not yet handed on, at most.
+    check: raises on a row that can't be sent. deliver: answers a batch. batch_rows: model → rows of a full batch.
+    row_bytes: model → what a row weighs. linger_s: how long a partial batch waits for more rows. room: bounds the rows
+    taken from the iterable and not yet handed on.
     """
 
     def __init__(
@@ -31,17 +34,19 @@ class Stream:
         *,
         check: Callable[[Row], None],
         deliver: Callable[[Batch], Awaitable[list[Result]]],
-        batch_rows: int,
+        batch_rows: Callable[[str], int],
+        row_bytes: Callable[[str], int],
         linger_s: float,
-        pulled: int,
+        room: Room,
     ) -> None:
         self._rows = rows
         self._check = check
         self._deliver = deliver
         self._linger_s = linger_s
         self._packer = Packer(batch_rows)
-        self._room = asyncio.Semaphore(pulled)
-        self._results: deque[Result] = deque()
+        self._row_bytes = row_bytes
+        self._room = room
+        self._results: deque[tuple[Result, int]] = deque()
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
         self._starved = False
@@ -55,8 +60,8 @@ class Stream:
         try:
             while True:
                 while self._results:
-                    result = self._results.popleft()
-                    self._room.release()
+                    result, weight = self._results.popleft()
+                    self._room.remove(weight)
                     yield result
                 if self._error is not None:
                     raise self._error
@@ -65,19 +70,32 @@ class Stream:
                 self._changed.clear()
                 await self._changed.wait()
         finally:
-            await self._close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Cancels what is in flight; a consumer that still waits is told."""
+        self._error = self._error or ClientError("the client was closed while rows were in flight")
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        self._changed.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed(self) -> None:
         async with aclosing(_aiter(self._rows)) as rows:
             while True:
                 self._starved = True
-                await self._room.acquire()
+                await self._room.wait()
                 try:
                     row = await anext(rows)
                 except StopAsyncIteration:
                     break
                 self._starved = False
                 self._check(row)
+                self._room.add(self._row_bytes(row.model))
                 self._pack(row)
                 await asyncio.sleep(0)  # a plain iterable never waits: let the sends begin
         for batch in self._packer.take_all():
@@ -108,7 +126,8 @@ class Stream:
         self._spawn(self._answer(batch))
 
     async def _answer(self, batch: Batch) -> None:
-        self._results.extend(await self._deliver(batch))
+        weight = self._row_bytes(batch.model)
+        self._results.extend((result, weight) for result in await self._deliver(batch))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -120,15 +139,6 @@ class Stream:
         if not task.cancelled():
             self._error = self._error or task.exception()
         self._changed.set()
-
-    async def _close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _aiter(rows: Rows) -> AsyncGenerator[Row, None]:

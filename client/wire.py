@@ -1,7 +1,8 @@
-"""The KServe-v2 gRPC protocol, through the stub that tritonclient generates: the one file that imports grpc.
+"""The KServe-v2 gRPC protocol: the one file that imports grpc.
 
-Owns channels, messages and the translation of gRPC's errors into `WireError`. Must not know retries, batching or what a
-model computes. tritonclient's own Python layer is not used: it drops the id of a failed response.
+Owns channels, calls and the translation of gRPC's errors into `WireError`. Must not know retries, batching or what a
+model computes. tritonclient's own Python layer is not used: it drops the id of a failed response and copies every tensor
+twice more; inferences go through the channel as bytes (messages.py), the rest through the stub that it generates.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from client.bidi import BrokenStream, InferenceStream, Refusal
 from client.contract import Model, Step, Tensor
-from client.validation import DTYPES
+from client.messages import MessageError, decode_response, encode_request, read_response
+from client.security import Security, is_loopback
+from client.tracing import Trace
 
-_LOOPBACK = ("127.", "localhost", "[::1]")
+MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+MESSAGE_BYTES = 256 << 20
+"""No message of ours comes near; a server that sends a larger one is refused."""
+MODEL_STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
+STREAM_BYTES = 1 << 20
+"""Requests of this size and more go over a stream with `auto`; it saves CPU there on loopback, see docs/client.md."""
 _channel_numbers = itertools.count()
 
 
@@ -45,20 +53,84 @@ class ServedModel:
     steps: tuple[Step, ...]
     instances: int
     parameters: Mapping[str, str]
+    backend: str = ""
+    plans: tuple[str, ...] = ()
+    """Compute capabilities that the model has a TensorRT plan for, such as "8.9"."""
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A model in the server's repository index. state: READY, UNAVAILABLE, LOADING or UNLOADING, "" if never loaded.
+
+    reason: why it is not ready, in the server's words.
+    """
+
+    name: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelStatistics:
+    """What a server counted of one model, all versions, since it was loaded. Times are sums over requests.
+
+    requests: answered ones. rows: of them. executions: runs of the model; rows ÷ executions is the batch achieved.
+    """
+
+    name: str
+    requests: int
+    rows: int
+    executions: int
+    total_ns: int
+    queue_ns: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
 
 
 class Connection:
-    """One server. Open it inside a running event loop and close it there; every call raises WireError if it fails."""
+    """One server. Open it inside a running event loop and close it there; every call raises WireError if it fails.
 
-    def __init__(self, address: str) -> None:
+    target_name: the name that a server's certificate must carry, where the address is another (dns:///). trace: adds a
+    traceparent to every inference. transport: "unary", "stream", or "auto" by size.
+    bytes_sent and bytes_received count inferences' messages.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        security: Security | None = None,
+        *,
+        target_name: str = "",
+        trace: Trace | None = None,
+        transport: str = "auto",
+    ) -> None:
         self.address = address
-        self._channel = grpc.aio.insecure_channel(address, options=_options(address))
+        self.bytes_sent = self.bytes_received = 0
+        security = security or Security()
+        security.check_address(address)
+        self.encrypted = security.tls_ca is not None
+        self._channel = _channel(address, security, target_name)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        stream = self._channel.stream_stream(MODEL_STREAM_INFER)
+        self._stream = InferenceStream(lambda: stream(metadata=security.headers))
+        # A stream has one set of headers, so requests with spans of their own go by unary calls.
+        self._stream_bytes = {"auto": STREAM_BYTES, "stream": 0, "unary": MESSAGE_BYTES}[transport]
+        if trace is not None:
+            self._stream_bytes = MESSAGE_BYTES
+        self._infer = self._channel.unary_unary(MODEL_INFER)  # bytes in, bytes out
+        self._headers = security.headers
+        self._trace = trace
         self._request_ids = itertools.count(1)
 
     async def close(self) -> None:
         """Closes the connection; calls in flight are cancelled."""
+        await self._stream.close()
         await self._channel.close()
+
+    def connected(self) -> bool:
+        """Whether the connection of the last call still stands; if not, the server is gone, shuts down, or is another."""
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
 
     async def ready(self, timeout_s: float) -> bool:
         """Whether the server and all its models are ready."""
@@ -88,56 +160,82 @@ class Connection:
 
         timeout_s bounds the call and, as Triton's own timeout, the wait in the server's queue.
         """
-        request = _infer_request(model, rows, str(next(self._request_ids)), timeout_s)
-        response = await self._call(self._stub.ModelInfer, request, timeout_s)
-        if response.id != request.id:
-            raise WireError("INTERNAL", f"request {request.id} was answered with the id {response.id!r}", self.address)
-        return _outputs(response, self.address)
-
-    async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
+        request_id = str(next(self._request_ids))
+        request = encode_request(model, rows, request_id, max(1, round(timeout_s * 1e6)))
+        self.bytes_sent += len(request)
         try:
-            return await method(request, timeout=timeout_s)
+            if len(request) >= self._stream_bytes:
+                answered_id, outputs = await self._infer_by_stream(request_id, request, timeout_s)
+            else:
+                answered_id, outputs = await self._infer_unary(request, timeout_s)
+        except MessageError as error:
+            raise WireError("UNIMPLEMENTED", str(error), self.address) from error
+        if answered_id != request_id:
+            raise WireError("INTERNAL", f"request {request_id} was answered with the id {answered_id!r}", self.address)
+        return outputs
+
+    async def _infer_unary(self, request: bytes, timeout_s: float) -> tuple[str, dict[str, NDArray[Any]]]:
+        headers = self._headers if self._trace is None else (*self._headers, ("traceparent", self._trace.child()))
+        response = await self._call(self._infer, request, timeout_s, headers)
+        self.bytes_received += len(response)
+        return decode_response(response)
+
+    async def _infer_by_stream(
+        self, request_id: str, request: bytes, timeout_s: float
+    ) -> tuple[str, dict[str, NDArray[Any]]]:
+        try:
+            response, nbytes = await self._stream.ask(request_id, request, timeout_s)
+        except Refusal:
+            return await self._infer_unary(request, timeout_s)  # which tells the status of the refusal, or answers
+        except TimeoutError:
+            raise WireError("DEADLINE_EXCEEDED", f"no answer in {timeout_s:g} s", self.address) from None
+        except BrokenStream as error:
+            raise WireError(error.status, error.message, self.address) from error
+        self.bytes_received += nbytes
+        return read_response(response)
+
+    async def statistics(self, timeout_s: float) -> list[ModelStatistics]:
+        """What the server has counted of each of its models."""
+        response = await self._call(self._stub.ModelStatistics, service_pb2.ModelStatisticsRequest(), timeout_s)
+        return [_statistics(item) for item in response.model_stats]
+
+    async def index(self, timeout_s: float) -> list[IndexEntry]:
+        """Every model of the server's repository, ready or not, sorted by name."""
+        response = await self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(), timeout_s)
+        entries = [IndexEntry(entry.name, entry.state, entry.reason) for entry in response.models]
+        return sorted(entries, key=lambda entry: entry.name)
+
+    async def _call(self, method: Any, request: Any, timeout_s: float, headers: Any = None) -> Any:
+        try:
+            return await method(request, timeout=timeout_s, metadata=self._headers if headers is None else headers)
         except grpc.aio.AioRpcError as error:
             raise WireError(error.code().name, error.details() or "no details", self.address) from error
+        except grpc.aio.UsageError as error:  # the channel was closed under the call
+            raise WireError("CANCELLED", str(error), self.address) from error
 
 
-def _options(address: str) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
+def _channel(address: str, security: Security, target_name: str) -> grpc.aio.Channel:
+    certificates = security.certificates()
+    options: list[tuple[str, int | str]] = [
+        ("grpc.max_send_message_length", MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES),
         # A server that comes back is found at once: the default waits grow to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        # The time that one attempt to connect may take: a TLS handshake to a far or busy server needs seconds.
+        ("grpc.min_reconnect_backoff_ms", 5000),
         ("grpc.max_reconnect_backoff_ms", 250),
         # Channels with equal arguments would share one connection.
         ("grpc.use_local_subchannel_pool", 1),
         ("selector.channel", next(_channel_numbers)),
-        ("grpc.enable_http_proxy", 0 if address.startswith(_LOOPBACK) else 1),
+        ("grpc.enable_http_proxy", 0 if is_loopback(address) else 1),
+        # Retries are the client's: gRPC's own would skip large messages silently and hide what happened.
+        ("grpc.enable_retries", 0),
     ]
-
-
-def _infer_request(
-    model: Model, rows: Sequence[Mapping[str, NDArray[Any]]], request_id: str, timeout_s: float
-) -> service_pb2.ModelInferRequest:
-    request = service_pb2.ModelInferRequest(model_name=model.name, id=request_id)
-    request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
-    for tensor in model.inputs:
-        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=(len(rows), *tensor.shape))
-        # Joining views copies each row once; stacking and then tobytes would copy it twice.
-        arrays = (np.ascontiguousarray(row[tensor.name]) for row in rows)
-        request.raw_input_contents.append(b"".join(array.data for array in arrays))
-    for tensor in model.outputs:
-        request.outputs.add(name=tensor.name)
-    return request
-
-
-def _outputs(response: service_pb2.ModelInferResponse, address: str) -> dict[str, NDArray[Any]]:
-    outputs: dict[str, NDArray[Any]] = {}
-    for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True):
-        if tensor.datatype not in DTYPES:
-            raise WireError("UNIMPLEMENTED", f"the output {tensor.name} has the datatype {tensor.datatype}", address)
-        outputs[tensor.name] = np.frombuffer(content, DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
-    return outputs
+    if certificates is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    if target_name:
+        options.append(("grpc.ssl_target_name_override", target_name))
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*certificates), options=options)
 
 
 def _served(config: model_config_pb2.ModelConfig) -> ServedModel:
@@ -152,9 +250,26 @@ def _served(config: model_config_pb2.ModelConfig) -> ServedModel:
         ),
         instances=max(1, sum(group.count for group in config.instance_group)),
         parameters={key: value.string_value for key, value in config.parameters.items()},
+        backend=config.backend or config.platform,
+        plans=tuple(sorted(config.cc_model_filenames)),
     )
 
 
 def _tensor(item: Any) -> Tensor:
     datatype = model_config_pb2.DataType.Name(item.data_type).removeprefix("TYPE_")
     return Tensor(item.name, datatype, tuple(item.dims))
+
+
+def _statistics(item: service_pb2.ModelStatistics) -> ModelStatistics:
+    counted = item.inference_stats
+    return ModelStatistics(
+        name=item.name,
+        requests=counted.success.count,
+        rows=item.inference_count,
+        executions=item.execution_count,
+        total_ns=counted.success.ns,
+        queue_ns=counted.queue.ns,
+        compute_input_ns=counted.compute_input.ns,
+        compute_infer_ns=counted.compute_infer.ns,
+        compute_output_ns=counted.compute_output.ns,
+    )

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export_scripts import repository
+from export_scripts import command, repository
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "export_scripts" / "builtin_pipeline"
-REPOSITORY = ROOT / "model_repository"
+REPOSITORY = repository.BUILTIN
 
 
 def main() -> None:
     """Exports the built-in pipeline over the committed repository; exits with the command's code."""
-    repository.main([str(PIPELINE), "--out", str(REPOSITORY)])
+    command.main([str(PIPELINE), "--out", str(REPOSITORY)])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -18,37 +19,71 @@ from numpy.typing import NDArray
 
 from client.contract import Model, Tensor
 from export_scripts.errors import GateError, NonDynamicBatch, RowLeak, SignatureMismatch, ValueMismatch
+from export_scripts.half import check_half_range
 from export_scripts.onnx_export import Leaf, random_inputs
 
-GATE_BATCHES = (1, 2, 3, 7, 16)
 INVARIANCE_ROWS = 6
 ONNX_TYPES = {"UINT8": "tensor(uint8)", "INT32": "tensor(int32)", "FP16": "tensor(float16)", "FP32": "tensor(float)"}
 
 Arrays = dict[str, NDArray[np.generic]]
 
 
+class Session(Protocol):
+    """What runs a graph: an ONNX Runtime session, or an engine behind the same method."""
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[np.generic]]) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class GateLoad:
+    """How much a gate runs. batches: batch sizes of the comparison with the reference; the largest one is also that of
+    a row among neighbours. rows: how many rows are followed through the arrangements. threads: of ONNX Runtime; with
+    one, sums are added up in one order, and rows can be compared bit by bit. 0 is one per core."""
+
+    batches: tuple[int, ...] = (1, 2, 3, 7, 16)
+    rows: int = INVARIANCE_ROWS
+    threads: int = 1
+
+
 @dataclass(frozen=True)
 class GateResult:
     """errors: batch size → largest relative error against the reference. row_error: largest relative change of a row
-    with its neighbours, place or batch size; 0 means bitwise equality. tolerance: what both had to stay under."""
+    with its neighbours, place or batch size; 0 means bitwise equality. tolerance: what both had to stay under.
+    largest_value: that any layer gave, where the precision is float16."""
 
     errors: Mapping[int, float]
     row_error: float
     tolerance: float
+    largest_value: float | None = None
 
 
-def check(leaf: Leaf, path: Path, *, batches: Sequence[int] = GATE_BATCHES) -> GateResult:
+GATE_LOAD = GateLoad()
+
+
+def check(leaf: Leaf, path: Path, load: GateLoad = GATE_LOAD) -> GateResult:
     """Runs every gate on the ONNX file at `path`. Raises the GateError of the first that fails."""
-    session = open_session(leaf.model.name, path)
+    largest = None if leaf.full is None else check_range(leaf)
+    session = open_session(leaf.model.name, path, load.threads)
     check_signature(leaf.model, session)
-    errors = {rows: check_values(leaf, session, rows) for rows in batches}
-    return GateResult(errors, check_rows(leaf, session, max(batches)), leaf.tolerance)
+    errors = {rows: check_values(leaf, session, rows) for rows in load.batches}
+    return GateResult(errors, check_rows(leaf, session, max(load.batches), load.rows), leaf.tolerance, largest)
 
 
-def open_session(name: str, path: Path) -> onnxruntime.InferenceSession:
-    """A session on one CPU thread. Raises GateError if ONNX Runtime refuses the file."""
+def check_range(leaf: Leaf) -> float:
+    """The largest value of any layer on random inputs, in float32. Raises HalfOverflow if float16 can't hold it."""
+    assert leaf.full is not None
+    inputs = random_inputs(leaf.model, 2, np.random.default_rng(2))
+    return check_half_range(
+        leaf.model.name, leaf.full, lambda: leaf.reference(*(torch.from_numpy(a) for a in inputs.values()))
+    )
+
+
+def open_session(name: str, path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session on the CPU. Raises GateError if ONNX Runtime refuses the file."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    # Large models run with all threads: the arena would keep every tensor's peak until the session ends.
+    options.enable_cpu_mem_arena = threads == 1
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -69,16 +104,17 @@ def check_signature(model: Model, session: onnxruntime.InferenceSession) -> None
             _check_value_info(model.name, kind, tensor, value)
 
 
-def check_values(leaf: Leaf, session: onnxruntime.InferenceSession, rows: int) -> float:
+def check_values(leaf: Leaf, session: Session, rows: int) -> float:
     """The largest relative error against the reference on random inputs of `rows` rows."""
     inputs = random_inputs(leaf.model, rows, np.random.default_rng(rows))
     got = _run(leaf.model, session, inputs)
     with torch.no_grad():
         returned = leaf.reference(*(torch.from_numpy(array) for array in inputs.values()))
     references = returned if isinstance(returned, tuple) else (returned,)
+    expected = {name: reference.numpy() for name, reference in zip(got, references, strict=True)}
     worst = 0.0
-    for (name, array), reference in zip(got.items(), references, strict=True):
-        error = relative_error(array, reference.numpy())
+    for name, array in got.items():
+        error = relative_error(array, expected[name], expected[leaf.scales.get(name, name)])
         if not error <= leaf.tolerance:  # NaN fails too
             raise ValueMismatch(
                 f"{leaf.model.name}: {name} at {rows} rows is off its reference by {error:.2e}, "
@@ -88,26 +124,25 @@ def check_values(leaf: Leaf, session: onnxruntime.InferenceSession, rows: int) -
     return worst
 
 
-def check_rows(leaf: Leaf, session: onnxruntime.InferenceSession, max_rows: int) -> float:
+def check_rows(leaf: Leaf, session: Session, max_rows: int, rows: int = INVARIANCE_ROWS) -> float:
     """The largest relative change of a row under permutation, other neighbours, copies of itself and batch size."""
-    model, pool = leaf.model, random_inputs(leaf.model, max_rows + INVARIANCE_ROWS, np.random.default_rng(99))
-    first = np.arange(INVARIANCE_ROWS)
+    model, pool = leaf.model, random_inputs(leaf.model, max_rows + rows, np.random.default_rng(99))
+    first = np.arange(rows)
     alone = [_run(model, session, _take(pool, [row])) for row in first]
     expected = {name: np.concatenate([outputs[name] for outputs in alone]) for name in alone[0]}
     arrangements = {
         "in another batch size": first,
         "in another order": first[::-1],
-        "among copies of itself": np.repeat(first[:1], INVARIANCE_ROWS),
-        "beside other neighbours": np.concatenate(
-            [first[:1], np.arange(INVARIANCE_ROWS, INVARIANCE_ROWS + max_rows - 1)]
-        ),
+        "among copies of itself": np.repeat(first[:1], rows),
+        "beside other neighbours": np.concatenate([first[:1], np.arange(rows, rows + max_rows - 1)]),
     }
     worst = 0.0
     for what, order in arrangements.items():
         got = _run(model, session, _take(pool, order))
-        known = order < INVARIANCE_ROWS
+        known = order < rows
         for name, array in got.items():
-            error = relative_error(array[known], expected[name][order[known]])
+            scale = expected[leaf.scales.get(name, name)]
+            error = relative_error(array[known], expected[name][order[known]], scale)
             if not error <= leaf.tolerance:
                 raise RowLeak(
                     f"{model.name}: {name} of a row changes by {error:.2e} {what}, more than {leaf.tolerance:.0e}"
@@ -116,11 +151,15 @@ def check_rows(leaf: Leaf, session: onnxruntime.InferenceSession, max_rows: int)
     return worst
 
 
-def relative_error(array: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
-    """Largest absolute difference over the reference's largest absolute value; NaN where either is not finite."""
+def relative_error(
+    array: NDArray[np.generic], reference: NDArray[np.generic], scale: NDArray[np.generic] | None = None
+) -> float:
+    """Largest absolute difference over the largest absolute value of `scale` (default: of the reference), absolute if
+    that is 0; NaN where anything is not finite."""
     wide, expected = array.astype(np.float64), reference.astype(np.float64)
-    difference, scale = float(np.abs(wide - expected).max()), float(np.abs(expected).max())
-    return difference if scale == 0 else difference / scale
+    difference = float(np.abs(wide - expected).max())
+    largest = float(np.abs(expected if scale is None else scale.astype(np.float64)).max())
+    return difference if largest == 0 else difference / largest
 
 
 def _check_value_info(model: str, kind: str, tensor: Tensor, value: onnxruntime.NodeArg) -> None:
@@ -134,7 +173,7 @@ def _check_value_info(model: str, kind: str, tensor: Tensor, value: onnxruntime.
         raise SignatureMismatch(f"{name} has the shape {tuple(shape)} per row, the spec has {tensor.shape}")
 
 
-def _run(model: Model, session: onnxruntime.InferenceSession, inputs: Arrays) -> Arrays:
+def _run(model: Model, session: Session, inputs: Arrays) -> Arrays:
     rows = len(next(iter(inputs.values())))
     try:
         arrays = session.run(None, inputs)

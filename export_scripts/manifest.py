@@ -5,14 +5,16 @@ Owns the manifests' fields. No timestamps: the same export writes the same bytes
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from client.contract import Identity, Model
 from export_scripts.gates import GateResult
-from export_scripts.onnx_export import OPSET
+from export_scripts.onnx_export import OPSET, Leaf
 from export_scripts.publishing import MANIFEST_FILE
 
 FORMAT = 1
@@ -20,26 +22,19 @@ TOOLS = ("torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
 
 
 def write_leaf_manifest(
-    folder: Path, model: Model, identity: Identity, onnx_file: Path, sha256: str, gate: GateResult
+    folder: Path, leaf: Leaf, identity: Identity, files: Sequence[Path], gates: dict[str, Any]
 ) -> None:
-    """The manifest of a leaf served from `onnx_file`, inside `folder`."""
-    values = _common(model, identity) | {
+    """The manifest of a leaf served from the ONNX file `files[0]` and the weights beside it, inside `folder`."""
+    graph, *weights = files
+    onnx: dict[str, Any] = file_record(graph, folder) | {"opset": OPSET}
+    if weights:
+        onnx["external_data"] = [file_record(path, folder) for path in weights]
+    values = _common(leaf.model, identity) | {
         "kind": "leaf",
         "runtime": "onnxruntime",
-        "precision": identity.precision,
-        "onnx": {
-            "file": onnx_file.relative_to(folder).as_posix(),
-            "sha256": sha256,
-            "bytes": onnx_file.stat().st_size,
-            "opset": OPSET,
-        },
-        "gates": {
-            "provider": "CPUExecutionProvider",
-            "tolerance": gate.tolerance,
-            "relative_error_by_batch": {str(rows): _short(error) for rows, error in gate.errors.items()},
-            "row_invariance_error": _short(gate.row_error),
-            "rows_exact": gate.row_error == 0.0,
-        },
+        "precision": leaf.precision,
+        "onnx": onnx,
+        "gates": gates,
         "versions": {tool: version(tool) for tool in TOOLS},
     }
     _write(folder, values)
@@ -48,6 +43,39 @@ def write_leaf_manifest(
 def write_ensemble_manifest(folder: Path, model: Model, identity: Identity) -> None:
     """The manifest of an ensemble: it has no file of its own, only composing models."""
     _write(folder, _common(model, identity) | {"kind": "ensemble", "composing": [step.model for step in model.steps]})
+
+
+def gate_values(gate: GateResult, resolution: int) -> dict[str, Any]:
+    """What the gates saw on the CPU, with images of `resolution` pixels."""
+    values: dict[str, Any] = {
+        "provider": "CPUExecutionProvider",
+        "resolution": resolution,
+        "tolerance": gate.tolerance,
+        "relative_error_by_batch": {str(rows): _short(error) for rows, error in gate.errors.items()},
+        "row_invariance_error": _short(gate.row_error),
+        "rows_exact": gate.row_error == 0.0,
+    }
+    if gate.largest_value is not None:
+        values["largest_value"] = _short(gate.largest_value)
+    return values
+
+
+def file_record(path: Path, folder: Path) -> dict[str, Any]:
+    """A file's name within `folder`, its SHA-256 and its size."""
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return {"file": path.relative_to(folder).as_posix(), "sha256": sha256, "bytes": path.stat().st_size}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest in `folder`."""
+    values: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    return values
+
+
+def add_to_manifest(folder: Path, **values: Any) -> None:
+    """Sets fields of the manifest in `folder`."""
+    _write(folder, read_manifest(folder) | values)
 
 
 def _common(model: Model, identity: Identity) -> dict[str, Any]:
@@ -59,4 +87,7 @@ def _short(error: float) -> float:
 
 
 def _write(folder: Path, values: dict[str, Any]) -> None:
-    (folder / MANIFEST_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    # Replaced, never rewritten: a reader sees the old or the new one.
+    temporary = folder / f".{MANIFEST_FILE}"
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / MANIFEST_FILE)

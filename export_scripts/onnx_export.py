@@ -5,25 +5,29 @@ Owns the exporter's settings and the file's clean-up. Must not know what the gra
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.contract import Model
+from export_scripts.settings import FP32
 
 OPSET = 18
 IR_VERSION = 8  # opset 18's own: older servers refuse a newer one, and nothing here needs it
 SAMPLE_ROWS = 5  # a sample batch of 1 would be frozen into the graph
+# A protobuf ends at 2 GiB, and building one holds its weights three times over: large weights get a file of their own.
+EXTERNAL_BYTES = 1 << 30
+EXTERNAL_FILE = "model.onnx.data"
 NUMPY_TYPES = {"UINT8": np.uint8, "INT32": np.int32, "FP16": np.float16, "FP32": np.float32}
 
 
@@ -33,13 +37,18 @@ class Leaf:
 
     reference: the definition that the exported graph is held against, as a module or function of the same inputs;
     torch's eager run of `module` itself where there is no plainer one. tolerance: largest absolute error of an output,
-    relative to that output's largest absolute value.
+    relative to that output's largest absolute value. scales: outputs whose error is relative to another one's largest
+    value instead. precision: of the weights, fp32 or fp16. full: for fp16, the float32 network that `reference` runs,
+    whose values must fit into float16.
     """
 
     model: Model
     module: nn.Module
     tolerance: float
     reference: Callable[..., Tensor | tuple[Tensor, ...]]
+    precision: str = FP32
+    scales: Mapping[str, str] = field(default_factory=dict)
+    full: nn.Module | None = None
 
 
 def random_inputs(model: Model, rows: int, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
@@ -58,8 +67,11 @@ def random_inputs(model: Model, rows: int, rng: np.random.Generator) -> dict[str
     return inputs
 
 
-def export_onnx(leaf: Leaf, path: Path) -> str:
-    """Writes `leaf` to `path` and returns the file's SHA-256 (hex). The batch is one dimension shared by all inputs."""
+def export_onnx(leaf: Leaf, path: Path) -> tuple[Path, ...]:
+    """Writes `leaf` to `path`; returns it and, for large weights, the one file beside it that holds them.
+
+    The batch is one dimension shared by all inputs. The same leaf gives the same bytes.
+    """
     sample = random_inputs(leaf.model, SAMPLE_ROWS, np.random.default_rng(0))
     batch = torch.export.Dim("batch")  # several Dim objects of one name would freeze the axis
     with _quiet(), torch.no_grad():
@@ -74,11 +86,20 @@ def export_onnx(leaf: Leaf, path: Path) -> str:
             external_data=False,
             verbose=False,
         )
-    proto = program.model_proto
+    if _weight_bytes(leaf.module) <= EXTERNAL_BYTES:
+        proto = program.model_proto
+        _strip(proto)
+        path.write_bytes(proto.SerializeToString(deterministic=True))
+        return (path,)
+    onnx_ir.save(program.model, path, external_data=EXTERNAL_FILE)
+    proto = onnx.load(path, load_external_data=False)
     _strip(proto)
-    content = proto.SerializeToString(deterministic=True)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+    return path, path.with_name(EXTERNAL_FILE)
+
+
+def _weight_bytes(module: nn.Module) -> int:
+    return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
 
 
 def _strip(proto: onnx.ModelProto) -> None:

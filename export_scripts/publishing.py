@@ -6,7 +6,7 @@ Owns the temporary folder, the swap and the refusal to replace what the exporter
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,12 +23,22 @@ def published(folder: Path) -> Iterator[Path]:
     An earlier export in `folder` is replaced. Raises PublishError if anything else is there.
     """
     _refuse_foreign(folder)
+    with swapped(folder, before=lambda: _refuse_foreign(folder)) as staged:
+        yield staged
+
+
+@contextmanager
+def swapped(folder: Path, before: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of `folder`, whatever is there, if the body ends well.
+
+    before: called right before the swap; what it raises stops it.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged, replaced = Path(scratch) / "new", Path(scratch) / "old"
         staged.mkdir()
         yield staged
-        _refuse_foreign(folder)
+        before()
         if folder.exists():
             folder.rename(replaced)
         try:

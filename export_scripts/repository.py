@@ -1,85 +1,145 @@
 """A Triton model repository from a diffusers pipeline: graphs, gates, configs, manifests, then one rename.
 
-    python -m export_scripts.repository PIPELINE --out REPO
-
 Owns the repository's layout and the order of the work. Must not know arithmetic, ONNX details or protobuf.
 """
 
 from __future__ import annotations
 
-import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import click
 import numpy as np
+from torch import Tensor
 
 from client import contract
-from client.contract import Model, identity_parameters
+from client.contract import identity_parameters
 from export_scripts.draw_bank import save_draw_bank
-from export_scripts.errors import ExportError, PipelineError
-from export_scripts.gates import GATE_BATCHES, check
-from export_scripts.leaves import Leaves, make_leaves
-from export_scripts.manifest import write_ensemble_manifest, write_leaf_manifest
+from export_scripts.engines import add_engines
+from export_scripts.exported import ONNX_FILE, VERSION_FOLDER
+from export_scripts.gates import GATE_LOAD, GateLoad, check, check_signature, check_values, open_session
+from export_scripts.leaves import Leaves, make_leaves, make_networks
+from export_scripts.manifest import add_to_manifest, gate_values, write_ensemble_manifest, write_leaf_manifest
 from export_scripts.onnx_export import export_onnx
+from export_scripts.pipeline_parts import SourcePipeline
+from export_scripts.precision_gate import check_precision
 from export_scripts.publishing import README_FILE, published
 from export_scripts.repository_readme import readme
-from export_scripts.source_pipeline import SourcePipeline, load_source
+from export_scripts.served_gate import check_served
+from export_scripts.settings import FP32, Settings, Wanted
+from export_scripts.source_pipeline import at_resolution, load_source
+from export_scripts.steps import Steps
 from export_scripts.triton_config import write_config
 
-VERSION_FOLDER = "1"
+BUILTIN = Path(__file__).resolve().parent.parent / "model_repository"
 ENSEMBLE_MARKER = "ensemble.txt"  # git and wheels drop empty folders, and Triton wants the version folder
 MARKER_TEXT = "An ensemble has no model file; Triton needs this folder as its version.\n"
+# Where the gates run at a resolution of their own, the model is large: minutes on a few cores.
+LARGE_BATCHES, LARGE_ROWS = (1, 2, 3), 3
 
 
-def export_pipeline(pipeline_dir: Path, out_dir: Path, *, draws: int = 64, max_batch: int = 16) -> None:
+def export_pipeline(
+    pipeline_dir: Path,
+    out_dir: Path,
+    settings: Settings | None = None,
+    wanted: Wanted | None = None,
+    steps: Steps | None = None,
+) -> None:
     """Writes the seven models of the pipeline in `pipeline_dir` to the repository `out_dir`, all or nothing.
 
-    draws: size of the bank, a power of two. max_batch: rows per request and ONNX run. An earlier export in `out_dir` is
-    replaced. Raises ExportError (errors.py); after any error `out_dir` is as it was before.
+    An earlier export in `out_dir` is replaced. Raises ExportError (errors.py); after any error `out_dir` is as it was
+    before.
     """
-    source = load_source(pipeline_dir)
-    try:
-        leaves = make_leaves(source, draws)
-    except ValueError as error:
-        raise PipelineError(f"{pipeline_dir}: {error}") from error
-    specs = contract.models(leaves.geometry)
+    settings, steps = settings or Settings(), steps or Steps()
     with published(out_dir) as folder:
+        write_repository(pipeline_dir, folder, settings, wanted, steps)
+
+
+def write_repository(pipeline_dir: Path, folder: Path, settings: Settings, wanted: Wanted | None, steps: Steps) -> None:
+    """Fills the empty `folder` with a repository that has passed its gates. Raises ExportError."""
+    _write_models(pipeline_dir, folder, settings, wanted, steps)
+    # The pipeline is out of memory by now: an engine builder needs as much again.
+    add_engines(folder, settings, steps)
+    check_served(folder, settings.served_gate, steps)
+
+
+def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: Wanted | None, steps: Steps) -> None:
+    with steps.step("pipeline loaded"):
+        source = load_source(pipeline_dir, wanted)
+        networks = make_networks(source, settings.precision)
+        leaves = make_leaves(source, settings.draws, networks)
+    with ExitStack() as stack:
+        probe = None
+        if settings.gate_resolution not in (None, source.resolution):
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix=".probe-", dir=folder.parent)))
+            small = at_resolution(source, settings.gate_resolution)
+            probe = Probe(small, make_leaves(small, settings.draws, networks), scratch)
+        graphs = {}
         for name in contract.LEAVES:
-            _write_leaf(folder / name, leaves, name, max_batch)
-        for name in contract.ENSEMBLES:
-            _write_ensemble(folder / name, leaves, specs[name], max_batch)
-        _write_constants(folder, source, leaves)
-        (folder / README_FILE).write_text(readme(specs, leaves.identity, max_batch), encoding="utf-8")
+            graphs[name] = _write_leaf(folder / name, leaves, name, settings, probe, steps)
+        if settings.precision != FP32:
+            with steps.step("windows compared with fp32"):
+                gated, same = (probe.source, probe.leaves) if probe else (source, leaves)
+                result = check_precision(gated, same, graphs, settings.gate_images)
+            add_to_manifest(folder / contract.UNET, precision_gate=result)
+    _write_rest(folder, source, leaves, settings)
+    if source.text_digest:
+        origin = {"pipeline": str(pipeline_dir.resolve()), "text_digest": source.text_digest}
+        add_to_manifest(folder / contract.PROMPT_EMBEDDING, source=origin)
 
 
-def _write_leaf(folder: Path, leaves: Leaves, name: str, max_batch: int) -> None:
-    leaf, onnx_file = leaves.by_name[name], folder / VERSION_FOLDER / "model.onnx"
+@dataclass(frozen=True)
+class Probe:
+    """The same weights at the gates' resolution, and a folder for their graphs."""
+
+    source: SourcePipeline
+    leaves: Leaves
+    folder: Path
+
+
+def _write_leaf(folder: Path, leaves: Leaves, name: str, settings: Settings, probe: Probe | None, steps: Steps) -> Path:
+    """Writes one leaf model and returns the graph that its gates ran."""
+    leaf, onnx_file = leaves.by_name[name], folder / VERSION_FOLDER / ONNX_FILE
     onnx_file.parent.mkdir(parents=True)
-    _say(f"{name}: exporting")
-    sha256 = export_onnx(leaf, onnx_file)
-    gate = check(leaf, onnx_file, batches=sorted({*GATE_BATCHES, max_batch}))
-    _say(f"{name}: gates passed, off by {max(gate.errors.values()):.1e} at most; rows by {gate.row_error:.1e}")
-    write_config(leaf.model, folder, max_batch=max_batch, parameters=identity_parameters(leaves.identity)[name])
-    write_leaf_manifest(folder, leaf.model, leaves.identity, onnx_file, sha256, gate)
+    with steps.step("exported", name):
+        files = export_onnx(leaf, onnx_file)
+    resolution, gated = leaves.geometry.resolution, onnx_file
+    if probe is None or name == contract.PROMPT_EMBEDDING:
+        with steps.step("gates passed", name):
+            gate = check(leaf, onnx_file, GateLoad(tuple(sorted({*GATE_LOAD.batches, settings.max_batch}))))
+        gates = gate_values(gate, resolution)
+    else:
+        gated = probe.folder / name / ONNX_FILE
+        gated.parent.mkdir()
+        with steps.step(f"gates passed at {probe.source.resolution} px", name):
+            export_onnx(probe.leaves.by_name[name], gated)
+            load = GateLoad(tuple(sorted({*LARGE_BATCHES, settings.max_batch})), LARGE_ROWS, threads=0)
+            gate = check(probe.leaves.by_name[name], gated, load)
+        with steps.step(f"one row compared at {resolution} px", name):
+            session = open_session(name, onnx_file, threads=0)
+            check_signature(leaf.model, session)
+            error = check_values(leaf, session, 1)
+        gates = gate_values(gate, probe.source.resolution) | {"relative_error_of_a_row": {str(resolution): error}}
+    steps.tell(f"{name}: off by {max(gate.errors.values()):.1e} at most; rows by {gate.row_error:.1e}")
+    parameters = identity_parameters(leaves.identity)[name]
+    write_config(leaf.model, folder, max_batch=settings.max_batch, parameters=parameters)
+    write_leaf_manifest(folder, leaf, leaves.identity, files, gates)
+    return gated
 
 
-def _write_ensemble(folder: Path, leaves: Leaves, model: Model, max_batch: int) -> None:
-    version = folder / VERSION_FOLDER
-    version.mkdir(parents=True)
-    (version / ENSEMBLE_MARKER).write_text(MARKER_TEXT, encoding="utf-8")
-    write_config(model, folder, max_batch=max_batch)
-    write_ensemble_manifest(folder, model, leaves.identity)
-
-
-def _write_constants(folder: Path, source: SourcePipeline, leaves: Leaves) -> None:
-    """What the graphs hold as constants, readable: with it anyone can recompute a score or a feature."""
+def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: Settings) -> None:
+    """Ensembles, README, and what the graphs hold as constants: with it anyone can recompute a score or a feature."""
+    specs = contract.models(leaves.geometry)
+    for name in contract.ENSEMBLES:
+        version = folder / name / VERSION_FOLDER
+        version.mkdir(parents=True)
+        (version / ENSEMBLE_MARKER).write_text(MARKER_TEXT, encoding="utf-8")
+        write_config(specs[name], folder / name, max_batch=settings.max_batch)
+        write_ensemble_manifest(folder / name, specs[name], leaves.identity)
+    (folder / README_FILE).write_text(readme(specs, leaves.identity, settings.max_batch), encoding="utf-8")
     save_draw_bank(leaves.bank, folder / contract.UNET / "draws.npz")
-    np.savez(
-        folder / contract.PROMPT_EMBEDDING / "prompts.npz",
-        prompts=np.array(source.prompts),
-        classes=np.array(source.classes),
-        table=source.table.numpy(),
-    )
+    save_prompts(folder / contract.PROMPT_EMBEDDING, source.prompts, source.classes, source.table, source.pooled)
     np.savez(
         folder / contract.DIFT / "noise.npz",
         timestep=np.array(source.profile.dift_timestep),
@@ -87,23 +147,9 @@ def _write_constants(folder: Path, source: SourcePipeline, leaves: Leaves) -> No
     )
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-@click.command()
-@click.argument("pipeline", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", "out_dir", type=click.Path(path_type=Path), required=True, help="The repository to write.")
-@click.option("--draws", default=64, show_default=True, help="Size of the draw bank, a power of two.")
-@click.option("--max-batch", default=16, show_default=True, help="Rows per request and per ONNX run.")
-def main(pipeline: Path, out_dir: Path, draws: int, max_batch: int) -> None:
-    """Export the diffusers PIPELINE as a Triton model repository; nothing is written if a gate refuses it."""
-    try:
-        export_pipeline(pipeline, out_dir, draws=draws, max_batch=max_batch)
-    except ExportError as error:
-        raise click.ClickException(f"{type(error).__name__}: {error}") from error
-    print(out_dir)
-
-
-if __name__ == "__main__":
-    main()
+def save_prompts(
+    folder: Path, prompts: tuple[str, ...], classes: tuple[str, ...], table: Tensor, pooled: Tensor | None
+) -> None:
+    """prompts.npz: texts, class names and their conditions, float32."""
+    arrays = {"table": table.numpy()} | ({} if pooled is None else {"pooled": pooled.numpy()})
+    np.savez(folder / "prompts.npz", prompts=np.array(prompts), classes=np.array(classes), **arrays)

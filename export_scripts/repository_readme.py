@@ -19,7 +19,7 @@ PURPOSE = {
 
 HEAD = """# Model repository
 
-Written by `python -m export_scripts.repository`; change the exporter, not these files. Leaves are ONNX graphs served by
+Written by `selector export`; change the exporter, not these files. Leaves are ONNX graphs served by
 the backend `onnxruntime`, ensembles compose them inside Triton. Shapes are per row: the batch axis comes first, up to
 {max_batch} rows per request. Beside each model lie its `config.pbtxt`, whose `parameters` carry the pipeline's identity,
 and a `manifest.json` with checksums, versions and gate results. `draws.npz`, `prompts.npz` and `noise.npz` hold the
@@ -30,7 +30,7 @@ constants of the graphs, for whoever wants to recompute a score.
 """
 
 TAIL = """
-Pipeline `{pipeline}`: {classes} classes, {draws} draws, images of {resolution} px, {precision}, features `{dift}`.
+Pipeline `{pipeline}`: {draws} draws, images of {resolution} px, {precision}, features `{dift}`.
 """
 
 
@@ -43,7 +43,6 @@ def readme(models: Mapping[str, Model], identity: Identity, max_batch: int) -> s
     ]
     tail = TAIL.format(
         pipeline=identity.pipeline,
-        classes=len(identity.classes),
         draws=identity.draws,
         resolution=identity.resolution,
         precision=identity.precision,

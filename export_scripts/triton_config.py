@@ -7,6 +7,7 @@ one repository serves on a GPU host's container and on the embedded server.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from client.contract import Model, Tensor
 
 CONFIG_FILE = "config.pbtxt"
 INDEX_RANGE = "index_range."
+ENGINE = "engine."
 
 DATA_TYPES = {"UINT8": pb.TYPE_UINT8, "INT32": pb.TYPE_INT32, "FP16": pb.TYPE_FP16, "FP32": pb.TYPE_FP32}
 
@@ -75,6 +77,20 @@ def read_config(folder: Path) -> pb.ModelConfig:
     config = pb.ModelConfig()
     text_format.Parse((folder / CONFIG_FILE).read_text(encoding="utf-8"), config)
     return config
+
+
+def add_plan(folder: Path, capability: str, file: str, told: Mapping[str, str]) -> None:
+    """Has the model in `folder` served by TensorRT on GPUs of `capability` ("8.9") from `file`; other plans stay.
+
+    told: what ModelConfig then says of this engine to every client, under the parameter engine.<capability>.
+    """
+    config = read_config(folder)
+    config.backend = "tensorrt"
+    config.cc_model_filenames[capability] = file
+    config.parameters[f"{ENGINE}{capability}"].string_value = json.dumps(dict(told), sort_keys=True)
+    temporary = folder / f".{CONFIG_FILE}"
+    temporary.write_text(text_format.MessageToString(config), encoding="utf-8")
+    temporary.replace(folder / CONFIG_FILE)
 
 
 def _io(kind: type, tensor: Tensor) -> pb.ModelInput | pb.ModelOutput:

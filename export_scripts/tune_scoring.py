@@ -29,7 +29,7 @@ from export_scripts.source_pipeline import SourcePipeline, load_source
 from selector.scoring.typicality import RULES, rule
 from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
-BANDS = ((0.35, 0.65), (0.4, 0.7), (0.45, 0.75), (0.5, 0.8), (0.55, 0.85), (0.4, 0.8), (0.45, 0.85))
+BANDS = ((0.35, 0.65), (0.4, 0.7), (0.45, 0.75), (0.5, 0.8), (0.4, 0.8))
 BRIGHTNESS_WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.8)
 FEATURE_TIMESTEPS = (50, 150, 250, 350, 450)
 WEIGHT_SLICES = 8

@@ -6,7 +6,9 @@ Precedence: flag, environment (SELECTOR_…), TOML file (--config), default.
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Callable
@@ -15,7 +17,9 @@ from typing import Any, TypeVar
 
 import click
 
+from client.allocation import keep_freed_pages
 from client.errors import ClientError, ContractError
+from client.security import Security, headers_from
 from selector import __version__
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
@@ -46,8 +50,20 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+security_options = together(
+    option("--tls-ca", help="PEM file of the authority of the servers' certificates, or `system`; default: plaintext."),
+    option("--tls-cert", type=_EXISTING, help="PEM file of this client's own certificate, for mutual TLS."),
+    option("--tls-key", type=_EXISTING, help="PEM file of its key."),
+    option(
+        "--header-file",
+        type=_EXISTING,
+        help="File of lines NAME: VALUE sent with every call; the variable SELECTOR_HEADER adds one.",
+    ),
+)
+
 scoring_options = together(
     option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one."),
+    security_options,
     option("--repository", type=_EXISTING, help="Triton repository of the embedded server; default: the built-in one."),
     option("--server-log", type=_PATH, help="Where the embedded server logs; default: server.log in the store."),
     option("--rule", help="Scoring rule; default: the repository's own."),
@@ -75,6 +91,45 @@ selection_options = together(
         help="A class with fewer patches than IPC: refuse, take all, or repeat.",
     ),
     option("--seed", type=int, default=0, help="Seed of orders that draw at random."),
+)
+
+bench_options = together(
+    option(
+        "--model",
+        default="noise_loss",
+        help="A served model, or scoring-path: a shard of images through stage I and II.",
+    ),
+    option(
+        "--batch-size",
+        "batch",
+        type=int,
+        default=0,
+        help="Rows of a request (images of a shard); 0: the most it takes.",
+    ),
+    option("--concurrency", default="1,2,4", help="Requests in flight, levels by comma or as FIRST:LAST:STEP."),
+    option("--rate", "rates", help="Requests per second, levels by comma, instead of a concurrency."),
+    option(
+        "--arrivals",
+        type=click.Choice(["constant", "poisson"]),
+        default="constant",
+        help="How requests of a rate arrive.",
+    ),
+    option("--latency-limit-ms", "limit_ms", type=float, help="Search the highest rate that keeps this latency."),
+    option("--percentile", "percent", type=int, default=99, help="Percentile that the search holds to the limit."),
+    option("--slo-ms", type=float, help="Count as goodput what is answered within so many milliseconds."),
+    option("--window", "window_s", type=float, default=2.0, help="Seconds of a window; three must agree within 10 %."),
+    option(
+        "--max-windows", "most_windows", type=int, default=10, help="Windows after which a level is called not stable."
+    ),
+    option("--bare", is_flag=True, help="Time ONNX Runtime in this process too, alternating, and print served ÷ bare."),
+    option("--rounds", type=int, default=5, help="Alternating rounds of --bare."),
+    option("--round-seconds", "round_s", type=float, default=4.0, help="Seconds of each run in a round of --bare."),
+    option("--threads", type=int, default=0, help="Threads of each ONNX session, served and bare; 0: one per core."),
+    option("--path-draws", "draws", type=int, default=12, help="Draws per image of the scoring path."),
+    option("--seed", type=int, default=0, help="Seed of inputs and arrivals."),
+    option("--csv", "csv_file", type=_PATH, help="Write the levels with perf_analyzer's column names."),
+    option("--requests", "requests_file", type=_PATH, help="Write one JSON line per request."),
+    option("--plot", "plot_file", type=_PATH, help="Write a page that draws latency against load."),
 )
 
 json_option = option("--json", "as_json", is_flag=True, help="One machine-readable object on stdout.")
@@ -174,6 +229,41 @@ def report(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
 
 
 @cli.command()
+@option("--store", type=_EXISTING, required=True, help="Folder of a scored store.")
+@option("--test", type=_EXISTING, required=True, help="Folder or tar of class folders; boxes.csv gives object crops.")
+@option("--out", type=_PATH, required=True, help="Folder of runs and tables; an existing one is gone on with.")
+@option("--data", type=_EXISTING, help="Where the images lie now; default: where they were scored.")
+@option("--teacher", type=_PATH, help="File of the teacher; default: teacher.pt in OUT, trained if it is missing.")
+@option("--teacher-data", type=_EXISTING, help="Training split, as --test, that the teacher is trained on.")
+@option("--teacher-steps", type=int, default=2500, help="Optimiser steps of the teacher.")
+@option("--methods", default="rded,random-image,random-patch,clusters,herding", help="What is compared.")
+@option("--reference", default="rded", help="Method that the others are compared with.")
+@option("--ipc", default="10", help="Images per class, one or several: 1,10,50.")
+@option("--pools", type=int, default=8, help="Resampled pools, each with a student seed of its own.")
+@option("--pool-size", type=int, default=150, help="Images of a class in a pool.")
+@option("--students", default="convnet", help="Architectures of students.")
+@option("--labels", default="soft", help="soft (of the teacher), hard, or both.")
+@option("--steps", type=int, default=600, help="Optimiser steps of a student, whatever the IPC.")
+@option("--mosaic", type=click.Choice(["1", "4"]), default="1", help="Patches of one training image.")
+@option("--threads", type=int, default=1, help="Threads of torch.")
+@option("--seed", type=int, default=0, help="Seed of pools, teacher and students.")
+@json_option
+def evaluate(as_json: bool, **flags: Any) -> None:
+    """Train students on selections and compare methods (needs the extra `evaluate`)."""
+    from selector.evaluation.settings import config_of
+
+    config = config_of(flags)
+    try:
+        from selector.evaluation.evaluate import evaluate as evaluate_all
+    except ModuleNotFoundError as error:
+        raise SelectorError(
+            f"evaluate needs {error.name!r}: install the extra with pip install 'diffusion-selector[evaluate]'"
+        ) from None
+    result = evaluate_all(config, Progress(quiet=as_json))
+    _finish(result, as_json, f"{config.out / 'results.md'}: {result['runs']} students")
+
+
+@cli.command()
 @click.argument("repository", type=_EXISTING, required=False)
 @option("--grpc-port", type=int, default=8001, help="Port of gRPC on loopback; 0: a free one.")
 @option("--http-port", type=int, default=8000, help="Port of HTTP on loopback; 0: a free one.")
@@ -193,12 +283,13 @@ def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: P
 
 @cli.command()
 @option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of servers to look at.")
+@security_options
 @json_option
-def doctor(servers: str | None, as_json: bool) -> None:
+def doctor(servers: str | None, as_json: bool, **flags: Any) -> None:
     """Say in plain words what is there and what is missing."""
     from selector.doctor import examine
 
-    findings = examine(_servers(servers))
+    findings = examine(_servers(servers), _security(flags))
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in findings], indent=2))
     else:
@@ -208,12 +299,26 @@ def doctor(servers: str | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+@cli.command()
+@option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one.")
+@option(
+    "--repository", type=_EXISTING, help="Triton repository of the embedded server and of --bare; default: built-in."
+)
+@bench_options
+@json_option
+def bench(servers: str | None, repository: Path | None, as_json: bool, **flags: Any) -> None:
+    """Measure latency and throughput of a model or of the scoring path, against the engine alone with --bare."""
+    from selector.bench import run_bench
+
+    run_bench(_servers(servers), repository or builtin_repository(), as_json, flags)
+
+
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def export(arguments: tuple[str, ...]) -> None:
     """Turn a diffusers pipeline into a Triton repository (needs the extra `export`)."""
     try:
-        from export_scripts.repository import main as export_main
+        from export_scripts.command import main as export_main
     except ModuleNotFoundError as error:
         raise SelectorError(
             f"export needs {error.name!r}: install the extra with pip install 'diffusion-selector[export]'"
@@ -225,10 +330,17 @@ def _servers(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+def _security(flags: dict[str, Any]) -> Security:
+    """A secret comes from a file or from this one variable, never from an argument, which any process list shows."""
+    headers = headers_from(flags["header_file"], os.environ.get("SELECTOR_HEADER"))
+    return Security(flags["tls_ca"], flags["tls_cert"], flags["tls_key"], headers)
+
+
 def _score_config(flags: dict[str, Any], data: Path | None, store: Path) -> ScoreConfig:
     names = set(ScoreConfig.__dataclass_fields__) & set(flags)
     values = {name: flags[name] for name in names}
     values["servers"] = _servers(flags["servers"])
+    values["security"] = _security(flags)
     values["repository"] = flags["repository"] or builtin_repository()
     return ScoreConfig(data=data or builtin_scenes(), store=store, **values)
 
@@ -254,6 +366,7 @@ def _check_failures(config: ScoreConfig, counts: dict[str, int]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; domain errors become one line on stderr and their exit code."""
+    keep_freed_pages()
     try:
         cli.main(arguments, prog_name="selector", standalone_mode=False)
     except click.ClickException as error:
@@ -273,5 +386,24 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+def console() -> None:
+    """The console script: runs the command and ends the process without the destructors of native libraries.
+
+    Under heavy load one of their threads was seen to outlive the interpreter and abort the process at exit, after all work
+    was done ("terminate called without an active exception", exit code -6). Python's own exit functions are run.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    if isinstance(code, str):
+        click.echo(code, err=True)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
 if __name__ == "__main__":
-    main()
+    console()

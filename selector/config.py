@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from client.security import Security
 from selector.errors import UsageError
 
 
@@ -19,6 +20,7 @@ class ScoreConfig:
     image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image: windows per image, without overlap.
     min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the first so many files of a class,
     0 for all. workers: processes that decode. shard_size: images per commit.
+    security: certificates and headers for `servers`.
     """
 
     data: Path
@@ -38,6 +40,7 @@ class ScoreConfig:
     shard_size: int = 256
     max_failed: str = "1%"
     server_log: Path | None = None
+    security: Security = field(default_factory=Security)
 
     def __post_init__(self) -> None:
         if self.draws < 1:
@@ -89,7 +92,8 @@ class SelectConfig:
 def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:
     """The configuration as JSON values, to be written beside the output."""
     values = asdict(config)
-    return {f.name: _json(values[f.name]) for f in fields(config)}
+    # What `security` holds is secret, and no score depends on it.
+    return {f.name: _json(values[f.name]) for f in fields(config) if f.name != "security"}
 
 
 def _json(value: Any) -> Any:

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
+from client.inspection import Inspection, inspect
 from client.scoring import ClientConfig, ScoringClient
+from client.security import Security
+from client.wire import Connection
 from selector.builtin import builtin_repository, builtin_scenes
 
 _SHM_WANTED = 256 << 20
@@ -32,7 +35,7 @@ class Finding:
     needed: bool = False
 
 
-def examine(servers: tuple[str, ...] = ()) -> list[Finding]:
+def examine(servers: tuple[str, ...] = (), security: Security | None = None) -> list[Finding]:
     """Looks at this machine and, if given, at running servers. Without servers the embedded one is needed."""
     embedded = not servers
     findings = [
@@ -52,7 +55,7 @@ def examine(servers: tuple[str, ...] = ()) -> list[Finding]:
         _module("tensorrt", "needed to build plans, inside the serving container on the GPU"),
         _module("tensorrt_rtx_bindings", "needed to preflight engines without a GPU"),
     ]
-    return findings + [_server(server) for server in servers]
+    return findings + [finding for server in servers for finding in _server(server, security or Security())]
 
 
 def _embedded(needed: bool) -> Finding:
@@ -96,9 +99,31 @@ def _module(name: str, purpose: str) -> Finding:
     return Finding(name, found, "installed" if found else f"not installed; {purpose}")
 
 
-def _server(server: str) -> Finding:
+def _server(server: str, security: Security) -> list[Finding]:
+    """Reachable? Every model ready, and if not, why? Is it what the client needs?"""
+
+    async def look() -> Inspection:
+        connection = Connection(server, security)
+        try:
+            return await inspect(connection)
+        finally:
+            await connection.close()
+
+    try:
+        found = asyncio.run(look())
+    except ClientError as error:
+        return [Finding(f"server {server}", False, str(error), True)]
+    models = [Finding(f"{server} {model.name}", model.ready, model.detail, True) for model in found.models]
+    if not all(model.ready for model in found.models):
+        missing = sum(not model.ready for model in found.models)
+        detail = f"Triton {found.version} answers, {missing} of {len(models)} models are not ready"
+        return [Finding(f"server {server}", False, detail, True), *models]
+    return [_contract(server, security), *models]
+
+
+def _contract(server: str, security: Security) -> Finding:
     async def look() -> str:
-        async with ScoringClient(ClientConfig(servers=(server,), ready_s=10.0)) as client:
+        async with ScoringClient(ClientConfig(servers=(server,), ready_s=10.0, security=security)) as client:
             identity = client.identity
             return (
                 f"Triton {client.server_version}, contract met; pipeline {identity.pipeline[:12]}, "

@@ -19,8 +19,9 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_repository(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny_pipeline` as a Triton repository with 16 draws and batches up to 16. Do not write into it."""
     from export_scripts.repository import export_pipeline
+    from export_scripts.settings import Settings
     from tests.tiny_pipeline import DRAWS
 
     repository = tmp_path_factory.mktemp("tiny") / "repository"
-    export_pipeline(tiny_pipeline, repository, draws=DRAWS)
+    export_pipeline(tiny_pipeline, repository, Settings(draws=DRAWS, served_gate=False))
     return repository

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,9 +34,10 @@ class EmbeddedServer:
     """The tritonserver of the installed wheel, serving `repository` on loopback; a context manager.
 
     log: where the server writes (appended to); without it the log lives as long as the server, and is kept if the start
-    fails. ready_timeout_s: how long loading may take. grpc_port, http_port: 0 takes free ones. threads: of each model's
-    ONNX session; None is one per core. restarts: how often a server that dies is replaced, on the same ports, before it
-    is given up. grace_s: how long a stop waits for requests in flight.
+    fails. ready_timeout_s: how long loading may take. grpc_port, http_port: 0 takes free ones. threads: of each model,
+    shared by its instances (overlay.py); None is one per core. restarts: how often a server that dies is replaced, on the
+    same ports, before it is given up. grace_s: how long a stop waits for requests in flight. arguments: more flags of
+    tritonserver, such as those of TLS or of restricted protocols.
 
     After the start: `grpc_url` and `http_url` ("127.0.0.1:PORT"), `metrics_url` (with scheme and path), `version`,
     `log`.
@@ -52,6 +54,7 @@ class EmbeddedServer:
         threads: int | None = None,
         restarts: int = 3,
         grace_s: float = 10.0,
+        arguments: Sequence[str] = (),
     ) -> None:
         self._repository = repository.resolve()
         self._own_log = log
@@ -61,6 +64,7 @@ class EmbeddedServer:
         self._threads = threads
         self._allowed_restarts = restarts
         self._grace_s = grace_s
+        self._arguments = tuple(arguments)
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._run_folder: Path | None = None
         self.version = ""
@@ -139,10 +143,11 @@ class EmbeddedServer:
     def _launch(self, found: wheel.Wheel, ports: tuple[int, int, int]) -> None:
         self._run_folder, lock = runfolder.create(runfolder.runs_root())
         try:
-            overlay.write_overlay(self._repository, self._run_folder / OVERLAY)
+            threads = self._threads or len(os.sched_getaffinity(0))
+            overlay.write_overlay(self._repository, self._run_folder / OVERLAY, threads=threads)
             backends = wheel.assemble(found, self._run_folder / "backends")
             environment = wheel.environment(found, backends, os.environ)
-            environment[THREADS_VARIABLE] = str(self._threads or len(os.sched_getaffinity(0)))
+            environment[THREADS_VARIABLE] = str(threads)
             self.log = self._own_log or runfolder.log_path(self._run_folder)
             self.log.parent.mkdir(parents=True, exist_ok=True)
             spec = {
@@ -185,6 +190,7 @@ class EmbeddedServer:
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
             f"--exit-timeout-secs={max(1, round(self._grace_s))}",
+            *self._arguments,
         ]
 
     def _await_ready(self, ports: tuple[int, int, int]) -> None:

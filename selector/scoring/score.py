@@ -169,7 +169,7 @@ class _Run:
         self._pool, self._spent = pool, spent
 
     async def everything(self, addresses: tuple[str, ...]) -> None:
-        async with ScoringClient(ClientConfig(servers=addresses)) as client:
+        async with ScoringClient(ClientConfig(servers=addresses, security=self._config.security)) as client:
             self._spent.server_version = client.server_version
             plan = make_plan(client.identity, self._config)
             mapping = read_class_names(self._config.class_names) if self._config.class_names else None

@@ -61,6 +61,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.hold = asyncio.Event()
         self.hold.set()
         self.batches: list[int] = []
+        self.metadata: list[dict[str, str]] = []
+        self.streamed = 0
         self.rows_held = self.most_rows_held = self.cancelled = 0
         self.nan_draw: int | None = None
         self.drop_output = False
@@ -103,6 +105,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         rows = int(request.inputs[0].shape[0])
         self.batches.append(rows)
+        self.metadata.append(dict(context.invocation_metadata()))
         self.rows_held += rows
         self.most_rows_held = max(self.most_rows_held, self.rows_held)
         try:
@@ -116,6 +119,22 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         if fault is not None:
             await context.abort(grpc.StatusCode[fault.status], fault.details)
         return self._answer(request, rows)
+
+    async def ModelStreamInfer(self, requests: Any, context: Any) -> Any:
+        """As Triton does: a failed request's answer carries its id and a text, but no status."""
+        async for request in requests:
+            await self.hold.wait()
+            fault = self.script.popleft() if self.script else self.behaviour(request)
+            self.streamed += 1
+            if fault is not None and fault.status == "ABORTED":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the stream broke")
+            if fault is not None:
+                response = service_pb2.ModelStreamInferResponse(error_message=fault.details)
+                response.infer_response.id = request.id
+                yield response
+            else:
+                answer = self._answer(request, int(request.inputs[0].shape[0]))
+                yield service_pb2.ModelStreamInferResponse(infer_response=answer)
 
     def _answer(self, request: Any, rows: int) -> Any:
         inputs = decoded(request)

@@ -9,7 +9,15 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from client import contract
-from client.embedded.overlay import without_queue_policies, write_overlay
+from client.embedded.overlay import (
+    LEAST_BYTES,
+    MOST_BYTES,
+    MOST_INSTANCES,
+    instances,
+    with_instances,
+    without_queue_policies,
+    write_overlay,
+)
 from export_scripts.triton_config import model_config
 from tests.toy_repository import GEOMETRY, write_toy_repository
 
@@ -55,3 +63,45 @@ def test_models_are_linked_and_what_is_no_model_is_left_out(tmp_path: Path) -> N
     overlay = write_overlay(repository, tmp_path / "overlay")
     assert {path.name for path in overlay.iterdir()} == set(contract.models(GEOMETRY))
     assert (overlay / "dift_extractor" / "1").readlink() == repository / "dift_extractor" / "1"
+
+
+def test_only_the_number_of_instances_changes() -> None:
+    """By Triton's own parser."""
+    config = model_config(contract.models(GEOMETRY)[contract.UNET])
+    expected = pb.ModelConfig()
+    expected.CopyFrom(config)
+    expected.instance_group[0].count = 3
+    assert parsed(with_instances(text_format.MessageToString(config), 3)) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "threads", "expected"),
+    [
+        (LEAST_BYTES, 2, 2),
+        (LEAST_BYTES, 1, 1),
+        (MOST_BYTES, 64, MOST_INSTANCES),
+        (LEAST_BYTES - 1, 2, 1),
+        (MOST_BYTES + 1, 2, 1),
+    ],
+)
+def test_a_small_graph_gets_an_instance_per_thread_up_to_a_limit(
+    tmp_path: Path, size: int, threads: int, expected: int
+) -> None:
+    """External weights count."""
+    (tmp_path / "1").mkdir()
+    for name, part in (("model.onnx", 1000), ("model.onnx.data", size - 1000)):
+        with (tmp_path / "1" / name).open("wb") as file:
+            file.truncate(part)
+    assert instances(tmp_path, threads) == expected
+
+
+def test_only_the_unet_of_a_repository_gets_more_instances(tmp_path: Path) -> None:
+    repository = write_toy_repository(tmp_path / "toy")
+    for name in contract.LEAVES:
+        with (repository / name / "1" / "model.onnx.data").open("wb") as file:
+            file.truncate(LEAST_BYTES)
+    overlay = write_overlay(repository, tmp_path / "overlay", threads=2)
+    counts = {
+        name: parsed((overlay / name / "config.pbtxt").read_text()).instance_group[0].count for name in contract.LEAVES
+    }
+    assert counts == {name: 2 if name == contract.UNET else 1 for name in contract.LEAVES}

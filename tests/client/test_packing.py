@@ -14,7 +14,7 @@ MODELS = ("noise_loss", "patch_features", "vae_encoder")
 @given(st.lists(st.sampled_from(MODELS)), st.integers(1, 7))
 def test_every_row_leaves_once_in_order_and_no_batch_exceeds_its_size(models: list[str], batch_rows: int) -> None:
     """Rows of one model keep their order; batches given out early are exactly full."""
-    packer = Packer(batch_rows)
+    packer = Packer(lambda model: batch_rows)
     rows = [Row(model, key, {}) for key, model in enumerate(models)]
     full = [batch for row in rows if (batch := packer.add(row)) is not None]
     rest = packer.take_all()
@@ -27,7 +27,7 @@ def test_every_row_leaves_once_in_order_and_no_batch_exceeds_its_size(models: li
 
 def test_a_taken_group_is_forgotten() -> None:
     """The same rows are never sent twice."""
-    packer = Packer(4)
+    packer = Packer(lambda model: 4)
     row = Row("noise_loss", 0, {})
     packer.add(row)
     assert packer.take("noise_loss") == Batch("noise_loss", (row,))

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from client.retries import Backoff, Remedy, cause, remedy
+from client.retries import Backoff, Remedy, RetryBudget, cause, remedy
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,24 @@ def test_only_what_can_pass_is_retried(status: str, expected: Remedy) -> None:
 def test_a_restricted_protocol_is_not_mistaken_for_a_server_that_restarts() -> None:
     """Triton says UNAVAILABLE to both."""
     assert remedy("UNAVAILABLE", "This protocol is restricted, expecting header 'x'") is Remedy.STOP
+
+
+@pytest.mark.parametrize(
+    "message", ["Received RST_STREAM with error code 2", "Stub process 'unet_0_0' is not healthy."]
+)
+def test_what_is_no_rows_fault_is_retried_whole(message: str) -> None:
+    """Halving a batch would end in innocents called guilty."""
+    assert remedy("INTERNAL", message) is Remedy.RETRY
+    assert remedy("INVALID_ARGUMENT", message) is Remedy.STOP
+
+
+def test_a_budget_is_a_reserve_and_a_share_of_what_was_answered() -> None:
+    """The bound itself is not allowed."""
+    budget = RetryBudget(reserve=10, share=0.5)
+    assert budget.allows(9, 0)
+    assert not budget.allows(10, 0)
+    assert budget.allows(10, 1)
+    assert not budget.allows(15, 10)
 
 
 def test_a_full_queue_is_counted_apart_from_a_server_that_is_gone() -> None:

@@ -75,5 +75,5 @@ def test_a_batch_that_can_never_fit_is_refused_rather_than_waited_for() -> None:
         async with Window(2).take(3):
             pass
 
-    with pytest.raises(ValueError, match="3 rows can't be taken from a window of 2"):
+    with pytest.raises(ValueError, match="3 can't be taken from a window of 2"):
         asyncio.run(main())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from client import contract
 from client.contract import Model
 from export_scripts.errors import GateError, NonDynamicBatch, RowLeak, SignatureMismatch, ValueMismatch
-from export_scripts.gates import check, relative_error
+from export_scripts.gates import GateLoad, check, relative_error
 from export_scripts.leaves import make_leaves
 from export_scripts.onnx_export import Leaf
 from export_scripts.source_pipeline import load_source
@@ -145,7 +145,7 @@ def test_swapped_conditions_are_refused(tiny_pipeline: Path, tiny_repository: Pa
         node.input[:] = [swap.get(name, name) for name in node.input]
     onnx.save(proto, tmp_path / "model.onnx")
     with pytest.raises(ValueMismatch, match=contract.UNET):
-        check(own, tmp_path / "model.onnx", batches=(2,))
+        check(own, tmp_path / "model.onnx", GateLoad(batches=(2,)))
 
 
 def test_swapped_conditions_in_the_torch_graph_differ_from_the_plain_definition(tiny_pipeline: Path) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from export_scripts.small_pipeline import ScoringProfile, SmallPipeline
-from export_scripts.train_small import TrainConfig, Trainer, main
+from export_scripts.train_small import main
 from export_scripts.training_images import ImageSet, batch_indices, read_image_set, zoom
 from export_scripts.training_model import (
     Denoiser,
@@ -25,6 +25,7 @@ from export_scripts.training_model import (
     latent_statistics,
     sample_timesteps,
 )
+from export_scripts.training_run import TrainConfig, Trainer
 
 TINY = ModelConfig(image_size=16, patch_size=4, block_channels=(8, 8), heads=2, tokens=2, width=8, norm_groups=4)
 
@@ -176,3 +177,12 @@ def test_the_command_trains_from_a_tar_and_continues_where_it_stopped(images: Im
         assert result.exit_code == 0, result.output
     assert SmallPipeline.from_pretrained(tmp_path / "pipe").class_names == ("bright", "dark")
     assert ScoringProfile.load(tmp_path / "pipe").rule == "rotating"
+    tuned = replace(ScoringProfile.load(tmp_path / "pipe"), rule="null")
+    tuned.save(tmp_path / "pipe")
+    for flag, rule in (
+        ("--resume", "null"),
+        ("--fresh", "rotating"),
+    ):  # fresh weights lose what was measured on old ones
+        result = CliRunner().invoke(main, [*arguments, "--steps", "3", "--device", "cpu", flag])
+        assert result.exit_code == 0, result.output
+        assert ScoringProfile.load(tmp_path / "pipe").rule == rule

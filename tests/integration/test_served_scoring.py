@@ -175,12 +175,12 @@ def test_a_killed_server_costs_retries_and_no_row(toy_repository: Path) -> None:
     async def main(server: EmbeddedServer) -> None:
         async with ScoringClient(config(server, backoff=Backoff(longest_s=0.2))) as client:
             keys = []
-            async for result in client.score(row(key) for key in range(600)):
+            async for result in client.score(row(key) for key in range(4000)):
                 assert_right(result)
                 keys.append(result.key)
                 if len(keys) == 200:
                     os.kill(server.pid, signal.SIGKILL)
-            assert sorted(keys) == list(range(600))
+            assert sorted(keys) == list(range(4000))
             assert client.statistics().retries["unavailable"] >= 1
 
     with EmbeddedServer(toy_repository) as server:

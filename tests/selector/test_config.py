@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from selector.config import ScoreConfig, SelectConfig
+from client.security import Security
+from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import UsageError
 
 HERE = Path()
@@ -29,3 +31,9 @@ def test_a_setting_that_can_not_be_is_refused_by_its_flag(field: str, value: obj
 def test_ipc_below_one_is_refused() -> None:
     with pytest.raises(UsageError, match="--ipc"):
         SelectConfig(ipc=0, out=HERE)
+
+
+def test_no_secret_is_written_beside_the_output() -> None:
+    """Manifests are shared."""
+    config = ScoreConfig(HERE, HERE, HERE, security=Security(tls_ca="ca.pem", headers=(("authorization", "hunter2"),)))
+    assert "hunter2" not in json.dumps(plain(config)) + repr(config)

@@ -42,7 +42,10 @@ class TritonPythonModel:
         self._inputs = tuple(item["name"] for item in config["input"])
         self._outputs = tuple(item["name"] for item in config["output"])
         self._ranges = _index_ranges(config.get("parameters", {}))
-        self._session = _session(Path(args["model_repository"]) / args["model_version"] / "model.onnx")
+        instances = max(1, sum(group["count"] for group in config.get("instance_group", [])))
+        threads = int(os.environ.get(THREADS_VARIABLE, "0"))
+        path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        self._session = _session(path, max(1, threads // instances) if threads else 0)
         _check_names("inputs", self._inputs, [node.name for node in self._session.get_inputs()])
         _check_names("outputs", self._outputs, [node.name for node in self._session.get_outputs()])
         family = pb_utils.MetricFamily(
@@ -96,9 +99,9 @@ class TritonPythonModel:
         ]
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get(THREADS_VARIABLE, "0"))
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Threads that spin between runs would take the cores from the other models and from the server itself.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

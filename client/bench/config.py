@@ -1,0 +1,65 @@
+"""What a run of the bench was asked for, validated once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from client import contract
+from client.bench.arrivals import ARRIVALS
+from client.bench.measure import Plan
+from client.bench.samples import PERCENTILES
+from client.security import Security
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What to measure.
+
+    model: a served model or "scoring-path". servers: as in `ClientConfig`; none starts the embedded one on `repository`.
+    batch: rows of a request (images of a shard for the path), 0 for the most the model takes. concurrency: levels of the
+    closed loop; used unless `rates` (requests/s) or `limit_ms` (search) is given. percent: percentile that the search
+    holds below limit_ms. bare: compare with the engine in process, `rounds` times round_s seconds each way. threads: of
+    each ONNX session, 0 for one per core. draws: of the path.
+    """
+
+    repository: Path
+    model: str = contract.NOISE_LOSS
+    servers: tuple[str, ...] = ()
+    batch: int = 0
+    concurrency: tuple[int, ...] = (1, 2, 4)
+    rates: tuple[float, ...] = ()
+    arrivals: str = "constant"
+    limit_ms: float | None = None
+    percent: int = 99
+    plan: Plan = field(default_factory=Plan)
+    bare: bool = False
+    rounds: int = 5
+    round_s: float = 4.0
+    threads: int = 0
+    draws: int = 12
+    seed: int = 0
+    security: Security = field(default_factory=Security)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can't work."""
+        if not self.concurrency or min(self.concurrency) < 1:
+            raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
+        if self.rates and min(self.rates) <= 0:
+            raise ValueError(f"rates must be positive, not {self.rates}")
+        if self.arrivals not in ARRIVALS:
+            raise ValueError(f"arrivals must be {' or '.join(ARRIVALS)}, not {self.arrivals!r}")
+        if self.percent not in PERCENTILES:
+            raise ValueError(f"percentile must be one of {PERCENTILES}, not {self.percent}")
+        if self.limit_ms is not None and self.limit_ms <= 0:
+            raise ValueError(f"a latency limit must be positive, not {self.limit_ms:g} ms")
+        if self.rounds < 1 or self.round_s <= 0:
+            raise ValueError("rounds and their seconds must be positive")
+        if min(self.batch, self.threads) < 0 or self.draws < 1:
+            raise ValueError("batch and threads must not be negative, draws at least 1")
+
+    @property
+    def onnx_threads(self) -> int:
+        """Threads of each ONNX session."""
+        return self.threads or len(os.sched_getaffinity(0))

@@ -1,0 +1,56 @@
+"""What a client needs to be told: one frozen object, checked once.
+
+Owns the settings and their defaults. Must not know how any of them is carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from client.retries import Backoff, RetryBudget
+from client.security import Security
+from client.tracing import Trace
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """The settings of a `ScoringClient`.
+
+    servers: "host:port" or "dns:///name:port" of each. rows_in_flight: rows sent and unanswered at most, over all
+    replicas; None leaves it to each replica's window, which starts at 2 × max_batch_size × UNet instances (a full batch
+    waits behind each one that runs) and adapts. bytes_in_flight: what rows sent and unanswered may weigh, inputs and
+    outputs; each call of `score` holds at most as much again. request_bytes: what one request's rows may weigh.
+    linger_s: how long a partial batch waits for more rows. ready_s: how long to wait for a server at the start.
+    deadline_s: how long one batch is insisted on from its first attempt, attempt_s on each attempt; both in seconds.
+    budget: retries of the whole run. trace: a W3C traceparent that every request joins, "new" for one of the client's
+    own, "" for none. transport: "unary", "stream", or "auto", which takes a stream for large requests. metrics_port:
+    port of a Prometheus endpoint on loopback, 0 for a free one, None for none.
+    """
+
+    servers: tuple[str, ...]
+    rows_in_flight: int | None = None
+    bytes_in_flight: int = 256 << 20
+    request_bytes: int = 32 << 20
+    linger_s: float = 0.005
+    ready_s: float = 30.0
+    deadline_s: float = 120.0
+    attempt_s: float = 60.0
+    backoff: Backoff = field(default_factory=Backoff)
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    security: Security = field(default_factory=Security)
+    trace: str = ""
+    transport: str = "auto"
+    metrics_port: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can't work."""
+        if not self.servers:
+            raise ValueError("servers: at least one address is needed, such as localhost:8001")
+        for name in ("rows_in_flight", "bytes_in_flight", "request_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.transport not in ("auto", "unary", "stream"):
+            raise ValueError(f"transport must be auto, unary or stream, not {self.transport!r}")
+        if self.trace:
+            Trace(self.trace)

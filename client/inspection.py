@@ -1,0 +1,114 @@
+"""What a server says of its models, the failed ones above all, in words that say what to do.
+
+Owns the reading of the repository index and the meaning of its reasons. Must not know gRPC (wire.py) or scoring. Unlike
+the handshake it does not wait for readiness: a server that loads half of its models is what it is for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from client import contract
+from client.errors import ServerError
+from client.wire import Connection, IndexEntry, ServedModel, WireError
+
+CALL_TIMEOUT_S = 10.0
+ENGINE = "engine."  # parameters of a config that tell of an engine, by compute capability
+NAMES = (*contract.LEAVES, *contract.ENSEMBLES)
+
+# TensorRT's and Triton's own wordings; the first that matches explains. The reason itself is always shown beside it.
+EXPLANATIONS: tuple[tuple[str, str], ...] = (
+    (
+        r"incompatible device|expecting compute",
+        "its plan was built on another kind of GPU: build one here with `selector export --runtime tensorrt --reuse REPO`",
+    ),
+    (
+        r"version of TensorRT|expecting library version|serializationVersion|Version tag does not match",
+        "its plan was built by another TensorRT than this server's: build it inside this server's container with "
+        "`selector export --runtime tensorrt --reuse REPO`",
+    ),
+    (
+        r"(unable to find|No such file|failed to stat|unable to load).*\.plan",
+        "it has no plan for this kind of GPU: build one here with `selector export --runtime tensorrt --reuse REPO`",
+    ),
+    (
+        r"out of memory|OutOfMemory|cudaErrorMemoryAllocation",
+        "the GPU has no memory left: fewer instances or a smaller --max-batch",
+    ),
+    (
+        r"unable to create TensorRT engine",
+        "TensorRT can't load its plan, mostly for being built by another version or on another kind of GPU; the server's "
+        "log has its words",
+    ),
+    (
+        r"unable to find backend|backend library|failed to load.*backend|no such backend",
+        "the server has no such backend: the full container has onnxruntime and tensorrt",
+    ),
+    (r"depends on|dependenc|ensemble", "a model that it is composed of did not load: see that one"),
+    (r"model\.onnx", "its graph is missing, damaged or not as its config.pbtxt declares: export the repository again"),
+)
+
+
+@dataclass(frozen=True)
+class ModelFinding:
+    """One model of the contract. detail: how it is served, or why it is not."""
+
+    name: str
+    ready: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one server says. models: the contract's, in its order."""
+
+    version: str
+    models: tuple[ModelFinding, ...]
+
+
+async def inspect(connection: Connection) -> Inspection:
+    """Asks the server for every model of the contract. Raises ServerError if it does not answer."""
+    try:
+        version = await connection.version(CALL_TIMEOUT_S)
+        index = {entry.name: entry for entry in await connection.index(CALL_TIMEOUT_S)}
+        ready = [name for name in NAMES if name in index and index[name].state == "READY"]
+        served = {name: await connection.model(name, CALL_TIMEOUT_S) for name in ready}
+    except WireError as error:
+        raise ServerError(f"the server can't say what it serves: {error}") from error
+    findings = (
+        ModelFinding(name, True, describe(served[name])) if name in served else _failed(name, index.get(name))
+        for name in NAMES
+    )
+    return Inspection(version, tuple(findings))
+
+
+def explain(reason: str) -> str:
+    """The server's reason for a failed load, and before it what that means; the reason alone where nothing is known."""
+    for pattern, meaning in EXPLANATIONS:
+        if re.search(pattern, reason, re.IGNORECASE):
+            return f"{meaning} (the server: {reason})"
+    return reason
+
+
+def describe(model: ServedModel) -> str:
+    """Backend, batch size and engines of a model that is ready."""
+    parts = [model.backend, f"up to {model.max_batch} rows"]
+    if model.plans:
+        parts += [_engine(capability, model.parameters.get(f"{ENGINE}{capability}")) for capability in model.plans]
+    return ", ".join(parts)
+
+
+def _engine(capability: str, told: str | None) -> str:
+    if told is None:
+        return f"plan for {capability} that no exporter of this project wrote"
+    values = json.loads(told)
+    return f"plan for {capability} by {values.get('builder')} on {values.get('gpu')}, {str(values.get('sha256'))[:12]}"
+
+
+def _failed(name: str, entry: IndexEntry | None) -> ModelFinding:
+    if entry is None:
+        return ModelFinding(name, False, "not in the server's repository: it was not written by `selector export`")
+    reason = entry.reason or "the server gives no reason; mostly a model that it is composed of did not load"
+    return ModelFinding(name, False, explain(reason))

@@ -1,0 +1,48 @@
+"""What a client has done so far, as frozen records.
+
+Owns the records. Must not know who counts or who reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ReplicaStatistics:
+    """One server's share. state: "ready" or "ejected"; reason: why it was last ejected. in_flight: rows it holds now of
+    the `window` that it may hold. requests: sent, hedges and retries included. failed: requests without an answer."""
+
+    address: str
+    state: str
+    reason: str
+    in_flight: int
+    window: int
+    rows: int
+    requests: int
+    failed: int
+    ejections: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts since the client was entered.
+
+    rows: with a result; failures: those of them without an answer. in_flight: rows sent and not yet answered.
+    retries: by cause. hedges: requests sent a second time because a replica was slow; hedges_won: where the second
+    answer came first. bytes_sent, bytes_received: of messages. bytes_in_flight: of rows held now; most: so far.
+    """
+
+    rows: int = 0
+    failures: int = 0
+    requests: int = 0
+    in_flight: int = 0
+    retries: Mapping[str, int] = field(default_factory=dict)
+    hedges: int = 0
+    hedges_won: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    bytes_in_flight: int = 0
+    most_bytes_in_flight: int = 0
+    replicas: tuple[ReplicaStatistics, ...] = ()

@@ -1,0 +1,146 @@
+"""`selector export`: flags in, one call, one line out.
+
+    python -m export_scripts.command PIPELINE --classes classes.txt --out REPO
+
+Owns the flags of the command. Must not know how anything is exported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from export_scripts.class_list import NULL_PROMPT, PROMPT, read_class_list
+from export_scripts.errors import ExportError
+from export_scripts.settings import CAPABILITIES, ONNXRUNTIME, PRECISIONS, RUNTIMES, TENSORRT_RTX, Settings, Wanted
+from export_scripts.steps import Steps
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def _block(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "mid":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither 'mid' nor the index of an up-block") from None
+
+
+def _capabilities(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("pipeline", required=False)
+@click.option(
+    "--classes", type=_FILE, help="File of class names, one per line; needed by pipelines with text encoders."
+)
+@click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
+@click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights.")
+@click.option("--resolution", type=int, help="Side of images in pixels; default: the pipeline's.")
+@click.option("--max-batch", default=16, show_default=True, help="Rows per request and run.")
+@click.option("--prompt", default=PROMPT, show_default=True, help="Prompt of a class.")
+@click.option("--null-prompt", default=NULL_PROMPT, show_default=True, help="Prompt without a class.")
+@click.option("--dift-timestep", type=int, help="Timestep of features; default: the pipeline's own, else 161.")
+@click.option(
+    "--dift-block", callback=_block, help="'mid' or an up-block's index; default: the pipeline's own, else 1."
+)
+@click.option("--draws", default=64, show_default=True, help="Size of the draw bank, a power of two.")
+@click.option(
+    "--t-min", type=float, help="Start of the scored band, of the schedule; default: the pipeline's, else 0.1."
+)
+@click.option("--t-max", type=float, help="End of the scored band; default: the pipeline's own, else 0.7.")
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    default=",".join(CAPABILITIES),
+    show_default=True,
+    callback=_capabilities,
+    help="GPUs of preflighted engines.",
+)
+@click.option("--gate-resolution", type=int, help="Image side at which a model too large for its own is checked.")
+@click.option("--gate-images", type=click.Path(path_type=Path, exists=True), help="Images of the fp16 gate.")
+@click.option("--served-gate/--no-served-gate", default=None, help="Whether a real server must load it first.")
+@click.option("--reuse", type=click.Path(path_type=Path, exists=True, file_okay=False), help="An exported repository.")
+@click.option("--check-only", is_flag=True, help="Pass every gate, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One machine-readable object on stdout.")
+def main(
+    pipeline: str | None,
+    classes: Path | None,
+    out_dir: Path | None,
+    reuse: Path | None,
+    check_only: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Turn a diffusers PIPELINE (a folder or a hub id) into a Triton repository; a gate that fails leaves nothing.
+
+    With --reuse REPO an exported repository is taken instead: --classes gives it a new list of classes, --runtime
+    tensorrt adds plans for this machine's GPU, and --check-only --runtime tensorrt-rtx tries its graphs in the builder.
+    """
+    steps = Steps()
+    try:
+        names = None if classes is None else read_class_list(classes)
+        wanted = Wanted(names, **{k: flags.pop(k) for k in tuple(flags) if k in Wanted.__dataclass_fields__})
+        settings = Settings(**flags)
+        done = _run(pipeline, out_dir, reuse, check_only, settings, wanted, steps)
+    except ExportError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from error
+    report = {"repository": str(done) if done else None, "steps": [asdict(step) for step in steps.done]}
+    click.echo(json.dumps(report, indent=2) if as_json else done or "every gate passed, nothing was written")
+
+
+def _run(
+    pipeline: str | None,
+    out_dir: Path | None,
+    reuse: Path | None,
+    check_only: bool,
+    settings: Settings,
+    wanted: Wanted,
+    steps: Steps,
+) -> Path | None:
+    """What the flags ask for; returns the repository that was written, if any."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it warns of image processors that nothing here uses
+    from export_scripts import repository  # which take seconds to import: not for --help
+    from export_scripts import reuse as reused
+    from export_scripts.engines import add_engines, preflight
+    from export_scripts.exported import read_exported
+    from export_scripts.source_pipeline import find_pipeline
+
+    if reuse is not None or (check_only and pipeline is None):
+        if out_dir is not None:
+            raise click.UsageError("--reuse works on a repository in place: it takes no --out")
+        place = reuse or repository.BUILTIN
+        if check_only:
+            if settings.runtime != TENSORRT_RTX:
+                raise click.UsageError("--check-only without a PIPELINE preflights engines: add --runtime tensorrt-rtx")
+            preflight(read_exported(place), settings.capabilities, steps, keep=False)
+            return None
+        if wanted.classes is not None:
+            reused.replace_classes(place, wanted, find_pipeline(pipeline) if pipeline else None, steps)
+        add_engines(place, settings, steps)
+        return place
+    if pipeline is None:
+        raise click.UsageError("a PIPELINE is needed, or --reuse REPO")
+    folder = find_pipeline(pipeline)
+    if check_only:
+        with TemporaryDirectory(prefix="selector-export-") as scratch:
+            repository.export_pipeline(folder, Path(scratch) / "repository", settings, wanted, steps)
+        return None
+    if out_dir is None:
+        raise click.UsageError("--out REPO is needed, or --check-only")
+    repository.export_pipeline(folder, out_dir, settings, wanted, steps)
+    return out_dir
+
+
+if __name__ == "__main__":
+    main()

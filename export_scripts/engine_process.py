@@ -1,0 +1,46 @@
+"""An engine built in a process of its own, from file to file.
+
+Owns that process. Must not know repositories. A builder asks for several times the weights at once, and what the exporter
+had in memory before is not always given back: built in its place, the full-size UNet in float32 asked for 12 GB beside it
+and was refused. It also gives each build a peak of memory that is its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.contract import Model
+from export_scripts.engine_builder import BuildSettings, build_engine
+from export_scripts.errors import EngineRefused
+
+
+@dataclass(frozen=True)
+class Built:
+    """peak_bytes: largest resident memory of the building process."""
+
+    bytes: int
+    peak_bytes: int
+
+
+def build_apart(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:
+    """Builds by the Python module of this name and writes the engine to `path`. Raises EngineRefused."""
+    # Spawned, not forked: a fork would start with the exporter's memory and its threads' locks.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_build, module, model, onnx_file, settings, path).result()
+        except BrokenProcessPool as error:
+            raise EngineRefused(
+                f"{model.name}: {module} ended in the middle of building, mostly for want of memory"
+            ) from error
+
+
+def _build(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:
+    engine = build_engine(importlib.import_module(module), model, onnx_file, settings)
+    path.write_bytes(engine)
+    return Built(memoryview(engine).nbytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -1,0 +1,86 @@
+"""Engines for an exported repository: preflighted by TensorRT-RTX without a GPU, or built to be served.
+
+Owns which leaves get an engine, what the engines' files are called and what manifests say of them. Must not know
+pipelines. The prompt table stays an ONNX graph: a new list of classes then touches no engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from client import contract
+from export_scripts.engine_builder import BuildSettings, Profile, capability_name
+from export_scripts.engine_process import build_apart
+from export_scripts.errors import RuntimeUnavailable
+from export_scripts.exported import Exported, read_exported
+from export_scripts.manifest import add_to_manifest, file_record
+from export_scripts.settings import ONNXRUNTIME, TENSORRT, TENSORRT_RTX, Settings
+from export_scripts.steps import Steps
+
+ENGINE_LEAVES = (contract.VAE_ENCODER, contract.UNET, contract.DIFT)
+PREFLIGHT_FOLDER = "preflight"  # Triton looks at numbered folders alone
+NEVER_RUN = "built, not executed"
+MODULES = {TENSORRT: "tensorrt", TENSORRT_RTX: "tensorrt_rtx_bindings"}
+WHEELS = {
+    TENSORRT: "install the tensorrt wheel of the serving container's version, on a GPU",
+    TENSORRT_RTX: "pip install 'diffusion-selector[tensorrt-rtx]'",
+}
+
+
+def builder_module(runtime: str) -> Any:
+    """The Python module of a runtime's builder. Raises RuntimeUnavailable with what to install."""
+    try:
+        return importlib.import_module(MODULES[runtime])
+    except ImportError as error:
+        raise RuntimeUnavailable(f"the runtime {runtime} needs {MODULES[runtime]!r}: {WHEELS[runtime]}") from error
+
+
+def add_engines(folder: Path, settings: Settings, steps: Steps) -> None:
+    """Adds what `settings.runtime` needs to the repository in `folder`. Raises ExportError."""
+    if settings.runtime == ONNXRUNTIME:
+        return
+    exported = read_exported(folder)
+    if settings.runtime == TENSORRT_RTX:
+        preflight(exported, settings.capabilities, steps, keep=True)
+    else:
+        from export_scripts.plans import add_plans, this_gpu  # which needs torch with CUDA
+
+        add_plans(exported, builder_module(TENSORRT), this_gpu(), steps)
+
+
+def preflight(exported: Exported, capabilities: tuple[str, ...], steps: Steps, *, keep: bool) -> None:
+    """Builds every engine leaf for every compute capability, ahead of time; nothing is executed.
+
+    It shows that TensorRT takes the graph, its profile and its types. keep: engines stay beside their models, and
+    manifests say that they never ran. Raises EngineRefused or RuntimeUnavailable.
+    """
+    trt = builder_module(TENSORRT_RTX)
+    profile = Profile.up_to(exported.max_batch)
+    for name in ENGINE_LEAVES:
+        records = []
+        folder = exported.folder / name
+        for capability in capabilities:
+            build = BuildSettings(profile, capability)
+            with TemporaryDirectory(prefix="engine-") as scratch:
+                path = Path(scratch) / f"model_{capability_name(capability).lower()}.rtx"
+                with steps.step(f"TensorRT-RTX engine for {capability}", name) as note:
+                    built = build_apart(trt.__name__, exported.models[name], exported.onnx(name), build, path)
+                    note.peak_bytes = built.peak_bytes
+                steps.tell(f"{name}: {built.bytes / 1e6:.1f} MB for {capability}, {NEVER_RUN}")
+                if keep:
+                    kept = folder / PREFLIGHT_FOLDER / path.name
+                    kept.parent.mkdir(exist_ok=True)
+                    shutil.move(path, kept)
+                    made = engine_values(trt, "tensorrt-rtx", capability, profile)
+                    records.append(file_record(kept, folder) | made | {"state": NEVER_RUN})
+        if keep:
+            add_to_manifest(folder, preflight=records)
+
+
+def engine_values(trt: Any, builder: str, capability: str, profile: Profile) -> dict[str, Any]:
+    """What a manifest says of the making of an engine."""
+    return {"builder": f"{builder} {trt.__version__}", "compute_capability": capability, "profile": profile.as_dict()}

@@ -1,0 +1,66 @@
+"""A new list of classes for an exported repository: `prompt_embedding` is made again, everything else stays.
+
+Owns what may change and what must not. Must not know UNets. The pipeline's text encoders are needed, and only they are
+loaded; the repository remembers where its pipeline was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from client import contract
+from client.contract import identity_parameters
+from export_scripts.errors import PipelineError
+from export_scripts.exported import ONNX_FILE, VERSION_FOLDER, Exported, read_exported
+from export_scripts.gates import GATE_LOAD, GateLoad, check
+from export_scripts.leaves import prompt_leaf
+from export_scripts.manifest import add_to_manifest, gate_values, read_manifest, write_leaf_manifest
+from export_scripts.onnx_export import export_onnx
+from export_scripts.publishing import swapped
+from export_scripts.repository import save_prompts
+from export_scripts.settings import Wanted
+from export_scripts.steps import Steps
+from export_scripts.text_pipeline import PromptTable, read_prompts
+from export_scripts.triton_config import write_config
+
+
+def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, steps: Steps) -> None:
+    """Gives `repository` the wanted classes and prompts. pipeline: where it is now; None is where it was exported from.
+
+    Raises PipelineError if that is not the pipeline of this repository, or its table was learned; GateError.
+    """
+    exported = read_exported(repository)
+    folder = repository / contract.PROMPT_EMBEDDING
+    origin = read_manifest(folder).get("source")
+    if origin is None:
+        raise PipelineError(f"{repository} has a learned prompt table: train for other classes, and export again")
+    found = pipeline or Path(origin["pipeline"])
+    with steps.step("prompts encoded", contract.PROMPT_EMBEDDING):
+        table = read_prompts(found, wanted)
+    if table.digest != origin["text_digest"]:
+        raise PipelineError(
+            f"the text encoders of {found} have the digest {table.digest}, {repository} was made with those of "
+            f"{origin['text_digest']}: another pipeline's prompts would mean nothing to its UNet"
+        )
+    with steps.step("written", contract.PROMPT_EMBEDDING), swapped(folder) as staged:
+        _write(staged, exported, table)
+        add_to_manifest(staged, source={"pipeline": str(found.resolve()), "text_digest": table.digest})
+
+
+def _write(folder: Path, exported: Exported, table: PromptTable) -> None:
+    geometry = replace(exported.geometry, classes=len(table.classes))
+    model = contract.models(geometry)[contract.PROMPT_EMBEDDING]
+    width = (exported.geometry.prompt, exported.geometry.pooled)
+    if width != (tuple(table.tokens.shape[1:]), 0 if table.pooled is None else table.pooled.shape[1]):
+        raise PipelineError(f"prompts are {tuple(table.tokens.shape[1:])} here, the repository takes {width}")
+    identity = replace(exported.identity, classes=table.classes, prompts=table.prompts)
+    leaf = prompt_leaf(model, table.tokens, table.pooled, identity.precision)
+    onnx_file = folder / VERSION_FOLDER / ONNX_FILE
+    onnx_file.parent.mkdir()
+    files = export_onnx(leaf, onnx_file)
+    gate = check(leaf, onnx_file, GateLoad(tuple(sorted({*GATE_LOAD.batches, exported.max_batch}))))
+    parameters = identity_parameters(identity)[model.name]
+    write_config(model, folder, max_batch=exported.max_batch, parameters=parameters)
+    write_leaf_manifest(folder, leaf, identity, files, gate_values(gate, identity.resolution))
+    save_prompts(folder, table.prompts, table.classes, table.tokens, table.pooled)

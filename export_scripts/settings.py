@@ -1,0 +1,70 @@
+"""What the caller of an export decides, as one validated record.
+
+Owns names, defaults and ranges of the settings. Must not know flags, pipelines or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export_scripts.class_list import NULL_PROMPT, PROMPT
+from export_scripts.errors import PipelineError
+
+ONNXRUNTIME, TENSORRT, TENSORRT_RTX = "onnxruntime", "tensorrt", "tensorrt-rtx"
+RUNTIMES = (ONNXRUNTIME, TENSORRT, TENSORRT_RTX)
+FP32, FP16 = "fp32", "fp16"
+PRECISIONS = (FP32, FP16)
+CAPABILITIES = ("8.0", "8.9")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read from a pipeline, and how. None stands for the pipeline's own value or, without one, the default.
+
+    classes: names for a pipeline with text encoders; one with a learned table has its own. prompt, null_prompt: texts.
+    resolution: side of images in pixels. t_min, t_max: the scored band, as fractions of the schedule (defaults 0.1 and
+    0.7, assumed: those of diff-mining's script). dift_timestep, dift_block: where features are taken (161, 1).
+    """
+
+    classes: tuple[str, ...] | None = None
+    prompt: str = PROMPT
+    null_prompt: str = NULL_PROMPT
+    resolution: int | None = None
+    t_min: float | None = None
+    t_max: float | None = None
+    dift_timestep: int | None = None
+    dift_block: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a pipeline is exported.
+
+    draws: size of the bank, a power of two. max_batch: rows per request and run. runtime: what serves the heavy leaves;
+    tensorrt-rtx only preflights engines. capabilities: compute capabilities of preflighted engines, such as "8.9".
+    gate_resolution: image side at which the gates run, where that of the export takes too much memory; None is the
+    export's. gate_images: folder of class folders for the gate of reduced precision; None is the built-in scenes.
+    served_gate: whether an embedded server must accept the repository; None is wherever one can run.
+    """
+
+    draws: int = 64
+    max_batch: int = 16
+    precision: str = FP32
+    runtime: str = ONNXRUNTIME
+    capabilities: tuple[str, ...] = CAPABILITIES
+    gate_resolution: int | None = None
+    gate_images: Path | None = None
+    served_gate: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raises PipelineError for a value that no export can have."""
+        if self.runtime not in RUNTIMES or self.precision not in PRECISIONS:
+            raise PipelineError(
+                f"runtime {self.runtime!r} and precision {self.precision!r}: expected one of {', '.join(RUNTIMES)} "
+                f"and one of {', '.join(PRECISIONS)}"
+            )
+        if self.max_batch < 1:
+            raise PipelineError(f"max_batch must be at least 1, not {self.max_batch}")
+        if self.draws < 2 or self.draws & (self.draws - 1):
+            raise PipelineError(f"the number of draws must be a power of two of at least 2, not {self.draws}")

@@ -1,0 +1,159 @@
+"""A text-to-image pipeline (Stable Diffusion 1.x, 2.x, XL) read into the exporter's record.
+
+Owns what such a pipeline's components mean: its prompts are encoded by the pipeline's own `encode_prompt`, so tokens,
+masks, layers and poolings are diffusers', not ours. Must not know folders, ONNX or Triton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, DiffusionPipeline
+from torch import Tensor
+
+from export_scripts.class_list import prompts_of
+from export_scripts.errors import PipelineError
+from export_scripts.pipeline_parts import (
+    POOLED_ADDITION,
+    TIME_IDS,
+    SourcePipeline,
+    digest_of,
+    encoder_of,
+    latent_shape,
+    quiet_loading,
+)
+from export_scripts.settings import Wanted
+from export_scripts.small_pipeline import ScoringProfile
+
+ENCODED_AT_ONCE = 64
+TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+# Defaults where no profile was measured; assumed: the band and the features' place from diff-mining's script.
+PROFILE = ScoringProfile(
+    t_min=0.1, t_max=0.7, dift_timestep=161, dift_block=1, window_fraction=0.5, rule="null", timestep_weights=None
+)
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """tokens: [n + 1, L, D], row 0 the null prompt. pooled: [n + 1, P] or None. digest: of the text encoders."""
+
+    classes: tuple[str, ...]
+    prompts: tuple[str, ...]
+    tokens: Tensor
+    pooled: Tensor | None
+    digest: str
+
+
+def read_prompts(folder: Path, wanted: Wanted) -> PromptTable:
+    """The prompt table of the pipeline in `folder` for the wanted classes; only its text encoders are loaded."""
+    if wanted.classes is None:
+        raise PipelineError("a prompt table needs classes: name them in a file, one per line, with --classes")
+    try:
+        with quiet_loading():
+            pipeline = DiffusionPipeline.from_pretrained(folder, unet=None, vae=None, low_cpu_mem_usage=False)
+            pipeline.to(torch.float32)
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"the pipeline of this repository is not at {folder}: name its place: {error}") from error
+    prompts = prompts_of(wanted.classes, wanted.prompt, wanted.null_prompt)
+    return PromptTable(wanted.classes, prompts, *encode_prompts(pipeline, prompts), text_digest(pipeline))
+
+
+def read_text_pipeline(pipeline: DiffusionPipeline, wanted: Wanted) -> SourcePipeline:
+    """The parts of a loaded pipeline for the wanted classes. Raises PipelineError for what is not supported."""
+    if wanted.classes is None:
+        raise PipelineError(
+            f"a {type(pipeline).__name__} scores any classes: name them in a file, one per line, with --classes"
+        )
+    with quiet_loading():
+        pipeline.to(torch.float32)
+    unet = pipeline.unet.eval()
+    encoder, cell_px = encoder_of(pipeline.vae)
+    resolution = wanted.resolution or int(unet.config.sample_size) * cell_px
+    prompts = prompts_of(wanted.classes, wanted.prompt, wanted.null_prompt)
+    table, pooled = encode_prompts(pipeline, prompts)
+    _check_conditions(unet, table, pooled)
+    return SourcePipeline(
+        digest=digest_of({k: v for k, v in pipeline.components.items() if k in ("unet", "vae", "scheduler")}),
+        encoder=encoder,
+        unet=unet,
+        scheduler=_training_scheduler(pipeline.scheduler),
+        table=table,
+        prompts=prompts,
+        classes=wanted.classes,
+        resolution=resolution,
+        latent=latent_shape(encoder, resolution, cell_px),
+        profile=_profile(wanted),
+        pooled=pooled,
+        time_ids=() if pooled is None else (float(resolution), float(resolution), 0.0, 0.0) + 2 * (float(resolution),),
+        text_digest=text_digest(pipeline),
+        half_encoder=not pipeline.vae.config.force_upcast,
+    )
+
+
+def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tuple[Tensor, Tensor | None]:
+    """Conditions [n + 1, L, D] of the texts and, with two text encoders, pooled ones [n + 1, P]; float32."""
+    tokens, pooled = [], []
+    for first in range(0, len(prompts), ENCODED_AT_ONCE):
+        texts = list(prompts[first : first + ENCODED_AT_ONCE])
+        with torch.no_grad(), quiet_loading():
+            encoded = pipeline.encode_prompt(
+                texts, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=False
+            )
+        tokens.append(encoded[0])
+        if len(encoded) == 4:  # (prompt, negative, pooled, negative pooled) of two encoders; else (prompt, negative)
+            pooled.append(encoded[2])
+    table = torch.cat(tokens).to(torch.float32)
+    added = torch.cat(pooled).to(torch.float32) if pooled else None
+    if not prompts[0] and added is not None and pipeline.config.get("force_zeros_for_empty_prompt"):
+        table[0], added[0] = 0.0, 0.0  # what such a pipeline was trained to take for no prompt
+    return table, added
+
+
+def text_digest(pipeline: DiffusionPipeline) -> str:
+    """16 hex digits of the text encoders' configs and weights: what a prompt table depends on."""
+    return digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
+
+
+def _training_scheduler(scheduler: Any) -> DDPMScheduler:
+    """The schedule that the UNet was trained on, whatever sampler the pipeline was saved with."""
+    with quiet_loading():
+        return DDPMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
+
+
+def _profile(wanted: Wanted) -> ScoringProfile:
+    def chosen(name: str) -> Any:
+        value = getattr(wanted, name)
+        return getattr(PROFILE, name) if value is None else value
+
+    return ScoringProfile(
+        t_min=chosen("t_min"),
+        t_max=chosen("t_max"),
+        dift_timestep=chosen("dift_timestep"),
+        dift_block=chosen("dift_block"),
+        window_fraction=PROFILE.window_fraction,
+        rule=PROFILE.rule,
+    )
+
+
+def _check_conditions(unet: Any, table: Tensor, pooled: Tensor | None) -> None:
+    addition = unet.config.addition_embed_type
+    if table.shape[2] != unet.config.cross_attention_dim:
+        raise PipelineError(
+            f"prompts are {table.shape[2]} wide, the UNet's cross attention takes {unet.config.cross_attention_dim}"
+        )
+    if (addition, pooled is None) not in ((None, True), (POOLED_ADDITION, False)):
+        raise PipelineError(
+            f"the UNet adds {addition!r} to its timestep and the pipeline gives {'no' if pooled is None else 'a'} pooled "
+            f"prompt: none and {POOLED_ADDITION!r} with one are supported"
+        )
+    if pooled is not None:
+        takes = int(unet.config.projection_class_embeddings_input_dim)
+        gives = int(pooled.shape[1]) + TIME_IDS * int(unet.config.addition_time_embed_dim)
+        if takes != gives:
+            raise PipelineError(
+                f"the UNet takes {takes} added numbers, a pooled prompt and {TIME_IDS} time ids are {gives}: such as "
+                "SDXL's refiner, which is not supported"
+            )

@@ -1,0 +1,106 @@
+"""Labelled images in memory, with their true boxes where the data has them, and crops of them as training arrays.
+
+Owns reading for evaluation. Must not know stores, methods or networks. A file that can't be decoded is an error here:
+a test set must not shrink in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.errors import SelectorError
+from selector.images.canvas import crop
+from selector.images.class_names import match_classes
+from selector.images.datasets import list_items
+from selector.images.decoding import DecodeError, decode
+from selector.images.readers import open_reader
+from selector.records import Box
+
+BOXES = "boxes.csv"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """n images uint8 [H, W, 3] of any sizes, their sources, class_ids int64 [n] and true boxes (None where unknown)."""
+
+    images: tuple[NDArray[np.uint8], ...]
+    sources: tuple[str, ...]
+    labels: NDArray[np.int64]
+    boxes: tuple[Box | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def whole(self, number: int) -> Box:
+        """The box of a whole image."""
+        height, width = self.images[number].shape[:2]
+        return Box(0, 0, height, width)
+
+    def crops(self, numbers: Sequence[int], boxes: Sequence[Box], side_px: int) -> NDArray[np.uint8]:
+        """The boxes of these images, scaled to side_px²: uint8 [m, side_px, side_px, 3]."""
+        cut = [crop(self.images[number], box, side_px) for number, box in zip(numbers, boxes, strict=True)]
+        return np.stack(cut) if cut else np.empty((0, side_px, side_px, 3), dtype=np.uint8)
+
+    def take(self, numbers: Sequence[int]) -> Pictures:
+        """These images, in this order."""
+        return Pictures(
+            tuple(self.images[n] for n in numbers),
+            tuple(self.sources[n] for n in numbers),
+            self.labels[np.asarray(numbers, dtype=np.int64)],
+            tuple(self.boxes[n] for n in numbers),
+        )
+
+
+def read_pictures(root: Path, labels: Mapping[str, int]) -> Pictures:
+    """The images at these sources (source → class_id) in sorted order; raises SelectorError for one that is unusable."""
+    sources = tuple(sorted(labels))
+    images = []
+    with open_reader(root) as reader:
+        boxes = _true_boxes(reader.read(BOXES)) if _has_boxes(root) else {}
+        for source in sources:
+            try:
+                images.append(decode(reader.read(source)))
+            except (OSError, DecodeError) as error:
+                raise SelectorError(f"{root / source} can't be used for the evaluation: {error}") from error
+    return Pictures(
+        tuple(images),
+        sources,
+        np.array([labels[source] for source in sources], dtype=np.int64),
+        tuple(boxes.get(source) for source in sources),
+    )
+
+
+def read_data_set(root: Path, class_names: Sequence[str]) -> Pictures:
+    """Every image of a folder or tar whose class folders bear these names; class_id is the name's position.
+
+    Raises MismatchError for a folder of another name and SelectorError for a class without images.
+    """
+    listing = list_items(root)
+    class_ids = match_classes(listing.folders, class_names)
+    pictures = read_pictures(root, {item.source: class_ids[item.folder] for item in listing.items})
+    missing = [name for number, name in enumerate(class_names) if number not in pictures.labels]
+    if missing:
+        raise SelectorError(f"{root} has no images of: {', '.join(missing)}")
+    return pictures
+
+
+def _has_boxes(root: Path) -> bool:
+    return any(skipped.source == BOXES for skipped in list_items(root).skipped)
+
+
+def _true_boxes(content: bytes) -> dict[str, Box]:
+    """Boxes by source, from lines path,top,left,height,width (pixels of the image)."""
+    rows = csv.DictReader(io.StringIO(content.decode()))
+    try:
+        return {
+            row["path"]: Box(int(row["top"]), int(row["left"]), int(row["height"]), int(row["width"])) for row in rows
+        }
+    except (KeyError, ValueError) as error:
+        raise SelectorError(f"{BOXES} needs the columns path,top,left,height,width in pixels: {error}") from error

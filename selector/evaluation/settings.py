@@ -1,0 +1,111 @@
+"""What an evaluation was asked for, validated once, and the part of it that results depend on.
+
+Owns the configuration. Must not know torch, stores or how anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selector.errors import UsageError
+
+LABELS = ("soft", "hard")
+MOSAICS = (1, 4)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every student is trained, the same for all methods.
+
+    side_px: side of a student's input. steps: optimiser steps, whatever the IPC; batch: images of a step. Crops of a
+    training image show a share of its area drawn from [least_area, 1]. cutmix: share of steps whose batch is cut and
+    mixed. temperature: of the teacher's and the student's softmax under soft labels. checkpoints: evaluations on the
+    test views, the last one after the last step.
+    """
+
+    side_px: int = 28
+    steps: int = 600
+    batch: int = 50
+    rate: float = 2e-3
+    weight_decay: float = 0.01
+    least_area: float = 0.4
+    cutmix: float = 0.5
+    temperature: float = 4.0
+    checkpoints: int = 3
+
+    def __post_init__(self) -> None:
+        if self.steps < self.checkpoints or self.checkpoints < 1:
+            raise UsageError(f"--steps must be at least {max(1, self.checkpoints)}, not {self.steps}")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """An evaluation: which methods, on how many pools, with which students.
+
+    store: a scored store. test: folder or tar of class folders, with true boxes in boxes.csv for the object view.
+    teacher: file of a trained teacher, written there if it is missing and teacher_data is given. pool_size: images of a
+    class in a pool. reference: the method that others are compared with. mosaic: patches of one training image.
+    """
+
+    store: Path
+    test: Path
+    out: Path
+    teacher: Path
+    teacher_data: Path | None = None
+    data: Path | None = None
+    methods: tuple[str, ...] = ()
+    ipc: tuple[int, ...] = (10,)
+    pools: int = 8
+    pool_size: int = 150
+    students: tuple[str, ...] = ("convnet",)
+    labels: tuple[str, ...] = ("soft",)
+    mosaic: int = 1
+    reference: str = "rded"
+    seed: int = 0
+    threads: int = 1
+    teacher_steps: int = 2500
+    least_accuracy: float = 0.6
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        for name, values in (("methods", self.methods), ("ipc", self.ipc), ("students", self.students)):
+            if not values or len(set(values)) < len(values):
+                raise UsageError(f"--{name} takes one or more different values, separated by commas")
+        if not self.labels or any(kind not in LABELS for kind in self.labels):
+            raise UsageError(f"--labels takes {' and '.join(LABELS)}, not {', '.join(self.labels)!r}")
+        if min(self.ipc) < 1 or self.pools < 1:
+            raise UsageError("--ipc and --pools must be at least 1")
+        if self.mosaic not in MOSAICS:
+            raise UsageError(f"--mosaic takes {' or '.join(map(str, MOSAICS))}, not {self.mosaic}")
+        if self.pool_size < max(self.ipc) * self.mosaic:
+            raise UsageError(
+                f"--pool-size {self.pool_size} is less than the {max(self.ipc) * self.mosaic} images of a class that "
+                f"--ipc {max(self.ipc)} needs"
+            )
+
+    def conditions(self) -> dict[str, Any]:
+        """What every result in an output folder shares, as JSON values; methods, IPC, pools and students may be added."""
+        return {
+            "pool_size": self.pool_size,
+            "mosaic": self.mosaic,
+            "seed": self.seed,
+            **{f"recipe.{name}": value for name, value in asdict(self.recipe).items()},
+        }
+
+
+def config_of(flags: Mapping[str, Any]) -> EvaluateConfig:
+    """The configuration that a command's flags ask for: lists come as text with commas, steps are the recipe's."""
+    values = dict(flags)
+    for name in ("methods", "students", "labels", "ipc"):
+        values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
+    try:
+        values["ipc"] = tuple(int(part) for part in values["ipc"])
+    except ValueError:
+        raise UsageError(f"--ipc takes whole numbers, separated by commas, not {flags['ipc']!r}") from None
+    values["mosaic"] = int(values["mosaic"])
+    values["recipe"] = Recipe(steps=values.pop("steps"))
+    values["teacher"] = values["teacher"] or values["out"] / "teacher.pt"
+    return EvaluateConfig(**values)

@@ -1,0 +1,182 @@
+"""The whole evaluation on an easy data set: learning, resuming, refusals, tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from selector.cli import main
+from selector.errors import StoreError, UsageError
+from selector.evaluation.evaluate import evaluate
+from selector.evaluation.pictures import read_data_set
+from selector.evaluation.settings import EvaluateConfig, Recipe, config_of
+from selector.evaluation.students import LabelledCrops, train_student
+from selector.evaluation.teacher import load_teacher
+from selector.progress import Progress
+from tests.evaluation_data import CLASSES, write_data, write_store
+
+QUIET = Progress(quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> object:
+    """Evaluation sets torch's number of threads; other tests get theirs back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluateConfig:
+    """Two methods, two pools, trained and finished once."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    data = write_data(folder / "data.tar", 20, seed=1)
+    config = EvaluateConfig(
+        store=write_store(folder / "store", data),
+        test=write_data(folder / "test.tar", 15, seed=2),
+        out=folder / "out",
+        teacher=folder / "teacher.pt",
+        teacher_data=write_data(folder / "teacher.tar", 40, seed=4),
+        teacher_steps=40,
+        methods=("true-boxes", "window-random"),
+        reference="window-random",
+        ipc=(3,),
+        pools=2,
+        pool_size=10,
+        recipe=Recipe(side_px=16, steps=40, batch=9, checkpoints=2),
+    )
+    evaluate(config, QUIET)
+    return config
+
+
+def test_students_of_true_boxes_learn_more_than_those_of_a_fixed_corner(config: EvaluateConfig) -> None:
+    records = json.loads((config.out / "results.json").read_text())["table"]
+    found = {(r["view"], r["method"]): r for r in records}
+    assert found["object", "true-boxes"]["mean"] > 80
+    assert found["object", "true-boxes"]["difference_mean"] > 10
+    assert found["object", "true-boxes"]["n"] == 2
+    assert found["whole", "window-random"]["difference_mean"] is None
+
+
+def test_finished_runs_are_not_trained_again_and_missing_ones_come_back_the_same(
+    config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+    monkeypatch.setattr(
+        "selector.evaluation.evaluate.train_student", lambda *given: trained.append(given) or train_student(*given)
+    )
+    lost = config.out / "runs" / "true-boxes-pool1-ipc3-convnet-soft.json"
+    before = json.loads(lost.read_text())
+    lost.unlink()
+    evaluate(config, QUIET)
+    after = json.loads(lost.read_text())
+    assert len(trained) == 1
+    assert {**after, "seconds": 0} == {**before, "seconds": 0}
+
+
+def test_other_conditions_in_the_same_folder_are_refused_by_name(config: EvaluateConfig) -> None:
+    with pytest.raises(StoreError, match=r"recipe\.steps: 40 there, 41 now"):
+        evaluate(replace(config, recipe=replace(config.recipe, steps=41)), QUIET)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"methods": ("magic",)}, "magic"), ({"students": ("alexnet",)}, "alexnet")]
+)
+def test_unknown_names_are_refused_before_training(
+    config: EvaluateConfig, change: dict[str, tuple[str, ...]], named: str
+) -> None:
+    with pytest.raises(UsageError, match=named):
+        evaluate(replace(config, **change), QUIET)
+
+
+def test_a_missing_teacher_without_data_to_train_it_is_refused(config: EvaluateConfig, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--teacher-data"):
+        evaluate(replace(config, teacher=tmp_path / "none.pt", teacher_data=None), QUIET)
+
+
+def test_mosaics_and_hard_labels_train_too(config: EvaluateConfig, tmp_path: Path) -> None:
+    short = replace(config.recipe, steps=2)
+    result = evaluate(replace(config, out=tmp_path, mosaic=4, ipc=(2,), labels=("hard",), recipe=short), QUIET)
+    assert result["runs"] == 4
+
+
+def test_the_plot_is_well_formed_and_shows_every_method(config: EvaluateConfig) -> None:
+    drawn = ElementTree.fromstring((config.out / "accuracy-object-convnet-soft.svg").read_text())
+    words = {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"true-boxes", "window-random", "3"} <= words
+
+
+def test_the_command_refuses_a_teacher_of_another_input_size_as_a_matter_of_usage(
+    config: EvaluateConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--store", config.store, "--test", config.test, "--out", tmp_path, "--teacher", config.teacher]
+    asked = ["--methods", "centre", "--ipc", "1,2", "--pools", 1, "--pool-size", 5, "--steps", 3, "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *map(str, given + asked)])
+    assert ended.value.code == 2
+    assert "16 px" in capsys.readouterr().err
+
+
+def whole_images(folder: Path, per_class: int, seed: int) -> LabelledCrops:
+    """Whole images, so hard to know that students err in ways of their own."""
+    pictures = read_data_set(write_data(folder / f"{seed}.tar", per_class, seed=seed), CLASSES)
+    numbers = range(len(pictures))
+    return LabelledCrops(pictures.crops(numbers, [pictures.whole(n) for n in numbers], 16), pictures.labels)
+
+
+@pytest.fixture(scope="module")
+def train_and_test(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledCrops, dict[str, LabelledCrops]]:
+    folder = tmp_path_factory.mktemp("crops")
+    return whole_images(folder, 3, 11), {"view": whole_images(folder, 60, 12)}
+
+
+@pytest.mark.parametrize("labels", ["soft", "hard"])
+def test_a_student_depends_on_its_seed_alone(
+    config: EvaluateConfig, train_and_test: tuple[LabelledCrops, dict[str, LabelledCrops]], labels: str
+) -> None:
+    selection, views = train_and_test
+    teacher = load_teacher(config.teacher)
+    recipe = replace(config.recipe, steps=20)
+    first, same, other = (
+        train_student(selection, views, "convnet", labels, recipe, teacher, seed)["view"].accuracies
+        for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first != other
+
+
+def test_soft_labels_are_the_teachers_and_not_the_files(
+    config: EvaluateConfig, train_and_test: tuple[LabelledCrops, dict[str, LabelledCrops]]
+) -> None:
+    """Wrong labels do not change a student of soft labels, but one of hard labels."""
+    selection, views = train_and_test
+    teacher = load_teacher(config.teacher)
+    wrong = replace(selection, labels=(selection.labels + 1) % 3)
+    for labels, same in (("soft", True), ("hard", False)):
+        right, otherwise = (
+            train_student(s, views, "convnet", labels, config.recipe, teacher, 0)["view"].accuracies
+            for s in (selection, wrong)
+        )
+        assert (right == otherwise) is same
+        assert len(set(right)) > 1 or right[0] not in (0.0, 1 / 3, 1.0), "the student learned nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("ipc", "1,x", "whole numbers"),
+        ("ipc", "", "--ipc"),
+        ("labels", "firm", "soft and hard"),
+        ("ipc", "99", "99 images"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(flag: str, value: str, message: str) -> None:
+    flags = {"store": Path(), "test": Path(), "out": Path(), "teacher": None, "methods": "rded", "students": "convnet"}
+    flags |= {"labels": "soft", "ipc": "1", "mosaic": "1", "steps": 600, "pool_size": 50}
+    with pytest.raises(UsageError, match=message):
+        config_of(flags | {flag: value})
