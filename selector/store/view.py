@@ -34,15 +34,16 @@ class StoreView:
 
     counts: seen = scored + filtered + failed over the listing's files that stage I has seen; duplicates are among the
     filtered; unscored files are yet to be seen; skipped is what the listing passed over, gone what the store has beyond
-    the listing. conversions: what decoding did to usable files, such as "rotated by
-    EXIF", and to how many. class_names: class_id → name of every class
-    folder of the data. image_ids: source → image_id of every scored file.
+    the listing. unet_rows: UNet evaluations behind all scores of the store. conversions: what decoding did to usable
+    files, such as "rotated by EXIF", and to how many. class_names: class_id → name of every class folder of the data.
+    image_ids: source → image_id of every scored file.
     """
 
     store: Path
     fingerprint: dict[str, Any]
     class_names: dict[int, str]
     counts: dict[str, int]
+    unet_rows: int
     conversions: dict[str, int]
     failures: tuple[Outcome, ...]
     patches: PatchTable
@@ -58,7 +59,7 @@ def view_store(path: Path, listing: Listing) -> StoreView:
     """Joins a store with a listing; raises StoreError if no file of the listing was ever scored."""
     store = Store.open(path)
     listed = {item.source for item in listing.items}
-    rows = {row["source"]: row for row in store.image_records(["source", "image_id", "status", "reason"])}
+    rows = {row["source"]: row for row in store.image_records(["source", "image_id", "status", "reason", "draws"])}
     known = sorted(listed & set(rows))
     if not known:
         raise StoreError(f"{path} holds no scores of these {len(listed)} files: run `selector score` first")
@@ -82,6 +83,7 @@ def view_store(path: Path, listing: Listing) -> StoreView:
             "unscored": len(listed) - len(known),
             "patches": len(patches),
         },
+        unet_rows=2 * sum(row["draws"] for row in rows.values()),
         conversions=_conversions(rows[source]["reason"] for source in sorted(stands)),
         failures=(*outcomes, *(Outcome(s.source, "skipped", s.reason) for s in listing.skipped)),
         patches=patches,
