@@ -95,13 +95,13 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
     assert all(name.startswith(allowed) for name in used), used
 
 
-def test_one_file_alone_speaks_grpc() -> None:
-    """The seam to the wire: one module of the client, and the public fake beside it."""
+def test_the_two_transports_alone_speak_grpc() -> None:
+    """The seam to the wire: unary calls (wire.py) and the stream (bidi.py), and the messages both send."""
     speakers = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if roots(p) & WIRE}
     # Messages and configs are tritonclient's; the channels and their errors are the two transports'.
     assert speakers <= {"wire.py", "bidi.py", "testing.py", "repository.py", "messages.py"}
     grpc_users = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if "grpc" in roots(p)}
-    assert grpc_users == {"wire.py"}
+    assert grpc_users == {"wire.py", "bidi.py"}
 
 
 def test_tests_are_not_imported_by_the_packages() -> None:
