@@ -18,7 +18,7 @@ from tests.e2e.command import manifest, picks, selector, start, triton_processes
 
 pytestmark = pytest.mark.server
 
-SETTINGS = ("--ipc", 3, "--limit-per-class", 24, "--shard-size", 16)
+SETTINGS = ("--ipc", 3, "--limit-per-class", 12, "--shard-size", 8)
 DEADLINE_S = 60.0
 
 
