@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export_scripts import localisation
 from export_scripts.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
 from export_scripts.graphs import DiftExtractor, NoisePredictor
 from export_scripts.make_scenes import ITEM_PX, Scenes
@@ -91,16 +92,9 @@ def slice_weights(windows: NDArray[np.float32], bank: DrawBank) -> tuple[float, 
 
 
 def localise(scores: NDArray[np.float32], grid: WindowGrid, scenes: Scenes) -> Found:
-    """Pointing and IoU of each image's best window. scores: [n, a, b]."""
-    best = scores.reshape(len(scores), -1).argmax(1)
-    tops, lefts = np.asarray(grid.tops)[best // len(grid.lefts)], np.asarray(grid.lefts)[best % len(grid.lefts)]
-    down, right = tops + grid.side / 2 - scenes.tops, lefts + grid.side / 2 - scenes.lefts
-    hits = (down >= 0) & (down < ITEM_PX) & (right >= 0) & (right < ITEM_PX)
-    height = np.clip(np.minimum(tops + grid.side, scenes.tops + ITEM_PX) - np.maximum(tops, scenes.tops), 0, None)
-    width = np.clip(np.minimum(lefts + grid.side, scenes.lefts + ITEM_PX) - np.maximum(lefts, scenes.lefts), 0, None)
-    shared = height * width
-    iou = shared / (grid.side**2 + ITEM_PX**2 - shared)
-    return Found(float(hits.mean()), float(hits[scenes.decoys].mean()), float(iou.mean()))
+    """Pointing and IoU of each image's best window, averaged. scores: [n, a, b]."""
+    found = localisation.localise(scores, grid, scenes)
+    return Found(found.pointing, found.pointing_decoys, found.mean_iou)
 
 
 def best_band(
