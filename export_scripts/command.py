@@ -67,6 +67,7 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
     callback=_capabilities,
     help="GPUs of preflighted engines.",
 )
+@click.option("--workspace-gb", type=float, help="GiB of scratch memory that an engine may take; default: all.")
 @click.option("--gate-resolution", type=int, help="Image side at which a model too large for its own is checked.")
 @click.option("--gate-images", type=click.Path(path_type=Path, exists=True), help="Images of the fp16 gate.")
 @click.option("--served-gate/--no-served-gate", default=None, help="Whether a real server must load it first.")
@@ -123,7 +124,7 @@ def _run(
         if check_only:
             if settings.runtime != TENSORRT_RTX:
                 raise click.UsageError("--check-only without a PIPELINE preflights engines: add --runtime tensorrt-rtx")
-            preflight(read_exported(place), settings.capabilities, steps, keep=False)
+            preflight(read_exported(place), settings, steps, keep=False)
             return None
         if wanted.classes is not None:
             reused.replace_classes(place, wanted, find_pipeline(pipeline) if pipeline else None, steps)

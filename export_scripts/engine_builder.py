@@ -16,8 +16,6 @@ from typing import Any
 from client.contract import Model
 from export_scripts.errors import EngineRefused
 
-DEFAULT_WORKSPACE = 8 << 30
-
 
 @dataclass(frozen=True)
 class Profile:
@@ -40,11 +38,12 @@ class Profile:
 @dataclass(frozen=True)
 class BuildSettings:
     """capability: "8.9" for an engine built ahead of time (TensorRT-RTX); None is the GPU of this machine.
-    workspace_bytes: scratch memory that a layer may take. timing_cache: a file that is read and written, or None."""
+    workspace_bytes: scratch memory that an engine may take; None is the builder's own limit, the GPU's memory.
+    timing_cache: a file that is read and written, or None."""
 
     profile: Profile
     capability: str | None = None
-    workspace_bytes: int = DEFAULT_WORKSPACE
+    workspace_bytes: int | None = None
     timing_cache: Path | None = None
 
 
@@ -63,7 +62,9 @@ def build_engine(trt: Any, model: Model, onnx_file: Path, settings: BuildSetting
     config = _config(trt, builder, model, settings)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise EngineRefused(f"{model.name}: {trt.__name__} {trt.__version__} builds no engine: {log.text()}")
+        limit = settings.workspace_bytes
+        scratch = "" if limit is None else f" (scratch memory was limited to {limit / 2**30:g} GiB)"
+        raise EngineRefused(f"{model.name}: {trt.__name__} {trt.__version__} builds no engine: {log.text()}{scratch}")
     if settings.timing_cache is not None:
         cache = config.get_timing_cache()
         if cache is not None:
@@ -82,7 +83,8 @@ def capability_name(capability: str) -> str:
 def _config(trt: Any, builder: Any, model: Model, settings: BuildSettings) -> Any:
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_bytes)
+    if settings.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_bytes)
     if settings.capability is not None:
         name = capability_name(settings.capability)
         known: Mapping[str, Any] = trt.ComputeCapability.__members__

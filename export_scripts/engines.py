@@ -45,14 +45,14 @@ def add_engines(folder: Path, settings: Settings, steps: Steps) -> None:
         return
     exported = read_exported(folder)
     if settings.runtime == TENSORRT_RTX:
-        preflight(exported, settings.capabilities, steps, keep=True)
+        preflight(exported, settings, steps, keep=True)
     else:
         from export_scripts.plans import add_plans, this_gpu  # which needs torch with CUDA
 
-        add_plans(exported, builder_module(TENSORRT), this_gpu(), steps)
+        add_plans(exported, builder_module(TENSORRT), this_gpu(), steps, workspace_bytes=settings.workspace_bytes)
 
 
-def preflight(exported: Exported, capabilities: tuple[str, ...], steps: Steps, *, keep: bool) -> None:
+def preflight(exported: Exported, settings: Settings, steps: Steps, *, keep: bool) -> None:
     """Builds every engine leaf for every compute capability, ahead of time; nothing is executed.
 
     It shows that TensorRT takes the graph, its profile and its types. keep: engines stay beside their models, and
@@ -63,8 +63,8 @@ def preflight(exported: Exported, capabilities: tuple[str, ...], steps: Steps, *
     for name in ENGINE_LEAVES:
         records = []
         folder = exported.folder / name
-        for capability in capabilities:
-            build = BuildSettings(profile, capability)
+        for capability in settings.capabilities:
+            build = BuildSettings(profile, capability, settings.workspace_bytes)
             with TemporaryDirectory(prefix="engine-") as scratch:
                 path = Path(scratch) / f"model_{capability_name(capability).lower()}.rtx"
                 with steps.step(f"TensorRT-RTX engine for {capability}", name) as note:

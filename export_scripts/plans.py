@@ -53,7 +53,12 @@ def this_gpu() -> Gpu:
 
 
 def add_plans(
-    exported: Exported, trt: Any, gpu: Gpu, steps: Steps, environment: Mapping[str, str] = os.environ
+    exported: Exported,
+    trt: Any,
+    gpu: Gpu,
+    steps: Steps,
+    environment: Mapping[str, str] = os.environ,
+    workspace_bytes: int | None = None,
 ) -> None:
     """Builds a plan per engine leaf, holds it against the ONNX graph, and only then adds all of them.
 
@@ -62,7 +67,7 @@ def add_plans(
     """
     check_version(trt.__version__, environment)
     with ExitStack() as stack:
-        made = [_make(exported, name, trt, gpu, steps, stack) for name in ENGINE_LEAVES]
+        made = [_make(exported, name, trt, gpu, steps, stack, workspace_bytes) for name in ENGINE_LEAVES]
         for plan in made:
             plan.unchecked.replace(plan.path)
             plans = read_manifest(plan.folder).get("plans", {})
@@ -81,15 +86,22 @@ class _Made:
     record: dict[str, Any]
 
 
-def _make(exported: Exported, name: str, trt: Any, gpu: Gpu, steps: Steps, stack: ExitStack) -> _Made:
+def _make(
+    exported: Exported,
+    name: str,
+    trt: Any,
+    gpu: Gpu,
+    steps: Steps,
+    stack: ExitStack,
+    workspace_bytes: int | None,
+) -> _Made:
     folder, model, profile = exported.folder / name, exported.models[name], Profile.up_to(exported.max_batch)
     path = folder / VERSION_FOLDER / f"model_{capability_name(gpu.capability).lower()}.plan"
     unchecked = path.with_suffix(".unchecked")
     stack.callback(unchecked.unlink, missing_ok=True)
     with steps.step(f"plan for {gpu.name} ({gpu.capability})", name):
-        engine = build_engine(
-            trt, model, exported.onnx(name), BuildSettings(profile, timing_cache=folder / TIMING_CACHE)
-        )
+        build = BuildSettings(profile, workspace_bytes=workspace_bytes, timing_cache=folder / TIMING_CACHE)
+        engine = build_engine(trt, model, exported.onnx(name), build)
         unchecked.write_bytes(engine)
     with steps.step("plan held against its graph", name):
         gate = check_plan(exported, name, read_manifest(folder)["precision"], gpu.open_plan(trt, engine, model))

@@ -45,7 +45,8 @@ class Settings:
     tensorrt-rtx only preflights engines. capabilities: compute capabilities of preflighted engines, such as "8.9".
     gate_resolution: image side at which the gates run, where that of the export takes too much memory; None is the
     export's. gate_images: folder of class folders for the gate of reduced precision; None is the built-in scenes.
-    served_gate: whether an embedded server must accept the repository; None is wherever one can run.
+    served_gate: whether an embedded server must accept the repository; None is wherever one can run. workspace_gb: scratch
+    memory that an engine may take, in GiB; None leaves it to the builder.
     """
 
     draws: int = 64
@@ -56,6 +57,7 @@ class Settings:
     gate_resolution: int | None = None
     gate_images: Path | None = None
     served_gate: bool | None = None
+    workspace_gb: float | None = None
 
     def __post_init__(self) -> None:
         """Raises PipelineError for a value that no export can have."""
@@ -66,5 +68,12 @@ class Settings:
             )
         if self.max_batch < 1:
             raise PipelineError(f"max_batch must be at least 1, not {self.max_batch}")
+        if self.workspace_gb is not None and self.workspace_gb <= 0:
+            raise PipelineError(f"the engines' workspace must be more than 0 GiB, not {self.workspace_gb:g}")
         if self.draws < 2 or self.draws & (self.draws - 1):
             raise PipelineError(f"the number of draws must be a power of two of at least 2, not {self.draws}")
+
+    @property
+    def workspace_bytes(self) -> int | None:
+        """`workspace_gb` in bytes."""
+        return None if self.workspace_gb is None else round(self.workspace_gb * 2**30)

@@ -100,3 +100,16 @@ def test_standard_tensorrt_is_missing_in_one_sentence_where_it_is_missing(
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(RuntimeUnavailable, match="serving container's version"):
         builder_module(TENSORRT)
+
+
+def test_a_workspace_that_is_too_small_is_named_in_the_refusal(tmp_path: Path) -> None:
+    """Attention over many cells without a fused form: its scores alone take 64 MiB a row."""
+    path = graph(
+        tmp_path,
+        "g (float[n,4096,8] X) => (float[n,4096,8] Y) "
+        "{ t = Transpose<perm = [0, 2, 1]>(X) s = MatMul(X, t) p = Softmax<axis = -1>(s) Y = MatMul(p, X) }",
+    )
+    model = Model("wide", inputs=(Tensor("X", "FP32", (4096, 8)),), outputs=(Tensor("Y", "FP32", (4096, 8)),))
+    with pytest.raises(EngineRefused, match="limited to 0.000976562 GiB"):
+        build_engine(trt, model, path, replace(BUILD, workspace_bytes=1 << 20))
+    assert build_engine(trt, model, path, BUILD)

@@ -91,7 +91,7 @@ def ahead_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from export_scripts import plans
     from export_scripts.engine_builder import BuildSettings, build_engine
 
-    monkeypatch.setattr(plans, "BuildSettings", lambda profile, timing_cache: BuildSettings(profile, "8.9"))
+    monkeypatch.setattr(plans, "BuildSettings", lambda profile, **_: BuildSettings(profile, "8.9"))
     built: dict[str, Any] = {}
 
     def once(trt: Any, model: Model, onnx_file: Path, settings: BuildSettings) -> Any:

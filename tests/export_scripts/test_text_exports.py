@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from export_scripts.gates import GateLoad, check
 from export_scripts.leaves import make_leaves, make_networks
 from export_scripts.onnx_export import random_inputs
 from export_scripts.repository import export_pipeline
-from export_scripts.settings import FP16, Settings, Wanted
+from export_scripts.settings import FP16, FP32, Settings, Wanted
 from export_scripts.source_pipeline import SourcePipeline, load_source
 from export_scripts.steps import Steps
 from tests.tiny_text_pipeline import TOKENS, write_sd2, write_sdxl
@@ -74,6 +75,19 @@ def test_every_leaf_has_passed_its_gates_at_every_batch_size(
     assert {"1", "2", "3", "4"} <= set(gates["relative_error_by_batch"])
     assert max(gates["relative_error_by_batch"].values()) <= gates["tolerance"] <= 1e-2
     assert gates["row_invariance_error"] <= 1e-3
+
+
+@pytest.mark.slow  # a second export of each architecture
+@pytest.mark.parametrize("kind", ["sd2", "sdxl"])
+def test_every_leaf_passes_the_same_gates_in_float32(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    pipeline = request.getfixturevalue(f"{kind}_pipeline")
+    export_pipeline(pipeline, tmp_path / "repository", replace(SETTINGS, precision=FP32), WANTED, Steps(say=False))
+    for name in contract.LEAVES:
+        gates = manifest(tmp_path / "repository", name)["gates"]
+        assert max(gates["relative_error_by_batch"].values()) <= gates["tolerance"] <= 1e-4
+        assert gates["row_invariance_error"] <= 1e-4
 
 
 @pytest.mark.parametrize("kind", ["sd2", "sdxl"])
