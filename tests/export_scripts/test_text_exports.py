@@ -79,9 +79,7 @@ def test_every_leaf_has_passed_its_gates_at_every_batch_size(
 
 @pytest.mark.slow  # a second export of each architecture
 @pytest.mark.parametrize("kind", ["sd2", "sdxl"])
-def test_every_leaf_passes_the_same_gates_in_float32(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_every_leaf_passes_the_same_gates_in_float32(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     pipeline = request.getfixturevalue(f"{kind}_pipeline")
     export_pipeline(pipeline, tmp_path / "repository", replace(SETTINGS, precision=FP32), WANTED, Steps(say=False))
     for name in contract.LEAVES:
