@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from client.retries import Backoff, RetryBudget
 from client.security import Security
 from client.tracing import Trace
+from client.transports import TRANSPORTS
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class ClientConfig:
     linger_s: how long a partial batch waits for more rows. ready_s: how long to wait for a server at the start.
     deadline_s: how long one batch is insisted on from its first attempt, attempt_s on each attempt; both in seconds.
     budget: retries of the whole run. trace: a W3C traceparent that every request joins, "new" for one of the client's
-    own, "" for none. transport: "unary", "stream", or "auto", which takes a stream for large requests. metrics_port:
-    port of a Prometheus endpoint on loopback, 0 for a free one, None for none.
+    own, "" for none. transport: one of transports.TRANSPORTS; "auto" chooses by a request's size and where the server
+    is. metrics_port: port of a Prometheus endpoint on loopback, 0 for a free one, None for none.
     """
 
     servers: tuple[str, ...]
@@ -50,7 +51,7 @@ class ClientConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        if self.transport not in ("auto", "unary", "stream"):
-            raise ValueError(f"transport must be auto, unary or stream, not {self.transport!r}")
+        if self.transport not in TRANSPORTS:
+            raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, not {self.transport!r}")
         if self.trace:
             Trace(self.trace)

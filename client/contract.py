@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from client.errors import ContractError
@@ -55,6 +56,18 @@ class Model:
     steps: tuple[Step, ...] = ()
     index_ranges: tuple[tuple[str, int, int], ...] = ()
     """(input, least, greatest) of every input that addresses a table."""
+
+    def __hash__(self) -> int:
+        """Of the name: models are keys of caches, and hashing every tensor took 2 µs a time."""
+        return hash(self.name)
+
+    @property
+    def one_step_at_a_time(self) -> bool:
+        """Whether each step needs an output of the one before, so that no two of them can run at once."""
+        return all(
+            {ours for _, ours in before.output_map} & {ours for _, ours in after.input_map}
+            for before, after in pairwise(self.steps)
+        )
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Delivery:
 
     def statistics(self) -> Statistics:
         """The counts of now."""
-        ledger, pool = self._ledger, self._pool
+        ledger, pool, sharing = self._ledger, self._pool, self._pool.sharing
         return Statistics(
             rows=ledger.rows,
             failures=ledger.failures,
@@ -110,6 +110,10 @@ class Delivery:
             hedges_won=ledger.hedges_won,
             bytes_sent=pool.bytes_sent,
             bytes_received=pool.bytes_received,
+            shared_requests=sharing.requests,
+            shared_bytes=sharing.nbytes,
+            shared_fallbacks=sharing.fallbacks,
+            slots_retired=sharing.retired,
             bytes_in_flight=self._window.taken,
             most_bytes_in_flight=self._window.most_taken,
             replicas=pool.statistics(),

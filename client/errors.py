@@ -28,3 +28,16 @@ class ServerError(ClientError):
 
 class EmbeddedError(ClientError):
     """The embedded server can't be assembled, started or stopped."""
+
+
+class WireError(Exception):
+    """A call that failed; no ClientError, since it never leaves this package.
+
+    status: gRPC's name of it, such as UNAVAILABLE; address: of the server that was asked.
+    """
+
+    def __init__(self, status: str, message: str, address: str) -> None:
+        super().__init__(f"{status} from {address}: {message}")
+        self.status = status
+        self.message = message
+        self.address = address

@@ -15,7 +15,10 @@ from client.statistics import Statistics
 
 LOOPBACK = "127.0.0.1"
 _REQUEST_S = 5.0
-_COUNTERS = ("rows", "failures", "requests", "hedges", "hedges_won", "bytes_sent", "bytes_received")
+_COUNTERS = (
+    *("rows", "failures", "requests", "hedges", "hedges_won", "bytes_sent", "bytes_received"),
+    *("shared_requests", "shared_bytes", "shared_fallbacks", "slots_retired"),
+)
 _GAUGES = ("in_flight", "bytes_in_flight", "most_bytes_in_flight")
 _REPLICA_COUNTERS = ("rows", "requests", "failed", "ejections")
 _REPLICA_GAUGES = ("in_flight", "window")

@@ -12,14 +12,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from random import Random
 from typing import Any
 
 from client.errors import ClientError, ServerError
 from client.pacing import AdaptiveWindow
 from client.retries import Backoff
-from client.statistics import ReplicaStatistics
+from client.statistics import ReplicaStatistics, Sharing
 from client.wire import Connection, WireError
 
 STRIKES = 3
@@ -125,6 +125,12 @@ class Pool:
     def bytes_received(self) -> int:
         """Of inferences' responses."""
         return sum(replica.connection.bytes_received for replica in self._replicas)
+
+    @property
+    def sharing(self) -> Sharing:
+        """What went by shared memory."""
+        each = [replica.connection.sharing() for replica in self._replicas]
+        return Sharing(*(sum(counts) for counts in zip(*map(astuple, each), strict=True)))
 
     def others_ready(self, replica: Replica) -> bool:
         """Whether a batch could go elsewhere."""

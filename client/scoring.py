@@ -43,7 +43,7 @@ class ScoringClient:
     """An async context manager; inside it, any number of `score` calls may run at once.
 
     On enter it waits for the servers and compares their models with the contract: ServerError if one is not ready in
-    time, ContractError if one serves something else, or the servers differ.
+    time or lacks a transport asked for by name, ContractError if one serves something else, or the servers differ.
     """
 
     def __init__(self, config: ClientConfig) -> None:
@@ -70,6 +70,7 @@ class ScoringClient:
             all_served = await asyncio.gather(*(shake_hands(c, config.ready_s) for c in connections))
             for connection, other in zip(connections[1:], all_served[1:], strict=True):
                 _check_equal(connections[0].address, all_served[0], connection.address, other)
+            await asyncio.gather(*(connection.open_transport(config.ready_s) for connection in connections))
             self._served = served = _together(all_served)
             windows = [_window(one, config.rows_in_flight) for one in all_served]
             self._rows_held = 2 * (config.rows_in_flight or sum(window.most for window in windows))

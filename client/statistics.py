@@ -26,12 +26,24 @@ class ReplicaStatistics:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Shared memory with servers of this machine. requests: whose inputs went by it, of so many bytes. fallbacks: that
+    might have, but found no slot. retired: slots never used again, since the server may still have been reading."""
+
+    requests: int = 0
+    nbytes: int = 0
+    fallbacks: int = 0
+    retired: int = 0
+
+
+@dataclass(frozen=True)
 class Statistics:
     """Counts since the client was entered.
 
     rows: with a result; failures: those of them without an answer. in_flight: rows sent and not yet answered.
     retries: by cause. hedges: requests sent a second time because a replica was slow; hedges_won: where the second
-    answer came first. bytes_sent, bytes_received: of messages. bytes_in_flight: of rows held now; most: so far.
+    answer came first. bytes_sent, bytes_received: of messages. shared_*, slots_retired: as in `Sharing`, over all
+    replicas. bytes_in_flight: of rows held now; most: so far.
     """
 
     rows: int = 0
@@ -43,6 +55,10 @@ class Statistics:
     hedges_won: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    shared_requests: int = 0
+    shared_bytes: int = 0
+    shared_fallbacks: int = 0
+    slots_retired: int = 0
     bytes_in_flight: int = 0
     most_bytes_in_flight: int = 0
     replicas: tuple[ReplicaStatistics, ...] = ()

@@ -19,6 +19,9 @@ from client.window import Room
 
 Rows = Iterable[Row] | AsyncIterable[Row]
 
+LONGEST_TURN_S = 0.001
+"""How long rows are pulled and packed before other tasks have a turn, though no batch is full."""
+
 
 class Stream:
     """Results of `rows` in completion order.
@@ -85,6 +88,8 @@ class Stream:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed(self) -> None:
+        loop = asyncio.get_running_loop()
+        turned = loop.time()
         async with aclosing(_aiter(self._rows)) as rows:
             while True:
                 self._starved = True
@@ -96,17 +101,22 @@ class Stream:
                 self._starved = False
                 self._check(row)
                 self._room.add(self._row_bytes(row.model))
-                self._pack(row)
-                await asyncio.sleep(0)  # a plain iterable never waits: let the sends begin
+                # A plain iterable never waits: let a batch that is full be sent, and others have their turn. After
+                # every row that cost half of what this class does for it.
+                if self._pack(row) or loop.time() - turned > LONGEST_TURN_S:
+                    await asyncio.sleep(0)
+                    turned = loop.time()
         for batch in self._packer.take_all():
             self._send(batch)
 
-    def _pack(self, row: Row) -> None:
+    def _pack(self, row: Row) -> bool:
+        """Whether the row filled a batch, which is about to be sent."""
         batch = self._packer.add(row)
         if batch is not None:
             self._send(batch)
         elif row.model not in self._timers:
             self._linger(row.model)
+        return batch is not None
 
     def _linger(self, model: str) -> None:
         self._timers[model] = asyncio.get_running_loop().call_later(self._linger_s, self._flush, model)

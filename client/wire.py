@@ -1,8 +1,9 @@
-"""The KServe-v2 gRPC protocol: the one file that imports grpc.
+"""The KServe-v2 gRPC protocol: with bidi.py, all that imports grpc.
 
-Owns channels, calls and the translation of gRPC's errors into `WireError`. Must not know retries, batching or what a
-model computes. tritonclient's own Python layer is not used: it drops the id of a failed response and copies every tensor
-twice more; inferences go through the channel as bytes (messages.py), the rest through the stub that it generates.
+Owns channels, calls and the translation of gRPC's errors into `WireError`. Must not know retries, batching, the choice
+of transport or what a model computes. tritonclient's own Python layer is not used: it drops the id of a failed response
+and copies every tensor twice more; inferences go through the channel as bytes (messages.py), the rest through the stub
+that it generates.
 """
 
 from __future__ import annotations
@@ -17,29 +18,23 @@ import grpc.aio
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from client.bidi import BrokenStream, InferenceStream, Refusal
+from client.bidi import InferenceStream
 from client.contract import Model, Step, Tensor
-from client.messages import MessageError, decode_response, encode_request, read_response
+from client.errors import ServerError, WireError
+from client.registry import RegionRegistry
 from client.security import Security, is_loopback
+from client.sharing import RegistryError, SharedMemory
+from client.statistics import Sharing
 from client.tracing import Trace
+from client.transports import AUTO, SHARED_MEMORY, Inferences
+
+__all__ = ["Connection", "IndexEntry", "ModelStatistics", "ServedModel", "WireError"]
 
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 MESSAGE_BYTES = 256 << 20
 """No message of ours comes near; a server that sends a larger one is refused."""
 MODEL_STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
-STREAM_BYTES = 1 << 20
-"""Requests of this size and more go over a stream with `auto`; it saves CPU there on loopback, see docs/client.md."""
 _channel_numbers = itertools.count()
-
-
-class WireError(Exception):
-    """A call that failed. status: gRPC's name of it, such as UNAVAILABLE; address: of the server that was asked."""
-
-    def __init__(self, status: str, message: str, address: str) -> None:
-        super().__init__(f"{status} from {address}: {message}")
-        self.status = status
-        self.message = message
-        self.address = address
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,7 @@ class Connection:
     """One server. Open it inside a running event loop and close it there; every call raises WireError if it fails.
 
     target_name: the name that a server's certificate must carry, where the address is another (dns:///). trace: adds a
-    traceparent to every inference. transport: "unary", "stream", or "auto" by size.
-    bytes_sent and bytes_received count inferences' messages.
+    traceparent to every inference. transport: one of transports.TRANSPORTS.
     """
 
     def __init__(
@@ -106,7 +100,6 @@ class Connection:
         transport: str = "auto",
     ) -> None:
         self.address = address
-        self.bytes_sent = self.bytes_received = 0
         security = security or Security()
         security.check_address(address)
         self.encrypted = security.tls_ca is not None
@@ -114,18 +107,21 @@ class Connection:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         stream = self._channel.stream_stream(MODEL_STREAM_INFER)
         self._stream = InferenceStream(lambda: stream(metadata=security.headers))
-        # A stream has one set of headers, so requests with spans of their own go by unary calls.
-        self._stream_bytes = {"auto": STREAM_BYTES, "stream": 0, "unary": MESSAGE_BYTES}[transport]
-        if trace is not None:
-            self._stream_bytes = MESSAGE_BYTES
-        self._infer = self._channel.unary_unary(MODEL_INFER)  # bytes in, bytes out
         self._headers = security.headers
         self._trace = trace
-        self._request_ids = itertools.count(1)
+        self._infer = self._channel.unary_unary(MODEL_INFER)  # bytes in, bytes out
+        self._transport = transport
+        local = transport in (AUTO, SHARED_MEMORY) and is_loopback(address)
+        self._shared = SharedMemory(RegionRegistry(self)) if local else None
+        self._inferences = Inferences(
+            address, self._infer_unary, self._stream, self._shared, transport, traced=trace is not None
+        )
 
     async def close(self) -> None:
-        """Closes the connection; calls in flight are cancelled."""
+        """Closes the connection; calls in flight are cancelled, and the server lets go of shared memory."""
         await self._stream.close()
+        if self._shared is not None:
+            await self._shared.close()
         await self._channel.close()
 
     def connected(self) -> bool:
@@ -160,39 +156,47 @@ class Connection:
 
         timeout_s bounds the call and, as Triton's own timeout, the wait in the server's queue.
         """
-        request_id = str(next(self._request_ids))
-        request = encode_request(model, rows, request_id, max(1, round(timeout_s * 1e6)))
-        self.bytes_sent += len(request)
-        try:
-            if len(request) >= self._stream_bytes:
-                answered_id, outputs = await self._infer_by_stream(request_id, request, timeout_s)
-            else:
-                answered_id, outputs = await self._infer_unary(request, timeout_s)
-        except MessageError as error:
-            raise WireError("UNIMPLEMENTED", str(error), self.address) from error
-        if answered_id != request_id:
-            raise WireError("INTERNAL", f"request {request_id} was answered with the id {answered_id!r}", self.address)
-        return outputs
+        return await self._inferences.infer(model, rows, timeout_s)
 
-    async def _infer_unary(self, request: bytes, timeout_s: float) -> tuple[str, dict[str, NDArray[Any]]]:
+    async def open_transport(self, timeout_s: float) -> None:
+        """Sees to it that a transport that was asked for by name can be had. Raises ServerError that says why not."""
+        if self._transport != SHARED_MEMORY:
+            return
+        if self._shared is None:
+            raise ServerError(f"transport {SHARED_MEMORY} needs a server on this machine, not {self.address}")
+        try:
+            await self._shared.open(timeout_s)
+        except RegistryError as error:
+            raise ServerError(f"transport {SHARED_MEMORY} can't be had from {self.address}: {error}") from error
+
+    @property
+    def bytes_sent(self) -> int:
+        """Of inferences' requests."""
+        return self._inferences.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Of inferences' responses."""
+        return self._inferences.bytes_received
+
+    def sharing(self) -> Sharing:
+        """What went by shared memory."""
+        return Sharing() if self._shared is None else self._shared.statistics()
+
+    async def register(self, name: str, nbytes: int, timeout_s: float) -> None:
+        """The server maps the POSIX segment of this name, and calls its region the same."""
+        request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=f"/{name}", byte_size=nbytes)
+        await self._call(self._stub.SystemSharedMemoryRegister, request, timeout_s)
+
+    async def unregister(self, name: str, timeout_s: float) -> None:
+        """The server lets go of a region; one that it does not know is no error."""
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        await self._call(self._stub.SystemSharedMemoryUnregister, request, timeout_s)
+
+    async def _infer_unary(self, request: bytes, timeout_s: float) -> bytes:
         headers = self._headers if self._trace is None else (*self._headers, ("traceparent", self._trace.child()))
-        response = await self._call(self._infer, request, timeout_s, headers)
-        self.bytes_received += len(response)
-        return decode_response(response)
-
-    async def _infer_by_stream(
-        self, request_id: str, request: bytes, timeout_s: float
-    ) -> tuple[str, dict[str, NDArray[Any]]]:
-        try:
-            response, nbytes = await self._stream.ask(request_id, request, timeout_s)
-        except Refusal:
-            return await self._infer_unary(request, timeout_s)  # which tells the status of the refusal, or answers
-        except TimeoutError:
-            raise WireError("DEADLINE_EXCEEDED", f"no answer in {timeout_s:g} s", self.address) from None
-        except BrokenStream as error:
-            raise WireError(error.status, error.message, self.address) from error
-        self.bytes_received += nbytes
-        return read_response(response)
+        response: bytes = await self._call(self._infer, request, timeout_s, headers)
+        return response
 
     async def statistics(self, timeout_s: float) -> list[ModelStatistics]:
         """What the server has counted of each of its models."""

@@ -73,7 +73,9 @@ class _Session:
 async def _bench(config: BenchConfig, pid: int | None, say: Say) -> Report:
     async with AsyncExitStack() as stack:
         addresses = await resolve(config.servers)
-        connections = [Connection(a.text, config.security, target_name=a.name) for a in addresses]
+        connections = [
+            Connection(a.text, config.security, target_name=a.name, transport=config.transport) for a in addresses
+        ]
         for connection in connections:
             stack.push_async_callback(connection.close)
         probe = Probe(connections, pid)
@@ -116,6 +118,8 @@ async def _session(
     """Opens the target: through the client if the model is one of the contract, else over the wire."""
     if config.model != SCORING_PATH and config.model not in contract.LEAVES + contract.ENSEMBLES:
         served = await _served(connections[0])
+        for connection in connections:
+            await connection.open_transport(CALL_TIMEOUT_S)
         model = spec(served, config.model)
         most = max(1, served[config.model].max_batch)
         requests = random_requests(model, _batch(config, most), config.seed)
@@ -124,7 +128,7 @@ async def _session(
     in_flight = max(MOST_OUTSTANDING if config.rates or config.limit_ms else 0, *config.concurrency)
     async with AsyncExitStack() as stack:
         # Opened twice: how many rows are in flight depends on the batch, which depends on what is served.
-        settings = ClientConfig(config.servers, security=config.security)
+        settings = ClientConfig(config.servers, security=config.security, transport=config.transport)
         async with ScoringClient(settings) as client:
             most, models = client.max_batch, contract.models(client.geometry)
             if config.bare and client.identity != read_identity(config.repository):

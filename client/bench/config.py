@@ -40,6 +40,7 @@ class BenchConfig:
     threads: int = 0
     draws: int = 12
     seed: int = 0
+    transport: str = "auto"
     security: Security = field(default_factory=Security)
 
     def __post_init__(self) -> None:

@@ -5,233 +5,49 @@ else runs on the machine meets all alike. A round's ratio is ours by the best of
 gives the median of the rounds' ratios and a 95 % interval of it (order statistics of the sign test). The model returns
 one number of its input, so the request is the payload; a Python-based backend copies it once more inside the server.
 
-CPU: of this process, seconds per GB of payload. Peak: how much the resident memory rose while a way ran.
+Like with like: over TCP, ours is the transport that `auto` takes for another machine; by shared memory, both sides
+register once and copy every request's payload into a slot of its own, which no other request in flight uses.
+
+CPU: of this process and of the server's, seconds per GB of payload. Peak: how much the resident memory rose while a way
+ran.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import gc
 import json
 import os
 import platform
-import queue
 import statistics
 import tempfile
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx.parser
-import psutil
-from tritonclient import grpc as triton
-from tritonclient.grpc import aio as triton_aio
-from tritonclient.utils import InferenceServerException, shared_memory
+from tritonclient.utils import InferenceServerException
 
 from client.contract import Model, Tensor
 from client.embedded.server import EmbeddedServer
-from client.wire import Connection, WireError
+from client.transports import STREAM_BYTES
+from client.wire import WireError
 from export_scripts.triton_config import write_config
+from tests.benchmarks.ways import BY_SHARED_MEMORY, OVER_TCP, PAYLOADS, WAYS, Case, Measured
 
-PAYLOADS = {"4KB": 1024, "196KB": 49152, "786KB": 196608}
-"""float32 values of one row."""
 BATCHES = (1, 8)
-LEAST_S = 0.4
-IN_FLIGHT = {1: 16, 8: 4}
+TURN_S = 0.5
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is sent: `rows` of so many float32 values in one request, to a server at `url`."""
-
-    url: str
-    model: Model
-    payload: str
-    rows: int
-    seconds: float
-
-    @property
-    def in_flight(self) -> int:
-        return IN_FLIGHT[self.rows]
-
-    @property
-    def values(self) -> int:
-        return PAYLOADS[self.payload]
-
-    def arrays(self) -> np.ndarray:
-        return np.arange(self.rows * self.values, dtype=np.float32).reshape(self.rows, self.values)
+def measure(way: Callable[[Case], None], case: Case) -> Measured:
+    way(case)
+    gc.collect()  # what a closed event loop of gRPC leaves
+    assert case.measured is not None
+    return case.measured
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One way's turn: rows/s, CPU seconds per GB of payload, MB by which resident memory rose at its peak."""
-
-    rate: float
-    cpu_s_per_gb: float
-    peak_mb: float
-
-
-def ours(case: Case, transport: str = "auto") -> int:
-    async def main() -> int:
-        connection = Connection(case.url, transport=transport)
-        rows = [{"INPUT": row} for row in case.arrays()]
-        done = 0
-        end = time.perf_counter() + case.seconds
-
-        async def one() -> None:
-            nonlocal done
-            while time.perf_counter() < end:
-                await connection.infer(case.model, rows, 30.0)
-                done += 1
-
-        try:
-            await asyncio.gather(*(one() for _ in range(case.in_flight)))
-        finally:
-            await connection.close()
-        return done
-
-    return asyncio.run(main())
-
-
-def _inputs(case: Case, array: np.ndarray, module: object = triton) -> list[object]:
-    tensor = triton.InferInput("INPUT", array.shape, "FP32")
-    tensor.set_data_from_numpy(array)
-    return [tensor]
-
-
-def sync(case: Case) -> int:
-    """One request at a time, as its API has it."""
-    array, done = case.arrays(), 0
-    with triton.InferenceServerClient(case.url) as client:
-        end = time.perf_counter() + case.seconds
-        while time.perf_counter() < end:
-            client.infer(case.model.name, _inputs(case, array)).as_numpy("OUTPUT")
-            done += 1
-    return done
-
-
-def _with_callbacks(case: Case, send: Callable[[Callable[[object, object], None]], None]) -> int:
-    """Keeps in_flight requests going from callbacks' threads."""
-    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
-
-    def answered(result: object, error: object) -> None:
-        answers.put(error or result.as_numpy("OUTPUT"))  # type: ignore[attr-defined]
-
-    for _ in range(case.in_flight):
-        send(answered)
-    done, flying, end = 0, case.in_flight, time.perf_counter() + case.seconds
-    while flying:
-        answer = answers.get(timeout=60)
-        if isinstance(answer, Exception):
-            raise answer
-        done, flying = done + 1, flying - 1
-        if time.perf_counter() < end:
-            send(answered)
-            flying += 1
-    return done
-
-
-def async_infer(case: Case) -> int:
-    array = case.arrays()
-    with triton.InferenceServerClient(case.url) as client:
-        return _with_callbacks(
-            case, lambda answered: client.async_infer(case.model.name, _inputs(case, array), callback=answered)
-        )
-
-
-def async_stream_infer(case: Case) -> int:
-    array = case.arrays()
-    to: list[Callable[[object, object], None]] = []
-    with triton.InferenceServerClient(case.url) as client:
-        client.start_stream(callback=lambda result, error: to[0](result, error))
-
-        def send(answered: Callable[[object, object], None]) -> None:
-            to[:] = [answered]
-            client.async_stream_infer(case.model.name, _inputs(case, array))
-
-        return _with_callbacks(case, send)
-
-
-def aio(case: Case) -> int:
-    async def main() -> int:
-        array, done = case.arrays(), 0
-        async with triton_aio.InferenceServerClient(case.url) as client:
-            end = time.perf_counter() + case.seconds
-
-            async def one() -> None:
-                nonlocal done
-                while time.perf_counter() < end:
-                    (await client.infer(case.model.name, _inputs(case, array))).as_numpy("OUTPUT")
-                    done += 1
-
-            await asyncio.gather(*(one() for _ in range(case.in_flight)))
-        return done
-
-    return asyncio.run(main())
-
-
-def shm_async_infer(case: Case) -> int:
-    """tritonclient with system shared memory: one region, a slot for each request in flight, written anew each time."""
-    array = case.arrays()
-    name = f"bench-{os.getpid()}"
-    with triton.InferenceServerClient(case.url) as client:
-        region = shared_memory.create_shared_memory_region(name, f"/{name}", array.nbytes * case.in_flight)
-        try:
-            client.register_system_shared_memory(name, f"/{name}", array.nbytes * case.in_flight)
-            turn = iter(range(10**9))
-
-            def send(answered: Callable[[object, object], None]) -> None:
-                offset = (next(turn) % case.in_flight) * array.nbytes
-                shared_memory.set_shared_memory_region(region, [array], offset)
-                tensor = triton.InferInput("INPUT", array.shape, "FP32")
-                tensor.set_shared_memory(name, array.nbytes, offset)
-                client.async_infer(case.model.name, [tensor], callback=answered)
-
-            return _with_callbacks(case, send)
-        finally:
-            client.unregister_system_shared_memory(name)
-            shared_memory.destroy_shared_memory_region(region)
-
-
-WAYS: dict[str, Callable[[Case], int]] = {
-    "ours": ours,
-    "ours, unary": lambda case: ours(case, "unary"),
-    "ours, stream": lambda case: ours(case, "stream"),
-    "sync": sync,
-    "async_infer": async_infer,
-    "async_stream_infer": async_stream_infer,
-    "aio": aio,
-    "shm async_infer": shm_async_infer,
-}
-OVER_TCP = ("sync", "async_infer", "async_stream_infer", "aio")
-
-
-def measure(way: Callable[[Case], int], case: Case) -> Measured:
-    process = psutil.Process()
-    before, peak, over = process.memory_info().rss, [0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.01):
-            peak[0] = max(peak[0], process.memory_info().rss - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    started, cpu = time.perf_counter(), time.process_time()
-    try:
-        requests = way(case)
-    finally:
-        wall, spent = time.perf_counter() - started, time.process_time() - cpu
-        over.set()
-        watcher.join()
-    gigabytes = requests * case.rows * case.values * 4 / 1e9
-    return Measured(requests * case.rows / wall, spent / gigabytes, peak[0] / 1e6)
-
-
-def measure_again(way: Callable[[Case], int], case: Case, attempts: int = 3) -> Measured:
+def measure_again(way: Callable[[Case], None], case: Case, attempts: int = 3) -> Measured:
     """As `measure`; a turn in which a busy machine made the server fail is taken again."""
     for _ in range(attempts - 1):
         try:
@@ -288,7 +104,7 @@ def run(rounds: int, seconds: float) -> list[dict[str, object]]:
         with EmbeddedServer(Path(folder), threads=1) as server:
             for payload in PAYLOADS:
                 for rows in BATCHES:
-                    case = Case(server.grpc_url, models[payload], payload, rows, seconds)
+                    case = Case(server.grpc_url, server.pid, models[payload], payload, rows, seconds)
                     for way in WAYS.values():
                         measure_again(way, case)  # warm
                     found: dict[str, list[Measured]] = {name: [] for name in WAYS}
@@ -302,16 +118,25 @@ def run(rounds: int, seconds: float) -> list[dict[str, object]]:
 
 
 def summary(payload: str, rows: int, found: dict[str, list[Measured]]) -> dict[str, object]:
-    rounds = len(found["ours"])
-    ratios = [found["ours"][r].rate / max(found[way][r].rate for way in OVER_TCP) for r in range(rounds)]
-    shared = [found["ours"][r].rate / found["shm async_infer"][r].rate for r in range(rounds)]
+    rounds = len(found["sync"])
+    auto = "ours, stream" if rows * PAYLOADS[payload] * 4 >= STREAM_BYTES else "ours, unary"
+
+    def ratios(own: str, theirs: tuple[str, ...]) -> list[float]:
+        return [found[own][r].rate / max(found[way][r].rate for way in theirs) for r in range(rounds)]
+
+    over_tcp, shared = ratios(auto, OVER_TCP), ratios("ours, shared memory", BY_SHARED_MEMORY)
+    gain = ratios("ours, shared memory", (auto,))
     return {
         "payload": payload,
         "rows": rows,
         "rounds": rounds,
-        "ours_by_best": statistics.median(ratios),
-        "interval": interval(ratios),
-        "ours_by_shm": statistics.median(shared),
+        "over_tcp": auto,
+        "ours_by_best": statistics.median(over_tcp),
+        "interval": interval(over_tcp),
+        "ours_by_best_shm": statistics.median(shared),
+        "shm_interval": interval(shared),
+        "shm_by_tcp": statistics.median(gain),
+        "shm_by_tcp_interval": interval(gain),
         "ways": {
             way: {key: statistics.median(getattr(m, key) for m in runs) for key in asdict(runs[0])}
             for way, runs in found.items()
@@ -321,13 +146,20 @@ def summary(payload: str, rows: int, found: dict[str, list[Measured]]) -> dict[s
 
 def line(entry: dict[str, object]) -> str:
     ways: dict[str, dict[str, float]] = entry["ways"]  # type: ignore[assignment]
-    least, greatest = entry["interval"]  # type: ignore[misc]
+
+    def ratio(name: str, its_interval: str) -> str:
+        least, greatest = entry[its_interval]  # type: ignore[misc]
+        return f"{entry[name]:.2f} ({least:.2f} to {greatest:.2f})"
+
     head = (
-        f"{entry['payload']} x {entry['rows']}: ours / best over TCP {entry['ours_by_best']:.2f} "
-        f"({least:.2f} to {greatest:.2f}); ours over TCP / tritonclient with shared memory {entry['ours_by_shm']:.2f}"
+        f"{entry['payload']} x {entry['rows']}: {entry['over_tcp']} / best of theirs over TCP "
+        f"{ratio('ours_by_best', 'interval')}; ours / best of theirs by shared memory "
+        f"{ratio('ours_by_best_shm', 'shm_interval')}; ours, shared memory / TCP "
+        f"{ratio('shm_by_tcp', 'shm_by_tcp_interval')}"
     )
     each = [
-        f"  {way:20} {m['rate']:9.0f} rows/s {m['cpu_s_per_gb']:8.2f} CPU s/GB {m['peak_mb']:7.1f} MB peak"
+        f"  {way:20} {m['rate']:9.0f} rows/s {m['cpu_s_per_gb']:8.2f} CPU s/GB here {m['server_cpu_s_per_gb']:8.2f} "
+        f"in the server {m['peak_mb']:7.1f} MB peak"
         for way, m in ways.items()
     ]
     return "\n".join([head, *each])
@@ -335,8 +167,8 @@ def line(entry: dict[str, object]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=LEAST_S, help="of every turn")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=TURN_S, help="of every turn")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")

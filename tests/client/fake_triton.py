@@ -21,6 +21,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from client import contract
 from client.rows import Row, loss_row
 from export_scripts.triton_config import model_config
+from tests.client.fake_regions import Reading, Regions
 from tests.toy_repository import GEOMETRY, IDENTITY, toy_loss
 
 LATENT = np.linspace(-1, 1, 48, dtype=np.float32).reshape(3, 4, 4)
@@ -52,7 +53,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     """An async context manager. `script`: faults of the next requests, in order. `behaviour`: asked once it is empty.
 
     hold: while it is cleared, requests wait, and those cancelled meanwhile are counted. batches: rows of every request
-    received. nan_keys: the LOSS_PROMPT of rows with these DRAWs is NaN.
+    received. nan_keys: the LOSS_PROMPT of rows with these DRAWs is NaN. regions: its shared memory, None for a server
+    that has none.
     """
 
     def __init__(self, *, max_batch: int = 8, identity: contract.Identity = IDENTITY, port: int = 0) -> None:
@@ -63,6 +65,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.batches: list[int] = []
         self.metadata: list[dict[str, str]] = []
         self.streamed = 0
+        self.version = "0.0.fake"
+        self.regions: Regions | None = None
         self.rows_held = self.most_rows_held = self.cancelled = 0
         self.nan_draw: int | None = None
         self.drop_output = False
@@ -91,7 +95,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.ServerReadyResponse(ready=True)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
-        return service_pb2.ServerMetadataResponse(name="fake", version="0.0.fake")
+        return service_pb2.ServerMetadataResponse(name="fake", version=self.version)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         response = service_pb2.RepositoryIndexResponse()
@@ -102,7 +106,40 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ModelConfig(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
+    async def SystemSharedMemoryRegister(self, request: Any, context: Any) -> Any:
+        if self.regions is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no shared memory")
+        try:
+            self.regions.register(request.name, request.key)
+        except OSError:
+            text = f"Unable to open shared memory region: '{request.key}'"
+            await context.abort(grpc.StatusCode.INTERNAL, text)
+        return service_pb2.SystemSharedMemoryRegisterResponse()
+
+    async def SystemSharedMemoryUnregister(self, request: Any, context: Any) -> Any:
+        if not self.regions.unregister(request.name):
+            text = f"Cannot unregister shared memory region '{request.name}', it is currently in use."
+            await context.abort(grpc.StatusCode.INTERNAL, text)
+        return service_pb2.SystemSharedMemoryUnregisterResponse()
+
     async def ModelInfer(self, request: Any, context: Any) -> Any:
+        if self.regions is None:
+            return await self._infer(request, context)
+        if unknown := self.regions.unknown(request):
+            text = f"Unable to find shared memory region: '{unknown}'"
+            await context.abort(grpc.StatusCode.NOT_FOUND, text)
+        readings = self.regions.begin(request)
+        cancelled = False
+        try:
+            return await self._infer(request, context, readings)
+        except asyncio.CancelledError:
+            cancelled = True  # a real server goes on reading
+            raise
+        finally:
+            for reading in readings:
+                reading.over = not cancelled
+
+    async def _infer(self, request: Any, context: Any, readings: list[Reading] | None = None) -> Any:
         rows = int(request.inputs[0].shape[0])
         self.batches.append(rows)
         self.metadata.append(dict(context.invocation_metadata()))
@@ -115,6 +152,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             raise
         finally:
             self.rows_held -= rows
+        if readings and self.regions is not None:
+            request = self.regions.inline(request, readings)
         fault = self.script.popleft() if self.script else self.behaviour(request)
         if fault is not None:
             await context.abort(grpc.StatusCode[fault.status], fault.details)

@@ -91,5 +91,5 @@ def test_leaving_early_leaves_no_task_and_the_stream_goes_on_for_others() -> Non
 
 
 def test_an_unknown_transport_is_refused() -> None:
-    with pytest.raises(ValueError, match="transport must be auto, unary or stream"):
+    with pytest.raises(ValueError, match="transport must be one of auto, unary, stream, shared-memory"):
         ClientConfig(("localhost:1",), transport="pigeon")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,16 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from client import contract
-from client.messages import MessageError, decode_response, encode_request, varint
+from client.messages import (
+    MessageError,
+    _places,
+    decode_response,
+    encode_request,
+    encode_shared_request,
+    shared_bytes,
+    varint,
+)
+from client.validation import DTYPES
 from tests.client.fake_triton import toy_rows
 from tests.toy_repository import GEOMETRY
 
@@ -92,3 +103,44 @@ def test_outputs_that_do_not_fit_their_bytes_are_named() -> None:
     del message.raw_output_contents[0]
     with pytest.raises(MessageError, match="declares 3 outputs and carries 2"):
         decode_response(message.SerializeToString())
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_protobuf_reads_in_a_shared_request_where_the_large_inputs_lie(count: int) -> None:
+    """The small ones travel in it, in the order of the inputs; everything else is as in an inline request."""
+    rows = [row.inputs for row in toy_rows(count)]
+    rows[0] = {**rows[0], "LATENT": np.arange(48, dtype=np.float32).reshape(4, 4, 3).transpose(2, 0, 1)}
+    memory = memoryview(bytearray(shared_bytes(LOSS, count)))
+    request = service_pb2.ModelInferRequest.FromString(
+        encode_shared_request(LOSS, rows, "r1", 5_000_000, ("region", 128, memory))
+    )
+    inline = service_pb2.ModelInferRequest.FromString(encode_request(LOSS, rows, "r1", 5_000_000))
+    latent, *others = request.inputs
+    assert latent.parameters["shared_memory_region"].string_param == "region"
+    assert latent.parameters["shared_memory_offset"].int64_param == 128
+    assert latent.parameters["shared_memory_byte_size"].int64_param == count * 192
+    assert bytes(memory[: count * 192]) == inline.raw_input_contents[0]
+    assert not any(tensor.parameters for tensor in others)
+    latent.parameters.clear()
+    request.raw_input_contents.insert(0, inline.raw_input_contents[0])
+    assert request == inline
+
+
+def test_what_would_not_fit_its_place_is_refused_rather_than_cast_or_repeated() -> None:
+    """numpy would do both."""
+    for wrong in (np.zeros((3, 4, 4), np.float64), np.zeros((1, 4, 4), np.float32)):
+        row = {**toy_rows(1)[0].inputs, "LATENT": wrong}
+        with pytest.raises((TypeError, ValueError)):
+            encode_shared_request(LOSS, [row], "r", 1, ("region", 0, memoryview(bytearray(shared_bytes(LOSS, 1)))))
+
+
+def test_places_in_a_slot_are_aligned_and_apart() -> None:
+    """Of every model: the UNet's conditions and latents together, indices nowhere."""
+    for model in contract.models(GEOMETRY).values():
+        for count in (1, 7):
+            places, nbytes = _places(model, count)
+            sizes = [count * int(np.prod(t.shape)) * DTYPES[t.datatype].itemsize for t in model.inputs]
+            spans = [(place, place + size) for place, size in zip(places, sizes, strict=True) if place is not None]
+            assert all(start % 64 == 0 for start, _ in spans)
+            assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+            assert nbytes >= max((end for _, end in spans), default=0)

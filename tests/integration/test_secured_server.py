@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from client.embedded.server import EmbeddedServer
 from client.errors import ServerError
 from client.rows import Answer
 from client.scoring import ClientConfig, ScoringClient
 from client.security import Security
+from selector.cli import cli
 from tests.integration.certificates import PROBLEM, Certificates, make_certificates
 from tests.integration.faulty_proxy import FaultyProxy, flipping
 from tests.integration.test_served_scoring import assert_right, row
@@ -82,6 +85,19 @@ def score(address: str, security: Security, rows: int = 40, **changes: Any) -> S
 
 def test_rows_are_answered_over_tls_with_a_header(secured: dict[str, str], certificates: Certificates) -> None:
     score(secured["tls"], Security(tls_ca=str(certificates.ca), headers=(HEADER,)))
+
+
+def test_the_bench_command_enters_and_tells_no_secret(
+    secured: dict[str, str], certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELECTOR_HEADER", ": ".join(HEADER))
+    flags = ("--server", secured["tls"], "--tls-ca", str(certificates.ca), "--concurrency", "2")
+    short = ("--window", "0.15", "--max-windows", "3", "--requests", str(tmp_path / "requests"))
+    done = CliRunner().invoke(cli, ["bench", *flags, *short, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0
+    (level,) = json.loads(done.stdout)["levels"]
+    assert level["answered"] > level["failed"] == 0
+    assert SECRET not in done.output + (tmp_path / "requests").read_text()
 
 
 def test_rows_are_answered_over_mutual_tls(secured: dict[str, str], certificates: Certificates) -> None:
