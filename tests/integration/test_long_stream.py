@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -14,19 +15,20 @@ import pytest
 from client.embedded.server import EmbeddedServer
 from client.rows import Answer, Result
 from client.scoring import ClientConfig, ScoringClient
-from tests.integration.processes import SHARED_MEMORY, until
+from client.slab import PREFIX
+from tests.integration.processes import SHARED_MEMORY, mapped_regions, until
 from tests.integration.test_served_scoring import row
 
 pytestmark = pytest.mark.server
 
 
-def grown(server: EmbeddedServer, warm: int, rows: int) -> float:
+def grown(server: EmbeddedServer, warm: int, rows: int, transport: str = "auto") -> float:
     """Resident memory at the end of a stream by that after its first `warm` rows, less 1."""
     process = psutil.Process()
 
     async def main() -> float:
         first = 0
-        async with ScoringClient(ClientConfig((server.grpc_url,))) as client:
+        async with ScoringClient(ClientConfig((server.grpc_url,), transport=transport)) as client:
             count = 0
             async for result in client.score(row(key) for key in range(rows)):
                 assert isinstance(result, Answer)
@@ -40,8 +42,9 @@ def grown(server: EmbeddedServer, warm: int, rows: int) -> float:
     return asyncio.run(main())
 
 
-def test_memory_stays_level_over_a_long_stream(toy_server: EmbeddedServer) -> None:
-    assert grown(toy_server, 4_000, 12_000) < 0.05
+@pytest.mark.parametrize("transport", ["auto", "shared-memory"])
+def test_memory_stays_level_over_a_long_stream(toy_server: EmbeddedServer, transport: str) -> None:
+    assert grown(toy_server, 4_000, 12_000, transport) < 0.05
 
 
 @pytest.mark.slow
@@ -49,8 +52,11 @@ def test_memory_stays_level_over_two_hundred_thousand_rows(toy_server: EmbeddedS
     assert grown(toy_server, 20_000, 200_000) < 0.05
 
 
-def test_cancelling_the_caller_leaves_no_task_thread_descriptor_or_segment(toy_server: EmbeddedServer) -> None:
-    """Compared with what was there before; the server holds none of its rows any more."""
+@pytest.mark.parametrize("transport", ["auto", "shared-memory"])
+def test_cancelling_the_caller_leaves_no_task_thread_descriptor_or_segment(
+    toy_server: EmbeddedServer, transport: str
+) -> None:
+    """Compared with what was there before; the server holds none of its rows any more, and no memory of ours."""
     process = psutil.Process()
 
     async def take(results: AsyncIterator[Result], count: int, reached: asyncio.Event) -> None:
@@ -61,7 +67,8 @@ def test_cancelling_the_caller_leaves_no_task_thread_descriptor_or_segment(toy_s
                 reached.set()
 
     async def once() -> None:
-        async with ScoringClient(ClientConfig((toy_server.grpc_url,), metrics_port=0)) as client:
+        config = ClientConfig((toy_server.grpc_url,), metrics_port=0, transport=transport)
+        async with ScoringClient(config) as client:
             reached = asyncio.Event()
             async with aclosing(client.score(row(key) for key in range(10**9))) as results:
                 consumer = asyncio.create_task(take(results, 200, reached))
@@ -75,13 +82,17 @@ def test_cancelling_the_caller_leaves_no_task_thread_descriptor_or_segment(toy_s
     def descriptors() -> set[str]:
         return {str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()}
 
+    def our_regions() -> set[Path]:
+        both = mapped_regions(os.getpid()) | mapped_regions(toy_server.pid)
+        return {path for path in both if path.name.startswith(PREFIX)}
+
+    mapped = our_regions()
     asyncio.run(once())  # what gRPC makes once for good
     threads, segments, sockets = threading.active_count(), set(SHARED_MEMORY.iterdir()), len(process.net_connections())
     for _ in range(3):
         asyncio.run(once())
     until(lambda: threading.active_count() <= threads, "threads end")
     until(lambda: len(process.net_connections()) <= sockets, "sockets are closed")
-    assert {
-        path for path in SHARED_MEMORY.iterdir() if path not in segments and path.name.startswith("selector-")
-    } == set()
+    assert {path for path in SHARED_MEMORY.iterdir() if path not in segments and path.name.startswith(PREFIX)} == set()
     assert not [name for name in descriptors() if "deleted" in name and "shm" in name]
+    assert our_regions() == mapped

@@ -29,23 +29,24 @@ ROWS = 400
 
 
 @pytest.mark.parametrize(
-    ("fault", "disturbed"),
+    ("fault", "disturbed", "transport"),
     [
-        (lambda: delaying(random.Random(1), 0.02), False),
-        (lambda: throttling(200_000), False),
-        (lambda: truncating(random.Random(2), 0.03), True),
-        (lambda: resetting(random.Random(3), 0.03), True),
+        (lambda: delaying(random.Random(1), 0.02), False, "auto"),
+        (lambda: throttling(200_000), False, "auto"),
+        (lambda: truncating(random.Random(2), 0.03), True, "auto"),
+        (lambda: resetting(random.Random(3), 0.03), True, "auto"),
+        (lambda: resetting(random.Random(3), 0.03), True, "shared-memory"),
     ],
-    ids=["delayed", "throttled", "truncated", "reset"],
+    ids=["delayed", "throttled", "truncated", "reset", "reset with shared memory"],
 )
 def test_every_row_is_answered_once_and_right(
-    toy_server: EmbeddedServer, fault: Callable[[], Mistreat], disturbed: bool
+    toy_server: EmbeddedServer, fault: Callable[[], Mistreat], disturbed: bool, transport: str
 ) -> None:
     """Whatever the line does, short of nothing at all."""
 
     async def main() -> None:
         async with FaultyProxy(toy_server.grpc_url) as proxy:
-            config = ClientConfig((proxy.address,), backoff=Backoff(longest_s=0.2))
+            config = ClientConfig((proxy.address,), backoff=Backoff(longest_s=0.2), transport=transport)
             async with asyncio.timeout(60), ScoringClient(config) as client:
                 proxy.mistreat = fault()
                 seen = set()

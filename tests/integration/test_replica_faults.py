@@ -119,7 +119,7 @@ def stream_through_kills(
     return statistics
 
 
-@pytest.mark.parametrize("transport", ["unary", "stream"])
+@pytest.mark.parametrize("transport", ["unary", "stream", "shared-memory"])
 def test_rows_come_back_once_and_right_though_both_servers_are_killed(
     pair: tuple[EmbeddedServer, EmbeddedServer], expected: dict[int, bytes], transport: str
 ) -> None:
@@ -127,6 +127,7 @@ def test_rows_come_back_once_and_right_though_both_servers_are_killed(
     statistics = stream_through_kills(pair, expected, 4_000, 3, transport)
     assert sum(statistics.retries.values()) + statistics.hedges > 0
     assert all(replica.ejections >= 1 for replica in statistics.replicas)
+    assert (statistics.shared_requests > 0) == (transport == "shared-memory")
 
 
 @pytest.mark.slow

@@ -1,0 +1,61 @@
+"""From parsed flags to configuration objects, and from a command's result to its output and exit code.
+
+Owns both translations. Must not know how flags are declared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from client.security import Security, headers_from
+from selector.builtin import builtin_repository, builtin_scenes
+from selector.config import ScoreConfig, SelectConfig
+
+
+def servers_of(text: str | None) -> tuple[str, ...]:
+    """HOST:PORT by HOST:PORT of a list separated by commas; empty for none."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def security_of(flags: dict[str, Any]) -> Security:
+    """A secret comes from a file or from this one variable, never from an argument, which any process list shows."""
+    headers = headers_from(flags["header_file"], os.environ.get("SELECTOR_HEADER"))
+    return Security(flags["tls_ca"], flags["tls_cert"], flags["tls_key"], headers)
+
+
+def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> ScoreConfig:
+    """What the scoring options ask for; without data, the built-in scenes. Raises UsageError."""
+    names = set(ScoreConfig.__dataclass_fields__) & set(flags)
+    values = {name: flags[name] for name in names}
+    values["servers"] = servers_of(flags["servers"])
+    values["security"] = security_of(flags)
+    values["repository"] = flags["repository"] or builtin_repository()
+    return ScoreConfig(data=data or builtin_scenes(), store=store, **values)
+
+
+def selection_config(flags: dict[str, Any], ipc: int, out: Path) -> SelectConfig:
+    """What the selection options ask for; raises UsageError."""
+    names = set(SelectConfig.__dataclass_fields__) & set(flags)
+    return SelectConfig(ipc=ipc, out=out, **{name: flags[name] for name in names})
+
+
+def finish(result: dict[str, Any], as_json: bool, line: str) -> None:
+    """Prints the result as one JSON object, or the line that sums it up."""
+    click.echo(json.dumps(result, indent=2) if as_json else line)
+
+
+def check_failures(config: ScoreConfig, counts: dict[str, int]) -> None:
+    """Ends with exit code 3 if more files failed than --max-failed allows."""
+    allowed = config.failed_allowed(counts["seen"])
+    if counts["failed"] > allowed:
+        click.echo(
+            f"selector: {counts['failed']} of {counts['seen']} files failed, --max-failed {config.max_failed} allows "
+            f"{allowed}; the manifest and the report name each with its reason",
+            err=True,
+        )
+        raise SystemExit(3)

@@ -1,0 +1,86 @@
+"""Options that several commands share, and how an option is declared: flag, environment and help at once.
+
+Owns the words of shared flags. Must not know what becomes of their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+EXISTING = click.Path(path_type=Path, exists=True)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """A click option that is also read from SELECTOR_<NAME>, and whose default shows in the help."""
+    name = next(n for n in names if n.startswith("--")).split("/")[0]
+    settings.setdefault("envvar", "SELECTOR_" + name.strip("-").replace("-", "_").upper())
+    settings.setdefault("show_default", settings.get("default") is not None)
+    return click.option(*names, **settings)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order of the help."""
+
+    def decorate(command: Command) -> Command:
+        for add in reversed(options):
+            command = add(command)
+        return command
+
+    return decorate
+
+
+security_options = together(
+    option("--tls-ca", help="PEM file of the authority of the servers' certificates, or `system`; default: plaintext."),
+    option("--tls-cert", type=EXISTING, help="PEM file of this client's own certificate, for mutual TLS."),
+    option("--tls-key", type=EXISTING, help="PEM file of its key."),
+    option(
+        "--header-file",
+        type=EXISTING,
+        help="File of lines NAME: VALUE sent with every call; the variable SELECTOR_HEADER adds one.",
+    ),
+)
+
+scoring_options = together(
+    option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one."),
+    security_options,
+    option("--repository", type=EXISTING, help="Triton repository of the embedded server; default: the built-in one."),
+    option("--server-log", type=PATH, help="Where the embedded server logs; default: server.log in the store."),
+    option("--rule", help="Scoring rule; default: the repository's own."),
+    option("--prior-weight", type=float, help="Weight of the rule's label-free prior; default: the repository's own."),
+    option("--draws", type=int, default=12, help="Draws per image; each costs two UNet evaluations."),
+    option(
+        "--rows-per-image",
+        type=float,
+        help="Mean UNet evaluations per image, spent where they decide; --draws is then the most an image gets.",
+    ),
+    option("--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."),
+    option(
+        "--patch-fraction", type=float, help="Window size as a fraction of the image; default: the repository's own."
+    ),
+    option("--patches-per-image", type=int, default=1, help="Windows taken from an image, without overlap."),
+    option("--min-side", type=int, default=8, help="Images with a shorter side (pixels) are filtered."),
+    option("--limit-per-class", type=int, default=0, help="Only the first so many files of every class; 0: all."),
+    option("--class-names", type=EXISTING, help="File of lines FOLDER<TAB>CLASS NAME."),
+    option("--workers", type=int, default=0, help="Processes that decode; 0: one fewer than there are cores."),
+    option("--shard-size", type=int, default=256, help="Images per commit to the store."),
+    option("--max-failed", default="1%", help="Failed files allowed before exit code 3: a count or a percentage."),
+)
+
+selection_options = together(
+    option("--order", default="clusters", help="How a class's patches are put into one order."),
+    option(
+        "--on-short",
+        type=click.Choice(["error", "all", "repeat", "patches"]),
+        default="error",
+        help="A class with fewer patches than IPC: refuse, take all, repeat, or find further patches of its images.",
+    ),
+    option("--seed", type=int, default=0, help="Seed of orders that draw at random."),
+)
+
+json_option = option("--json", "as_json", is_flag=True, help="One machine-readable object on stdout.")

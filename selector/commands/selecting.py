@@ -1,0 +1,80 @@
+"""The main job on the command line: run, score, select, report.
+
+Owns their flags. Work lies in the modules they call.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selector.commands.configuration import check_failures, finish, score_config, selection_config
+from selector.commands.options import EXISTING, PATH, json_option, option, scoring_options, selection_options
+from selector.progress import Progress
+
+
+@click.command()
+@click.argument("data", type=EXISTING, required=False)
+@option("--ipc", type=int, required=True, help="Images per class.")
+@option("--out", type=PATH, help="Output folder; default: runs/demo, or runs/<name of DATA>.")
+@scoring_options
+@selection_options
+@json_option
+def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
+    """Score what is not yet scored, then select, export and report."""
+    from selector.run import run as run_all
+
+    out = out or Path("runs") / (data.resolve().name if data else "demo")
+    selection = selection_config(flags, ipc, out)
+    scoring = score_config(flags, data, out / "store")
+    manifest = run_all(scoring, selection, Progress(quiet=as_json))
+    finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
+    check_failures(scoring, manifest["counts"])
+
+
+@click.command()
+@click.argument("data", type=EXISTING, required=False)
+@option("--store", type=PATH, required=True, help="Folder of the store; an existing one is resumed.")
+@scoring_options
+@json_option
+def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
+    """Score images and describe their patches into the store; resumes."""
+    from selector.scoring.score import score as score_all
+
+    scoring = score_config(flags, data, store)
+    report = score_all(scoring, Progress(quiet=as_json)).as_dict()
+    finish(report, as_json, f"{store}: {report['counts']['scored']} images scored")
+    check_failures(scoring, report["counts"])
+
+
+@click.command()
+@option("--store", type=EXISTING, required=True, help="Folder of a scored store.")
+@option("--ipc", type=int, required=True, help="Images per class.")
+@option("--out", type=PATH, required=True, help="Output folder.")
+@option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
+@selection_options
+@option("--workers", type=int, default=0, help="Processes that order classes; 0: one per core.")
+@json_option
+def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
+    """Select from a scored store, offline: no server, no torch."""
+    from selector.run import select as select_from
+
+    manifest = select_from(store, data, selection_config(flags, ipc, out), Progress(quiet=as_json))
+    finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
+
+
+@click.command()
+@option("--store", type=EXISTING, required=True, help="Folder of a scored store.")
+@option("--ipc", type=int, required=True, help="Images per class.")
+@option("--out", type=PATH, required=True, help="Output folder of an earlier selection.")
+@option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
+@selection_options
+@json_option
+def report(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
+    """Write report.html again from the store."""
+    from selector.run import report as write_again
+
+    page = write_again(store, data, selection_config(flags, ipc, out), Progress(quiet=as_json))
+    finish({"report": str(page)}, as_json, str(page))

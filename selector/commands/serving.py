@@ -1,0 +1,52 @@
+"""Commands about servers: serve and doctor.
+
+Owns their flags. Work lies in the modules they call.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selector.builtin import builtin_repository
+from selector.commands.configuration import security_of, servers_of
+from selector.commands.options import EXISTING, PATH, json_option, option, security_options
+
+
+@click.command()
+@click.argument("repository", type=EXISTING, required=False)
+@option("--grpc-port", type=int, default=8001, help="Port of gRPC on loopback; 0: a free one.")
+@option("--http-port", type=int, default=8000, help="Port of HTTP on loopback; 0: a free one.")
+@option("--server-log", type=PATH, help="Where the server logs; default: a temporary file.")
+def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: Path | None) -> None:
+    """Keep the embedded Triton server in the foreground until interrupted."""
+    from client.embedded.server import EmbeddedServer
+
+    with EmbeddedServer(
+        repository or builtin_repository(), log=server_log, grpc_port=grpc_port, http_port=http_port
+    ) as server:
+        click.echo(
+            f"tritonserver {server.version}: gRPC {server.grpc_url}, HTTP {server.http_url}, log {server.log}", err=True
+        )
+        server.wait()
+
+
+@click.command()
+@option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of servers to look at.")
+@security_options
+@json_option
+def doctor(servers: str | None, as_json: bool, **flags: Any) -> None:
+    """Say in plain words what is there and what is missing."""
+    from selector.doctor import examine
+
+    findings = examine(servers_of(servers), security_of(flags))
+    if as_json:
+        click.echo(json.dumps([vars(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok ' if finding.ok else '-- '} {finding.what}: {finding.detail}")
+    if any(not finding.ok and finding.needed for finding in findings):
+        raise SystemExit(1)
