@@ -1,4 +1,4 @@
-"""The built-in data: 64×64 grayscale scenes of one Fashion-MNIST item among clutter, with the true boxes.
+"""The built-in data: 64×64 grayscale scenes of one Fashion-MNIST item among clutter, with the true boxes; and variants.
 
 Owns the frozen generator and its command; knows nothing of tars, models or scores. One 28×28 item lies at a
 random place. Scenes without a decoy add 6 to 10 fragments (8×8 cuts of items of other classes); scenes with one
@@ -51,6 +51,22 @@ class SceneParameters:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A kind of scenes: their parameters, and whether every second one has a decoy."""
+
+    parameters: SceneParameters
+    decoys: bool = True
+
+
+VARIANTS = {
+    "scenes": Variant(SceneParameters()),
+    # An item takes 8.5 % of the area instead of 19 %, with as much clutter per area: smaller items, once scaled to 64 px.
+    "small-items": Variant(SceneParameters(canvas_px=96, fragments=(14, 22), fragments_beside_decoy=(5, 9))),
+    "plain": Variant(SceneParameters(canvas_px=ITEM_PX, fragments=(0, 0)), decoys=False),  # the items themselves
+}
+
+
+@dataclass(frozen=True)
 class Items:
     """Fashion-MNIST items: images (N, 28, 28) uint8, labels (N,) int64 in `CLASS_NAMES` order."""
 
@@ -63,7 +79,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Scenes:
-    """images (N, 64, 64) uint8; labels (N,); tops, lefts (N,) of the item's 28 px box; decoys (N,) bool."""
+    """images (N, canvas_px, canvas_px) uint8; labels (N,); tops, lefts (N,) of the item's 28 px box; decoys (N,) bool."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -94,7 +110,7 @@ def _read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
 def make_scene(
     items: Items, index: int, decoy: bool, parameters: SceneParameters, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], int, int]:
-    """A scene of item `index` (64, 64) uint8 with its box's top and left."""
+    """A scene of item `index`, uint8 [canvas_px, canvas_px], with its box's top and left."""
     canvas = np.zeros((parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
     label = items.labels[index]
     free = parameters.canvas_px - ITEM_PX + 1
@@ -114,13 +130,13 @@ def make_scene(
     return canvas, top, left
 
 
-def make_scenes(items: Items, per_class: int, seed: int, parameters: SceneParameters | None = None) -> Scenes:
-    """`per_class` scenes of every class, class by class; every second one has a decoy.
+def make_scenes(items: Items, per_class: int, seed: int, variant: str = "scenes") -> Scenes:
+    """`per_class` scenes of every class, class by class; every second one has a decoy where the variant has them.
 
     An item comes again only when its class has fewer than `per_class` items. Scene i depends on (seed, i) and
     the items alone.
     """
-    parameters = parameters or SceneParameters()
+    parameters = VARIANTS[variant].parameters
     count = per_class * len(CLASS_NAMES)
     chosen = []
     for class_id in range(len(CLASS_NAMES)):
@@ -133,7 +149,7 @@ def make_scenes(items: Items, per_class: int, seed: int, parameters: SceneParame
     indices = np.concatenate(chosen)
     images = np.empty((count, parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
     tops, lefts = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
-    decoys = np.arange(count) % per_class % 2 == 1
+    decoys = (np.arange(count) % per_class % 2 == 1) & VARIANTS[variant].decoys
     for i, index in enumerate(indices):
         rng = np.random.default_rng([seed, 1, i])
         images[i], tops[i], lefts[i] = make_scene(items, int(index), bool(decoys[i]), parameters, rng)
@@ -216,9 +232,12 @@ def pixels_hash(scenes: Scenes) -> str:
 @click.option("--per-class", type=click.IntRange(min=1), required=True, help="Scenes of every class.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--items", "item_range", default="0:", show_default=True, help="START:STOP, items of the split to use.")
+@click.option(
+    "--variant", type=click.Choice(list(VARIANTS)), default="scenes", show_default=True, help="Kind of scenes."
+)
 @click.option("--source", type=click.Path(path_type=Path, file_okay=False), default=SOURCE, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The tar to write.")
-def main(split: str, per_class: int, seed: int, item_range: str, source: Path, out: Path) -> None:
+def main(split: str, per_class: int, seed: int, item_range: str, variant: str, source: Path, out: Path) -> None:
     """Write scenes with their true boxes as a tar of class folders."""
     items = read_items(split, source)
     start, _, stop = item_range.partition(":")
@@ -226,12 +245,12 @@ def main(split: str, per_class: int, seed: int, item_range: str, source: Path, o
         items = items.between(int(start or 0), int(stop or len(items.labels)))
     except ValueError as error:
         raise click.BadParameter(f"expected START:STOP, not {item_range!r}", param_hint="--items") from error
-    scenes = make_scenes(items, per_class, seed)
+    scenes = make_scenes(items, per_class, seed, variant)
     from export_scripts.scene_tar import write_tar  # which imports this module
 
     write_tar(scenes, out)
     click.echo(
-        f"{len(scenes.labels)} scenes, generator {SceneParameters().fingerprint}, pixels {pixels_hash(scenes)}, "
+        f"{len(scenes.labels)} scenes, generator {VARIANTS[variant].parameters.fingerprint}, pixels {pixels_hash(scenes)}, "
         f"{out.stat().st_size / 1e6:.2f} MB: {out}"
     )
 

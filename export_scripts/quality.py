@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from client.contract import Identity
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
-from client.rows import Failure, Row, encode_row, loss_row
-from client.scoring import ClientConfig, ScoringClient
+from export_scripts.delta_maps import collect
 from export_scripts.localisation import Localisation, localise
 from export_scripts.make_scenes import SOURCE, Scenes, make_scenes, read_items
 from selector.builtin import builtin_repository
 from selector.scoring.typicality import RULES, reduce_deltas
-from selector.scoring.windows import brightness_z, window_grid, window_means, window_scores
+from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
 _RESAMPLES = 2000
 
@@ -40,65 +39,46 @@ class Measured:
     found: Localisation
 
 
-def measure(server: str, scenes: Scenes, draws: Sequence[int]) -> list[Measured]:
-    """Every rule at every number of draws on every scene; fewer draws are a prefix of more, of the same answers."""
+def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None = None) -> list[Measured]:
+    """Every rule at every number of draws on every scene; fewer draws are a prefix of more, of the same answers.
+
+    maps: a folder that keeps the answers by pieces, so that a measurement that was stopped goes on.
+    """
     images = np.repeat(scenes.images[..., None], 3, axis=-1)
-    identity, deltas = asyncio.run(_deltas(server, images, scenes.labels, max(draws)))
-    stride = max(1, identity.resolution // 16)
-    grid = window_grid(identity.resolution, round(identity.window_fraction * identity.resolution), stride)
+    kinds = {kind: RULES[kind].references for kind in ("null", "rotating")}
+    found = asyncio.run(collect(server, images, scenes.labels, max(draws), kinds, maps))
+    grid = canvas_grid(found.identity)
     bright = np.stack([brightness_z(image, grid) for image in images])
     drawn = np.random.default_rng(0).random(bright.shape)
-    found = [
+    measured = [
         Measured("random window", 0, localise(drawn, grid, scenes)),
         Measured("brightest window", 0, localise(bright, grid, scenes)),
     ]
     for name, rule in RULES.items():
         for count in draws:
-            weights = rule.weights(np.asarray(identity.timestep_weights[:count], np.float32))
-            maps = np.stack([reduce_deltas(image[:count], weights) for image in deltas[rule.reference]])
-            prior = np.float32(identity.prior_weight) * bright if rule.prior == "brightness" else None
-            scores = window_scores(window_means(maps, grid), prior)
-            found.append(Measured(name, 2 * count, localise(scores, grid, scenes)))
-    return found
+            weights = rule.weights(np.asarray(found.identity.timestep_weights[:count], np.float32))
+            means = np.stack([reduce_deltas(image[:count], weights) for image in found.deltas[rule.reference]])
+            prior = np.float32(found.identity.prior_weight) * bright if rule.prior == "brightness" else None
+            scores = window_scores(window_means(means, grid), prior)
+            measured.append(Measured(name, 2 * count, localise(scores, grid, scenes)))
+    return measured
 
 
-async def _deltas(
-    server: str, images: NDArray[np.uint8], labels: NDArray[np.int64], draws: int
-) -> tuple[Identity, dict[str, NDArray[np.float32]]]:
-    """Delta maps float32 [n, draws, h, w] by kind of reference; a failed row stops the measurement."""
-    async with ScoringClient(ClientConfig(servers=(server,))) as client:
-        latents = await _answers(client, "LATENT", (encode_row((i,), image) for i, image in enumerate(images)))
-        classes, (_, h, w) = len(client.identity.classes), client.geometry.latent
-        deltas = {}
-        for kind, rule in (("null", RULES["null"]), ("rotating", RULES["rotating"])):
-            answers = await _answers(client, "DELTA", _loss_rows(latents, labels, classes, draws, rule.references))
-            deltas[kind] = np.stack([answers[i, d] for i in range(len(images)) for d in range(draws)])
-            deltas[kind] = deltas[kind].reshape(len(images), draws, h, w)
-        return client.identity, deltas
+def canvas_grid(identity: Identity) -> WindowGrid:
+    """The windows of a whole canvas by a repository's own settings."""
+    stride = max(1, identity.resolution // 16)
+    return window_grid(identity.resolution, round(identity.window_fraction * identity.resolution), stride)
 
 
-def _loss_rows(
-    latents: dict[tuple[int, ...], NDArray[np.float32]],
-    labels: NDArray[np.int64],
-    classes: int,
-    draws: int,
-    references: Callable[[int, int, int], NDArray[np.int32]],
-) -> Iterator[Row]:
-    for (i,), latent in sorted(latents.items()):
-        label = int(labels[i])
-        for draw, reference in enumerate(references(label, classes, draws)):
-            yield loss_row((i, draw), latent, label + 1, int(reference), draw)
-
-
-async def _answers(
-    client: ScoringClient, output: str, rows: Iterator[Row]
-) -> dict[tuple[int, ...], NDArray[np.float32]]:
-    found = {}
-    async for outcome in client.score(rows):
-        if isinstance(outcome, Failure):
-            raise RuntimeError(f"row {outcome.key} failed: {outcome.reason}")
-        found[outcome.key] = outcome.outputs[output]
-    return found
+def make_test_scenes(count: int, split: str, seed: int, source: Path) -> Scenes:
+    """`count` scenes of a split, every second one with a decoy; raises ClickException where the data set is missing."""
+    try:
+        items = read_items(split, source)
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{source} has no Fashion-MNIST: install Debian's package dataset-fashion-mnist, or name --source"
+        ) from None
+    return make_scenes(items, count // 10, seed)
 
 
 def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[float, float]:
@@ -163,13 +143,7 @@ def _with_interval(row: dict[str, object], key: str) -> str:
 @click.option("--json", "as_json", is_flag=True)
 def main(repository: Path, count: int, draws: str, split: str, seed: int, source: Path, as_json: bool) -> None:
     """Measures localisation of every scoring rule on scenes with known boxes."""
-    try:
-        items = read_items(split, source)
-    except FileNotFoundError:
-        raise click.ClickException(
-            f"{source} has no Fashion-MNIST: install Debian's package dataset-fashion-mnist, or name --source"
-        ) from None
-    scenes = make_scenes(items, count // 10, seed)
+    scenes = make_test_scenes(count, split, seed, source)
     with EmbeddedServer(repository) as server:
         found = measure(server.grpc_url, scenes, [int(count) for count in draws.split(",")])
     rows = summary(found)

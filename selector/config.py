@@ -17,9 +17,10 @@ class ScoreConfig:
 
     data: folder or tar of class folders. store: where scores go. servers: HOST:PORT of running servers; none starts the
     embedded server on `repository`. rule, prior_weight, patch_fraction: None takes the repository's own. draws: draws per
-    image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image: windows per image, without overlap.
-    min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the first so many files of a class,
-    0 for all. workers: processes that decode. shard_size: images per commit.
+    image, each costs two UNet evaluations. rows_per_image: mean UNet evaluations per image, spent where they decide; `draws`
+    is then the most that one image gets. None gives all draws to every image. fit: "crop" or "pad". patches_per_image:
+    windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the
+    first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
     security: certificates and headers for `servers`.
     """
 
@@ -30,6 +31,7 @@ class ScoreConfig:
     rule: str | None = None
     prior_weight: float | None = None
     draws: int = 12
+    rows_per_image: float | None = None
     fit: str = "crop"
     patch_fraction: float | None = None
     patches_per_image: int = 1
@@ -74,19 +76,23 @@ class ScoreConfig:
 
 @dataclass(frozen=True)
 class SelectConfig:
-    """How a selection is made from a store: `order` names a strategy of `ordering.ORDERS` or `baselines`."""
+    """How a selection is made from a store.
+
+    order: names one of `strategies.STRATEGIES`. workers: processes that order classes, 0 for one per core.
+    """
 
     ipc: int
     out: Path
     order: str = "clusters"
     on_short: str = "error"
     seed: int = 0
+    workers: int = 0
 
     def __post_init__(self) -> None:
         if self.ipc < 1:
             raise UsageError(f"--ipc must be at least 1, not {self.ipc}")
-        if self.on_short not in ("error", "all", "repeat"):
-            raise UsageError(f"--on-short must be error, all or repeat, not {self.on_short!r}")
+        if self.on_short not in ("error", "all", "repeat", "patches"):
+            raise UsageError(f"--on-short must be error, all, repeat or patches, not {self.on_short!r}")
 
 
 def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,26 @@ class Box:
     width: int
 
 
+class Features(Protocol):
+    """float16 [n, F], L2-normalised, in memory or still on disk: np.asarray(features) reads them.
+
+    An index array or a mask gives the features of these rows. An array is one of these.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True)
 class PatchTable:
     """Patches as columns of equal length n, sorted by (class_id, image_id, patch_rank).
 
     class_id: int32 [n]. image_id: <U16 [n]. source: object [n], path relative to the data. patch_rank: int32 [n], 0 for
     an image's best window. top, left, height, width: int32 [n], pixels of the original after EXIF rotation.
-    typicality, standard_error: float32 [n]. draws: int32 [n]. features: float16 [n, F], L2-normalised.
+    typicality, standard_error: float32 [n]. draws: int32 [n]. features: float16 [n, F], L2-normalised, maybe unread.
     """
 
     class_id: NDArray[np.int32]
@@ -38,7 +52,7 @@ class PatchTable:
     typicality: NDArray[np.float32]
     standard_error: NDArray[np.float32]
     draws: NDArray[np.int32]
-    features: NDArray[np.float16]
+    features: Features
 
     def __len__(self) -> int:
         return len(self.class_id)

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from selector import __version__
 from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import SelectorError
+from selector.further_patches import further_patches, with_further
 from selector.images.datasets import list_items
 from selector.images.originals import Originals, originals
+from selector.order_pool import order_pool
 from selector.outputs import write_selection
 from selector.progress import Progress
 from selector.report import Failed, ReportInput, class_reports, write_report
 from selector.report_scenes import scenes_of
 from selector.scoring.score import listing_of, read_history, score
+from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
 from selector.store.store import Store
@@ -53,7 +58,7 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress) -> di
     _refuse_hopeless(scoring, selection)
     report = score(scoring, progress)
     spent = _Spent(report.unet_rows, report.restarts, dict(report.seconds))
-    return _publish(scoring.data, report.view, selection, spent, plain(scoring))
+    return _publish(scoring.data, report.view, selection, spent, plain(scoring), progress)
 
 
 def select(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
@@ -63,17 +68,17 @@ def select(store: Path, data: Path | None, selection: SelectConfig, progress: Pr
         progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
     if view.counts["unscored"]:
         progress.note(f"{view.counts['unscored']} files of {root} are not scored: only the others are chosen from")
-    return _publish(root, view, selection, _Spent(), {"store": str(store), "data": str(root)})
+    return _publish(root, view, selection, _Spent(), {"store": str(store), "data": str(root)}, progress)
 
 
-def report(store: Path, data: Path | None, selection: SelectConfig) -> Path:
+def report(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> Path:
     """Writes the report of an existing selection again."""
     root, view = _opened(store, data)
     folder = selection.out / f"ipc-{selection.ipc}"
     if not folder.is_dir():
         raise SelectorError(f"{folder} is not there: make the selection first (selector select)")
-    chosen = _chosen(view, selection)
     with originals(root, view.image_ids) as images:
+        view, chosen = _chosen(view, selection, images, progress)
         return write_report(folder / "report.html", _report_input(view, chosen, images, _Spent()))
 
 
@@ -90,30 +95,52 @@ def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig) -> None:
     files = dict.fromkeys(listing.folders, 0)
     for item in listing.items:
         files[item.folder] += scoring.patches_per_image
-    if scoring.class_names is None:
+    if scoring.class_names is None and selection.on_short != "patches":
         refuse_short(files, selection.ipc, selection.on_short)
 
 
-def _chosen(view: StoreView, selection: SelectConfig) -> Selection:
-    return select_patches(
-        view.patches,
-        view.class_names,
-        selection.ipc,
-        order=selection.order,
-        on_short=selection.on_short,
-        seed=selection.seed,
-        cache_dir=view.store / "trees",
-    )
+def _chosen(
+    view: StoreView, selection: SelectConfig, images: Originals, progress: Progress
+) -> tuple[StoreView, Selection]:
+    """The selection, and the view with the patches that its rows number."""
+    cache, further = OrderCache(view.store / "orders"), None
+    if selection.on_short == "patches":
+        counts = np.bincount(view.patches.class_id, minlength=max(view.class_names) + 1)
+        further = further_patches(view, images, [c for c in view.class_names if counts[c] < selection.ipc])
+    ordering = progress.stage("order", len(view.class_names), "classes")
+    with order_pool(selection.workers) as pool, ordering as advance:
+        chosen = select_patches(
+            view.patches,
+            view.class_names,
+            selection.ipc,
+            order=selection.order,
+            on_short=selection.on_short,
+            seed=selection.seed,
+            cache=cache,
+            pool=pool,
+            further=further,
+            advance=advance,
+        )
+    if cache.problem:
+        progress.note(f"the orders of classes can't be kept ({cache.problem}): the next selection makes them again")
+    if further is not None:
+        view = replace(view, patches=with_further(view.patches, further))
+    return view, chosen
 
 
 def _publish(
-    root: Path, view: StoreView, selection: SelectConfig, spent: _Spent, scored_with: dict[str, Any]
+    root: Path,
+    view: StoreView,
+    selection: SelectConfig,
+    spent: _Spent,
+    scored_with: dict[str, Any],
+    progress: Progress,
 ) -> dict[str, Any]:
     started = time.monotonic()
-    chosen = _chosen(view, selection)
-    spent.seconds["select"] = round(time.monotonic() - started, 3)
-    started = time.monotonic()
     with originals(root, view.image_ids) as images:
+        view, chosen = _chosen(view, selection, images, progress)
+        spent.seconds["select"] = round(time.monotonic() - started, 3)
+        started = time.monotonic()
         manifest = _manifest(view, chosen, selection, spent, scored_with)
         folder = write_selection(
             selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest
@@ -136,6 +163,7 @@ def _manifest(
         "failures": [vars(failure) for failure in view.failures],
         "unet_rows": spent.unet_rows,
         "unet_rows_in_store": view.unet_rows,
+        "unet_rows_full_grid": view.unet_rows_full_grid,
         "server_restarts": spent.restarts,
         "seconds": spent.seconds,
         "scoring_runs": history,
@@ -161,7 +189,7 @@ def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: 
         **_versions(history),
         "pipeline": str(mark["pipeline"])[:16],
         "scoring rule": str(mark["rule"]),
-        "draws per image": str(mark["draws"]),
+        "draws per image": _draws(view),
         "window": f"{mark['window_px']} of {mark['resolution']} px, every {mark['stride_px']} px",
         "features": str(mark["dift"]),
         "precision": str(mark["precision"]),
@@ -180,6 +208,13 @@ def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: 
         provenance=tuple(provenance.items()),
         timings=tuple(_timings(spent, history).items()),
     )
+
+
+def _draws(view: StoreView) -> str:
+    if "race" not in view.fingerprint:
+        return str(view.fingerprint["draws"])
+    saved = 1 - view.unet_rows / max(1, view.unet_rows_full_grid)
+    return f"up to {view.fingerprint['draws']} where they decide, {saved:.0%} of the full grid's UNet rows saved"
 
 
 def _timings(spent: _Spent, history: list[dict[str, Any]]) -> dict[str, float]:

@@ -5,6 +5,7 @@ Owns the plan and the store's fingerprint of it. Pure: must not know servers, fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from client.contract import SPEC_VERSION, Identity
 from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.images.decoding import DECODER
+from selector.scoring.racing import Race, make_race
 from selector.scoring.typicality import ScoringRule, rule
 
 
@@ -22,7 +24,8 @@ from selector.scoring.typicality import ScoringRule, rule
 class Plan:
     """Everything that decides a score.
 
-    weights: float32 [draws]. timesteps: int64 [draws]. window_px, stride_px: canvas pixels. resolution: S.
+    weights: float32 [draws]. timesteps: int64 [draws]. window_px, stride_px: canvas pixels. resolution: S. race: how draws
+    are spent where they decide; None is the full grid, all draws for every image.
     """
 
     rule: ScoringRule
@@ -37,11 +40,16 @@ class Plan:
     fit: str
     min_side: int
     classes: int
+    race: Race | None = None
 
     @property
-    def unet_rows_per_image(self) -> int:
-        """UNet evaluations that one image costs: two for every draw."""
-        return 2 * self.draws
+    def rounds(self) -> int:
+        """Rounds of draws: one for the full grid."""
+        return len(self.race.ends) if self.race else 1
+
+    def span(self, round: int) -> range:
+        """The draws of a round; each costs an image two UNet evaluations."""
+        return self.race.span(round) if self.race else range(self.draws)
 
 
 def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
@@ -66,12 +74,18 @@ def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
         fit=config.fit,
         min_side=config.min_side,
         classes=len(identity.classes),
+        race=make_race(config.draws, config.rows_per_image),
     )
+
+
+def draw_weights(mark: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The weights of a store's draws, float32 [draws], from its fingerprint."""
+    return rule(mark["rule"]).weights(np.asarray(mark["timestep_weights"], np.float32))
 
 
 def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
     """What a store's scores depend on, as JSON values; another value of any field is another store."""
-    return {
+    mark = {
         "spec_version": SPEC_VERSION,
         **identity.as_dict(),
         "timesteps": list(identity.timesteps[: plan.draws]),
@@ -87,3 +101,5 @@ def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
         "min_side": plan.min_side,
         "decoder": DECODER,
     }
+    # The full grid has no such field, as it had none before there were races: its stores stay what they were.
+    return mark | ({"race": plan.race.as_dict()} if plan.race else {})

@@ -171,7 +171,13 @@ def best_windows(
     if not np.isfinite(delta).all():
         raise ValueError("the delta map is not finite")
     grid = window_grid(canvas_px, window_px, stride_px, valid)
-    means = window_means(delta, grid)
+    return choose_windows(window_means(delta, grid), grid, count, prior_scores)
+
+
+def choose_windows(
+    means: NDArray[np.float32], grid: WindowGrid, count: int, prior_scores: NDArray[np.float32] | None = None
+) -> tuple[Window, ...]:
+    """best_windows from the means of all windows of the grid, float32 of the grid's shape."""
     scores = window_scores(means, prior_scores)
     tops, lefts = np.asarray(grid.tops)[:, None], np.asarray(grid.lefts)[None, :]
     left_over = scores.astype(np.float64)

@@ -16,8 +16,11 @@ from selector.store.commits import read_json, write_json
 
 Fingerprint = Mapping[str, Any]
 
-LAYOUT = 1
-"""Version of the layout on disk; part of store.json."""
+LAYOUT = 2
+"""Version of the layout on disk; part of store.json. Since 2 an image may have several rounds (column window_values)."""
+
+READABLE = (1, 2)
+"""Layouts that this version reads and goes on with: one of 1 has no rounds, and its fingerprint no race."""
 
 FILE = "store.json"
 
@@ -30,8 +33,10 @@ def write_fingerprint(store: Path, fingerprint: Fingerprint) -> None:
 def read_fingerprint(path: Path) -> dict[str, Any]:
     """The fingerprint of the store at the path; raises StoreError if there is none or of another layout."""
     content = read_json(path / FILE)
-    if content.get("layout") != LAYOUT:
-        raise StoreError(f"{path} has layout {content.get('layout')!r}, this version reads {LAYOUT}")
+    if content.get("layout") not in READABLE:
+        raise StoreError(
+            f"{path} has layout {content.get('layout')!r}, this version reads {' and '.join(map(str, READABLE))}"
+        )
     return dict(content["fingerprint"])
 
 

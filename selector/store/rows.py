@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selector.scoring.stage_one import ImageScore
+from selector.scoring.reduction import ImageScore
 from selector.scoring.stage_two import CropFeatures
 from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA, ScoredImage
 
@@ -33,7 +33,7 @@ def _image_row(score: ImageScore) -> dict[str, Any]:
         "class_id": score.class_id,
         "status": image.status,
         "reason": image.reason,
-        "draws": len(score.losses_prompt),
+        "draws": score.draws,
         "losses_prompt": list(score.losses_prompt),
         "losses_reference": list(score.losses_reference),
         "height": image.height,
@@ -42,6 +42,7 @@ def _image_row(score: ImageScore) -> dict[str, Any]:
         **{f"window_canvas_{edge}": [getattr(window.canvas, edge) for window in windows] for edge in _EDGES},
         "typicality": [window.typicality for window in windows],
         "standard_error": [window.standard_error for window in windows],
+        "window_values": score.window_values,
     }
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from selector.records import Box, PatchTable
+from selector.records import Box, Features, PatchTable
 
 STATUSES = ("ok", "filtered", "failed")
 
@@ -40,9 +41,14 @@ IMAGE_SCHEMA: pa.Schema = _schema(
     **{name: pa.list_(pa.int32()) for name in (*_WINDOW_BOX, *_CANVAS_BOX)},
     typicality=pa.list_(pa.float32()),
     standard_error=pa.list_(pa.float32()),
+    window_values=pa.list_(pa.float32()),
 )
-"""One row per file of the data. Window columns are lists of one entry per chosen window, empty unless status is ok;
-window_* are pixels of the original after EXIF rotation, window_canvas_* those of the canvas."""
+"""One row per file of the data and round. Window columns are lists of one entry per chosen window, empty unless status is ok;
+window_* are pixels of the original after EXIF rotation, window_canvas_* those of the canvas. draws and windows are of all
+rounds so far, losses and window_values of this round alone: what a race keeps of every pair of its draws, the means over all
+windows of the grid; empty for the full grid. Stores of layout 1 have no such column."""
+
+_SINCE_LAYOUT_2 = ("window_values",)
 
 PATCH_SCHEMA: pa.Schema = _schema(
     image_id=pa.string(),
@@ -77,7 +83,12 @@ class ScoredImage:
 
 def conforming(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The schema's columns in its order and types; raises ValueError."""
+    if rows.schema.equals(schema):  # what we wrote ourselves; a cast would cost as much as reading a shard
+        return rows.replace_schema_metadata(None)
     missing = [name for name in schema.names if name not in rows.column_names]
+    for name in [name for name in missing if name in _SINCE_LAYOUT_2]:
+        missing.remove(name)
+        rows = rows.append_column(name, pa.array([[]] * len(rows), schema.field(name).type))
     if missing:
         raise ValueError(f"rows lack {missing}")
     return rows.select(schema.names).replace_schema_metadata(None).cast(schema)
@@ -108,9 +119,9 @@ def scored_image(row: Mapping[str, Any]) -> ScoredImage | None:
     )
 
 
-def patch_table(rows: pa.Table, features: NDArray[np.float16]) -> PatchTable:
+def patch_table(rows: pa.Table, features: Features) -> PatchTable:
     """The rows of PATCH_SCHEMA that are ok, and their features, sorted by (class_id, image_id, patch_rank)."""
-    usable = np.asarray(rows["status"].to_pylist(), object) == "ok"
+    usable = np.asarray(pc.equal(rows["status"], "ok").to_numpy(zero_copy_only=False), np.bool_)
     rows, features = rows.filter(pa.array(usable)), features[usable]
     table = PatchTable(
         class_id=_column(rows, "class_id", np.int32),

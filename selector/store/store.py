@@ -6,6 +6,7 @@ selected.
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, folder → class_id
     images/00000-r0.{parquet,npy}  stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
+    races/r1-00000.json            who of the data goes on into a later round of draws, if there are any
     patches/00000.{parquet,npy}    stage II, one row per patch; features, float16 [n, F]
 
 A shard is whole or absent (see commits.py). Shard numbers are the caller's; committing one again replaces it.
@@ -18,7 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +31,8 @@ from numpy.typing import NDArray
 
 from selector.errors import StoreError
 from selector.records import PatchTable
-from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
+from selector.store.commits import committed_vectors, read_commit, read_json, read_rows, write_commit, write_json
+from selector.store.features import CommittedVectors, StoredFeatures
 from selector.store.fingerprint import Fingerprint, check_fingerprint, read_fingerprint, write_fingerprint
 from selector.store.schema import (
     IMAGE_SCHEMA,
@@ -41,6 +45,9 @@ from selector.store.schema import (
 )
 
 __all__ = ["IMAGE_SCHEMA", "PATCH_SCHEMA", "DataRoot", "Fingerprint", "ScoredImage", "Store", "StoredMaps"]
+
+_READERS = 4
+"""Threads that read the Parquet files of many shards; half of that is spent outside of Python."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,29 @@ class Store:
             latest.update((row["source"], {name: row[name] for name in columns}) for row in rows.to_pylist())
         return list(latest.values())
 
+    def image_rows(self, shard: int, round: int, columns: list[str]) -> list[dict[str, Any]]:
+        """These columns of one commit of stage I, one record per file in committed order."""
+        rows = read_rows(self._images, f"{shard:05d}-r{round}", columns)
+        return [{name: row[name] for name in columns} for row in rows.to_pylist()]
+
+    def window_values(self, shard: int, rounds: int) -> dict[str, NDArray[np.float32]]:
+        """Source → the window values of its first rounds, joined in draw order, for files that went through them all."""
+        parts: dict[str, list[NDArray[np.float32]]] = {}
+        for round_ in range(rounds):
+            for row in self.image_rows(shard, round_, ["source", "window_values"]):
+                parts.setdefault(row["source"], []).append(np.asarray(row["window_values"], np.float32))
+        return {source: np.concatenate(values) for source, values in parts.items() if len(values) == rounds}
+
+    def write_race(self, round: int, shard: int, decision: Mapping[str, Any]) -> None:
+        """Notes who goes on into a round, under the first shard it holds for; raises StoreError."""
+        folder = self.path / "races"
+        folder.mkdir(exist_ok=True)
+        write_json(folder / f"r{round}-{shard:05d}.json", decision)
+
+    def read_races(self, round: int) -> list[dict[str, Any]]:
+        """What write_race noted for this round, by shard; raises StoreError for a damaged file."""
+        return [read_json(path) for path in sorted((self.path / "races").glob(f"r{round}-*.json"))]
+
     def patch_failures(self) -> dict[str, str]:
         """Source → reason of every image that has windows but failed in stage II."""
         return {
@@ -182,12 +212,12 @@ class Store:
 
         Failed and filtered files are left out.
         """
-        latest: dict[str, ScoredImage] = {}
+        latest: dict[str, ScoredImage | None] = {}
         for number, round_ in self.images():
             if number == shard:
                 rows = read_rows(self._images, f"{shard:05d}-r{round_}")
-                latest.update((image.source, image) for image in map(scored_image, rows.to_pylist()) if image)
-        return tuple(latest.values())
+                latest.update((row["source"], scored_image(row)) for row in rows.to_pylist())
+        return tuple(image for image in latest.values() if image)
 
     def read_images(self) -> tuple[pa.Table, StoredMaps]:
         """All rows of stage I (IMAGE_SCHEMA, int32 shard, round) sorted by shard and round, and their maps."""
@@ -205,14 +235,22 @@ class Store:
         return pa.concat_tables(tables), StoredMaps(self._images, stems, lengths)
 
     def read_patches(self) -> PatchTable:
-        """All patches that did not fail, sorted by (class_id, image_id, patch_rank); the vectors' checksums are verified."""
-        tables, vectors = [PATCH_SCHEMA.empty_table()], []
-        for shard in sorted(self.patch_shards()):
-            rows, features = read_commit(self._patches, f"{shard:05d}", verify=True)
+        """All patches that did not fail, sorted by (class_id, image_id, patch_rank).
+
+        Their features stay on disk until np.asarray reads them, which verifies the vectors' checksums.
+        """
+        tables, commits, width = [PATCH_SCHEMA.empty_table()], [], 0
+        stems = [f"{shard:05d}" for shard in sorted(self.patch_shards())]
+        with ThreadPoolExecutor(_READERS) as pool:
+            read = list(pool.map(partial(read_rows, self._patches), stems))
+        for stem, rows in zip(stems, read, strict=True):
+            numbers, digest = committed_vectors(self._patches, stem, rows)
+            if width and numbers != width:
+                raise StoreError(f"{self._patches / stem} has features of {numbers} numbers, others {width}")
+            width = numbers
+            commits.append(CommittedVectors(stem, len(rows), digest))
             tables.append(conforming(rows, PATCH_SCHEMA))
-            vectors.append(features)
-        stacked = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float16)
-        return patch_table(pa.concat_tables(tables), stacked)
+        return patch_table(pa.concat_tables(tables), StoredFeatures.of(self._patches, commits, width))
 
     def verify(self) -> None:
         """Reads every committed byte; raises StoreError naming the first damaged shard."""

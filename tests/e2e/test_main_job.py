@@ -54,6 +54,18 @@ def test_a_budget_beyond_the_data_is_refused_with_class_and_count(demo: Path) ->
     assert len(picks(demo, PER_CLASS + 1)) == PER_CLASS * len(CLASSES)
 
 
+def test_images_that_run_short_give_further_patches_offline(demo: Path, tmp_path: Path) -> None:
+    selector("select", "--store", demo / "store", "--ipc", PER_CLASS + 3, "--out", tmp_path, "--on-short", "patches")
+    made = picks(tmp_path, PER_CLASS + 3)
+    assert len(made) == (PER_CLASS + 3) * len(CLASSES)
+    for name in CLASSES:
+        own = [pick for pick in made if pick["class_name"] == name]
+        assert len({pick["image_id"] for pick in own[:PER_CLASS]}) == PER_CLASS
+        assert len({(pick["image_id"], pick["top"], pick["left"]) for pick in own}) == PER_CLASS + 3
+    assert [pick for pick in made if pick["rank"] < 3] == picks(demo, 3)
+    assert len(list((tmp_path / f"ipc-{PER_CLASS + 3}" / "images").rglob("*.png"))) == len(made)
+
+
 def test_select_works_offline_from_the_store(demo: Path, tmp_path: Path) -> None:
     selector("select", "--store", demo / "store", "--ipc", 3, "--out", tmp_path)
     assert picks(tmp_path, 3) == picks(demo, 3)

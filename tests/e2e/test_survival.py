@@ -30,7 +30,7 @@ def contents(store: Path) -> tuple[list[dict[str, Any]], np.ndarray, list[Any]]:
     rows = images.drop_columns(["shard", "round"]).to_pylist()
     order = sorted(range(len(rows)), key=lambda i: rows[i]["source"])
     patches = opened.read_patches()
-    columns = [column.tolist() for column in vars(patches).values()]
+    columns = [np.asarray(column).tolist() for column in vars(patches).values()]
     return [rows[i] for i in order], np.stack([maps[i] for i in order]), columns
 
 

@@ -83,6 +83,23 @@ def test_equal_seeds_give_equal_scenes_and_other_seeds_others(items: Items, scen
     assert pixels_hash(make_scenes(items, 20, seed=4)) != pixels_hash(scenes)
 
 
+def test_the_plain_variant_is_the_items_themselves_each_once(items: Items) -> None:
+    plain = make_scenes(items, 6, seed=3, variant="plain")
+    assert not plain.decoys.any()
+    assert not plain.tops.any()
+    assert not plain.lefts.any()
+    assert sorted(image.tobytes() for image in plain.images) == sorted(image.tobytes() for image in items.images)
+
+
+def test_small_items_lie_in_larger_scenes_with_their_true_boxes(items: Items) -> None:
+    small = make_scenes(items, 4, seed=3, variant="small-items")
+    assert small.images.shape == (40, 96, 96)
+    assert small.tops.max() > 64 - ITEM_PX  # places that the usual scenes do not have
+    for i, label in enumerate(small.labels):
+        box = small.images[i, small.tops[i] : small.tops[i] + ITEM_PX, small.lefts[i] : small.lefts[i] + ITEM_PX]
+        assert (box >= items.images[items.labels == label]).all(axis=(1, 2)).any()
+
+
 def _write_idx(folder: Path, items: Items) -> None:
     header = struct.pack(">4i", 0x0803, len(items.labels), ITEM_PX, ITEM_PX)
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + items.images.tobytes()))

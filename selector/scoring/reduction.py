@@ -1,0 +1,171 @@
+"""From the delta maps of an image's draws to its mean map, its windows and their standard errors.
+
+Owns the numbers of an image. Must not know rows, servers, files or who goes on in a race. A race keeps, of every pair of
+draws, the mean over every window: with them windows, typicality and standard error after a later round are those of one
+round of all draws (but for the rounding of float32), though the maps of single draws are gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.images.canvas import CanvasMap
+from selector.images.prepare import FAILED, OK, Prepared
+from selector.records import Box
+from selector.scoring.plan import Plan
+from selector.scoring.typicality import reduce_deltas, window_standard_error
+from selector.scoring.windows import (
+    Window,
+    WindowGrid,
+    best_windows,
+    box_means,
+    brightness_z,
+    choose_windows,
+    window_grid,
+    window_means,
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A round's answers in draw order. deltas: float32 [draws, h, w]. losses_prompt, losses_reference: one per draw."""
+
+    deltas: NDArray[np.float32]
+    losses_prompt: tuple[float, ...]
+    losses_reference: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ScoredWindow:
+    """A chosen window: its box on the canvas and on the original image, typicality and the standard error of it."""
+
+    canvas: Box
+    original: Box
+    typicality: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The outcome of one image; `windows` and `losses` are empty and `delta` is None unless status is ok.
+
+    delta: float32 [h, w], mean delta map of this round's draws. losses_prompt, losses_reference: one per draw of this round.
+    windows: best first, of all rounds' draws. draws: how many those are. window_values: float32 [draws / 2 × windows of the
+    grid], this round's pairs by window in a race, else empty. unet_rows: UNet evaluations spent on it now, whatever came of
+    them.
+    """
+
+    prepared: Prepared
+    class_id: int
+    delta: NDArray[np.float32] | None = None
+    losses_prompt: tuple[float, ...] = ()
+    losses_reference: tuple[float, ...] = ()
+    windows: tuple[ScoredWindow, ...] = ()
+    draws: int = 0
+    window_values: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    unet_rows: int = 0
+
+
+def failed(image: Prepared, class_id: int, reason: str, unet_rows: int) -> ImageScore:
+    """The outcome of an image that can't be scored; a filtered one stays filtered."""
+    status = FAILED if image.status == OK else image.status
+    return ImageScore(replace(image, status=status, reason=reason), class_id, unet_rows=unet_rows)
+
+
+def reduced(
+    plan: Plan, image: Prepared, class_id: int, round: int, drawn: Drawn, earlier: NDArray[np.float32] | None = None
+) -> ImageScore:
+    """The outcome of an image after a round; earlier: the window values of the rounds before, joined, None in round 0."""
+    span = plan.span(round)
+    delta = reduce_deltas(drawn.deltas, plan.weights[span.start : span.stop])
+    if plan.race is None:
+        values, windows = np.zeros(0, np.float32), _windows(plan, image, drawn.deltas, delta)
+    else:
+        grid = grid_of(plan, image)
+        values = pair_means(window_means(drawn.deltas, grid)).reshape(-1)
+        windows = _raced_windows(plan, image, grid, values if earlier is None else np.concatenate([earlier, values]))
+    return ImageScore(
+        image,
+        class_id,
+        delta,
+        drawn.losses_prompt,
+        drawn.losses_reference,
+        windows,
+        span.stop,
+        values,
+        2 * len(span),
+    )
+
+
+def pair_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over antithetic pairs, float32 [draws / 2, ...]; values: [draws, ...], an even number of draws in order."""
+    pairs = values.reshape(len(values) // 2, 2, *values.shape[1:])
+    return np.asarray(pairs.mean(axis=1, dtype=np.float64), np.float32)
+
+
+def _windows(
+    plan: Plan, image: Prepared, deltas: NDArray[np.float32], delta: NDArray[np.float32]
+) -> tuple[ScoredWindow, ...]:
+    grid = grid_of(plan, image)
+    prior = prior_of(plan, image, grid)
+    valid = _mapping(image).valid
+    chosen = best_windows(delta, plan.resolution, plan.window_px, plan.stride_px, plan.patches_per_image, valid, prior)
+    per_draw = [box_means(deltas, window.box, plan.resolution) for window in chosen]
+    return _scored(plan, image, chosen, per_draw)
+
+
+def _raced_windows(
+    plan: Plan, image: Prepared, grid: WindowGrid, values: NDArray[np.float32]
+) -> tuple[ScoredWindow, ...]:
+    """values: float32 [pairs × windows] of all pairs so far."""
+    pairs = values.reshape(-1, *grid.shape)
+    means = reduce_deltas(pairs, plan.weights[: 2 * len(pairs) : 2])
+    chosen = choose_windows(means, grid, plan.patches_per_image, prior_of(plan, image, grid))
+    at = [(grid.tops.index(window.box.top), grid.lefts.index(window.box.left)) for window in chosen]
+    # Both draws of a pair get its mean: groups are made of whole pairs, so the error is that of single draws.
+    return _scored(plan, image, chosen, [np.repeat(pairs[:, row, column], 2) for row, column in at])
+
+
+def _scored(
+    plan: Plan, image: Prepared, chosen: tuple[Window, ...], per_draw: list[NDArray[np.float32]]
+) -> tuple[ScoredWindow, ...]:
+    mapping = _mapping(image)
+    draws = len(per_draw[0])
+    weights, timesteps = plan.weights[:draws], plan.timesteps[:draws]
+    return tuple(
+        ScoredWindow(
+            window.box,
+            mapping.to_original(window.box),
+            window.typicality,
+            float(window_standard_error(values, weights=weights, timesteps=timesteps)),
+        )
+        for window, values in zip(chosen, per_draw, strict=True)
+    )
+
+
+def grid_of(plan: Plan, image: Prepared) -> WindowGrid:
+    """The windows of an image's canvas."""
+    return window_grid(plan.resolution, plan.window_px, plan.stride_px, _mapping(image).valid)
+
+
+def prior_of(plan: Plan, image: Prepared, grid: WindowGrid) -> NDArray[np.float32] | None:
+    """The rule's label-free prior of every window, float32 of the grid's shape, by its weight; None if it has none."""
+    if plan.rule.prior != "brightness":
+        return None
+    return np.float32(plan.prior_weight) * brightness_z(canvas_of(image), grid)
+
+
+def _mapping(image: Prepared) -> CanvasMap:
+    if image.to_original is None:
+        raise ValueError(f"{image.source} has no mapping to the original")
+    return image.to_original
+
+
+def canvas_of(image: Prepared) -> NDArray[np.uint8]:
+    """The canvas of a usable image."""
+    if image.canvas is None:
+        raise ValueError(f"{image.source} has no canvas")
+    return image.canvas
