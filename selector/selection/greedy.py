@@ -37,13 +37,14 @@ def herding(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
     along_chosen = np.zeros(len(pool))
     order: list[int] = []
     for tier in pool.tiers():
-        remaining = tier
-        while len(remaining):
-            cost = 2.0 * (along_chosen - (len(order) + 1) * along_mean) + space.squared_norm
-            place = int(np.argmin(cost[remaining]))
-            order.append(int(remaining[place]))
-            along_chosen += space.dot(order[-1])
-            remaining = np.delete(remaining, place)
+        barred = np.full(len(pool), np.inf)  # whatever is not left of this tier
+        barred[tier] = 0.0
+        for _ in range(len(tier)):
+            cost = 2.0 * (along_chosen - (len(order) + 1) * along_mean) + space.squared_norm + barred
+            pick = int(np.argmin(cost))
+            order.append(pick)
+            along_chosen += space.dot(pick)
+            barred[pick] = np.inf
     return np.array(order, dtype=np.int64), None
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError
-from selector.records import ClassOrder
+from selector.records import ClassOrder, Features
 from selector.selection.cluster_order import Clusters
 from selector.selection.clustering import Clustering
 from selector.selection.distances import FeatureSpace
@@ -38,7 +38,7 @@ class Order(Protocol):
 
     def __call__(
         self,
-        features: NDArray[np.float16],
+        features: Features,
         typicality: NDArray[np.float32],
         image_id: NDArray[np.str_],
         patch_rank: NDArray[np.int32],
@@ -54,7 +54,7 @@ class SortedOrder:
 
     def __call__(
         self,
-        features: NDArray[np.float16],
+        features: Features,
         typicality: NDArray[np.float32],
         image_id: NDArray[np.str_],
         patch_rank: NDArray[np.int32],

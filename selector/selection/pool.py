@@ -55,16 +55,15 @@ def farthest_first(space: FeatureSpace, groups: Sequence[NDArray[np.int64]]) -> 
     """
     rows: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *groups])
     part = space.subset(rows)
-    distance = np.full(len(rows), np.inf)
-    order: list[int] = []
+    distance = np.full(len(rows), np.inf)  # to the nearest of those before; -1 for those, which no minimum raises
+    order = np.empty(len(rows), dtype=np.int64)
     start = 0
     for group in groups:
-        left = np.arange(start, start + len(group))
-        start += len(group)
-        while len(left):
-            place = int(np.argmax(distance[left]))
-            order.append(int(left[place]))
-            np.minimum(distance, part.squared(order[-1]), out=distance)
-            left = np.delete(left, place)
-    ranked: NDArray[np.int64] = rows[np.array(order, dtype=np.int64)]
-    return ranked
+        end = start + len(group)
+        left = distance[start:end]
+        for place in range(start, end):
+            order[place] = farthest = start + int(np.argmax(left))
+            np.minimum(distance, part.squared(farthest), out=distance)
+            distance[farthest] = -1.0
+        start = end
+    return rows[order]

@@ -8,7 +8,6 @@ house only adds seats, so every prefix of the sequence is itself a fair deal.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,12 +27,12 @@ def deal(
     if not any(strength):
         strength = [float(len(queue)) for queue in queues]
     ties = [(-float(np.median(typicality[queue])), -len(queue), int(queue.min())) for queue in queues]
-    heap = [(-strength[number], ties[number], number, 0) for number in range(len(queues))]
-    heapq.heapify(heap)
-    rows: list[int] = []
-    while heap:
-        _, tie, number, seats = heapq.heappop(heap)
-        rows.append(int(queues[number][seats]))
-        if seats + 1 < len(queues[number]):
-            heapq.heappush(heap, (-strength[number] / (2 * (seats + 1) + 1), tie, number, seats + 1))
-    return np.array(rows, dtype=np.int64)
+    place = np.empty(len(queues), dtype=np.int64)
+    place[sorted(range(len(queues)), key=ties.__getitem__)] = np.arange(len(queues))
+    seats = [np.arange(len(queue)) for queue in queues]
+    claims = [votes_of / (2 * taken + 1) for votes_of, taken in zip(strength, seats, strict=True)]
+    queue_of = np.repeat(place, [len(queue) for queue in queues])
+    rows: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *queues])
+    seat, claim = (np.concatenate([np.empty(0), *parts]) for parts in (seats, claims))
+    order: NDArray[np.int64] = rows[np.lexsort((seat, queue_of, -claim))]
+    return order

@@ -5,10 +5,9 @@ Owns what IPC means, prefixes and short classes. Must not know of files, reports
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,15 +15,14 @@ from numpy.typing import NDArray
 
 from selector.errors import UsageError
 from selector.records import ClassOrder, PatchTable
-from selector.selection.baselines import BASELINES
-from selector.selection.ordering import DEFAULT_ORDER, ORDERS, Order, cluster_order
+from selector.selection.class_orders import order_classes
+from selector.selection.order_cache import OrderCache
+from selector.selection.ordering import DEFAULT_ORDER, Order
+from selector.selection.strategies import strategy_named
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-ON_SHORT = ("error", "all", "repeat")
-
-STRATEGIES: Mapping[str, Order] = MappingProxyType({**ORDERS, **BASELINES})
-"""Every order by name: the candidates for the default, then the baselines."""
+ON_SHORT = ("error", "all", "repeat", "patches")
 
 
 @dataclass(frozen=True)
@@ -61,25 +59,35 @@ def select(
     order: str | Order = DEFAULT_ORDER,
     on_short: str = "error",
     seed: int = 0,
-    cache_dir: Path | None = None,
+    cache: OrderCache | None = None,
+    pool: Executor | None = None,
+    further: PatchTable | None = None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Selection:
     """The first `ipc` patches of every class in its order.
 
     class_names: the classes that must be there, by class_id; patches of other classes are left out. on_short, for a
     class with fewer patches: "error" raises UsageError with every short class and its count, "all" takes what is there
-    (nothing of an empty class), "repeat" begins the order again (impossible, hence UsageError, for an empty class).
-    Raises UsageError for an unknown order or on_short and for ipc < 1. Every class gets its own seed, made of `seed`
-    and its class_id. cache_dir: where the default order keeps its trees, if anywhere.
+    (nothing of an empty class), "repeat" begins the order again (impossible, hence UsageError, for an empty class),
+    "patches" goes on with the class's rows of `further`, in their order: patches without features, whose row numbers
+    follow those of the table. Every class gets its own seed, made of `seed` and its class_id. cache: where orders are
+    kept, if anywhere. pool: processes that may make them side by side. advance: called with 1 for every class that is in
+    order. Raises UsageError for an unknown order or on_short and for ipc < 1.
     """
-    strategy, order_name = _strategy(order, cache_dir)
+    if isinstance(order, str):
+        strategy_named(order)
     if ipc < 1:
         raise UsageError(f"--ipc must be at least 1, got {ipc}")
     if on_short not in ON_SHORT:
         raise UsageError(f"--on-short must be one of {', '.join(ON_SHORT)}; got {on_short!r}")
     names = dict(class_names) if isinstance(class_names, Mapping) else dict(enumerate(class_names))
-    class_rows = {number: np.flatnonzero(table.class_id == number) for number in sorted(names)}
+    described = class_rows = _rows_of(table, sorted(names))
+    if further is not None and on_short == "patches":
+        beyond = _rows_of(further, sorted(names))
+        class_rows = {number: np.concatenate([rows, len(table) + beyond[number]]) for number, rows in described.items()}
     refuse_short({names[number]: len(rows) for number, rows in class_rows.items()}, ipc, on_short)
-    orders = {number: _ordered(table, rows, strategy, seed, number) for number, rows in class_rows.items()}
+    orders = order_classes(table, described, order, seed, cache=cache, pool=pool, advance=advance)
+    orders = {number: _continued(made, len(class_rows[number])) for number, made in orders.items()}
     picks = {number: _first(orders[number], ipc, on_short) for number in orders}
     return Selection(
         class_id=_joined([np.full(len(pick), number) for number, pick in picks.items()], np.int32),
@@ -90,23 +98,23 @@ def select(
         orders=orders,
         class_rows=class_rows,
         ipc=ipc,
-        order=order_name,
+        order=order if isinstance(order, str) else "custom",
         on_short=on_short,
         seed=seed,
     )
 
 
-def _strategy(order: str | Order, cache_dir: Path | None) -> tuple[Order, str]:
-    if not isinstance(order, str):
-        return order, "custom"
-    if order not in STRATEGIES:
-        raise UsageError(f"unknown order {order!r}; there are: {', '.join(STRATEGIES)}")
-    return cluster_order(cache_dir) if order == DEFAULT_ORDER else STRATEGIES[order], order
+def _rows_of(table: PatchTable, classes: Sequence[int]) -> dict[int, NDArray[np.int64]]:
+    """class_id → int64, its rows of the table, ascending."""
+    by_class = np.argsort(table.class_id, kind="stable")
+    known = table.class_id[by_class]
+    edges = zip(np.searchsorted(known, classes), np.searchsorted(known, classes, side="right"), strict=True)
+    return {number: by_class[start:end] for number, (start, end) in zip(classes, edges, strict=True)}
 
 
 def refuse_short(counts: Mapping[str, int], ipc: int, on_short: str) -> None:
     """Raises UsageError that names the classes which on_short does not let pass. counts: patches by class name."""
-    least = {"error": ipc, "repeat": 1, "all": 0}[on_short]
+    least = {"error": ipc, "patches": ipc, "repeat": 1, "all": 0}[on_short]
     short = {name: count for name, count in counts.items() if count < least}
     if not short:
         return
@@ -118,18 +126,27 @@ def refuse_short(counts: Mapping[str, int], ipc: int, on_short: str) -> None:
         )
     enough = min(counts.values())
     lower = f", ask for --ipc {enough} or less" if enough else ""
+    included, remedy = "", "--on-short patches (further patches of the same images), "
+    if on_short == "patches":
+        included, remedy = ", further patches of the same images included", ""
     raise UsageError(
         f"{len(short)} of {len(counts)} classes have fewer than the {ipc} patches that --ipc {ipc} asks for "
-        f"(class and its count): {listed}. Add images{lower}, or pass --on-short all (take what is there) or "
-        "--on-short repeat (take patches again)."
+        f"(class and its count{included}): {listed}. Add images{lower}, or pass {remedy}--on-short all (take what is "
+        "there) or --on-short repeat (take patches again)."
     )
 
 
-def _ordered(table: PatchTable, rows: NDArray[np.int64], strategy: Order, seed: int, class_id: int) -> ClassOrder:
-    """The order of one class, whose permutation numbers `rows`."""
-    patches = table.take(rows)
-    own_seed = int(np.random.SeedSequence([seed, class_id]).generate_state(1)[0])
-    return strategy(patches.features, patches.typicality, patches.image_id, patches.patch_rank, own_seed)
+def _continued(made: ClassOrder, count: int) -> ClassOrder:
+    """The order with rows up to `count` behind it, unclustered and as they come."""
+    more = count - len(made.permutation)
+    if not more:
+        return made
+    return replace(
+        made,
+        permutation=np.concatenate([made.permutation, np.arange(len(made.permutation), count)]),
+        cluster_label=np.concatenate([made.cluster_label, np.full(more, -1, np.int32)]),
+        membership=np.concatenate([made.membership, np.zeros(more, np.float32)]),
+    )
 
 
 def _first(made: ClassOrder, ipc: int, on_short: str) -> NDArray[np.int64]:

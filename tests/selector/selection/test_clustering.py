@@ -8,6 +8,8 @@ from pathlib import Path
 import hdbscan
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
@@ -21,6 +23,7 @@ from selector.selection.clustering import (
     default_min_cluster_size,
     nearest_cluster,
     principal_components,
+    single_linkage_tree,
 )
 from selector.selection.distances import FeatureSpace
 from tests.patch_tables import blobs, scattered, unit
@@ -172,37 +175,60 @@ def test_kmeans_memberships_are_one_at_a_mean_and_zero_where_another_is_as_near(
     assert found.membership[8] < 0.5
 
 
-def test_a_cached_tree_gives_the_same_clusters_for_every_min_cluster_size(tmp_path: Path) -> None:
+def test_the_tree_of_a_large_class_is_cached_and_gives_the_same_clusters_for_every_min_cluster_size(
+    tmp_path: Path,
+) -> None:
     features = with_strays()
-    fresh = {size: cluster(features, min_cluster_size=size) for size in (5, 8, 20)}
+    fresh = {size: cluster(features, min_cluster_size=size, matrix_limit=50) for size in (5, 8, 20)}
     for size, expected in fresh.items():
-        assert same(cluster(features, min_cluster_size=size, cache_dir=tmp_path), expected)
+        found = cluster(features, min_cluster_size=size, cache_dir=tmp_path, matrix_limit=50)
+        assert same(found, expected)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_tree_of_a_small_class_is_grown_faster_than_found_and_leaves_no_file(tmp_path: Path) -> None:
+    cluster(with_strays(), cache_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_cached_tree_is_the_one_that_is_used(tmp_path: Path) -> None:
     features, other = with_strays(), blobs([75, 100])
     for rows, folder in ((features, tmp_path / "own"), (other, tmp_path / "other")):
-        cluster(rows, cache_dir=folder)
+        cluster(rows, cache_dir=folder, matrix_limit=50)
     (own,), (foreign,) = (list((tmp_path / name).iterdir()) for name in ("own", "other"))
     foreign.replace(own)
-    np.testing.assert_array_equal(cluster(features, cache_dir=tmp_path / "own").label, cluster(other).label)
+    found = cluster(features, cache_dir=tmp_path / "own", matrix_limit=50)
+    np.testing.assert_array_equal(found.label, cluster(other, matrix_limit=50).label)
 
 
 def test_other_features_do_not_meet_the_cached_tree(tmp_path: Path) -> None:
-    cluster(with_strays(), cache_dir=tmp_path)
+    cluster(with_strays(), cache_dir=tmp_path, matrix_limit=50)
     other = with_strays()[::-1].copy()
-    assert same(cluster(other, cache_dir=tmp_path), cluster(other))
+    assert same(cluster(other, cache_dir=tmp_path, matrix_limit=50), cluster(other, matrix_limit=50))
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01"])
 def test_a_damaged_cache_is_grown_again(tmp_path: Path, content: bytes) -> None:
     features = with_strays()
-    expected = cluster(features, cache_dir=tmp_path)
+    expected = cluster(features, cache_dir=tmp_path, matrix_limit=50)
     (path,) = tmp_path.iterdir()
     path.write_bytes(content)
-    assert same(cluster(features, cache_dir=tmp_path), expected)
+    assert same(cluster(features, cache_dir=tmp_path, matrix_limit=50), expected)
     assert np.load(path).shape == (len(features) - 1, 4)
+
+
+@given(seed=st.integers(0, 2**20), count=st.integers(11, 60))
+@settings(max_examples=25, deadline=None)
+def test_single_linkage_grows_the_tree_that_hdbscan_grows_of_the_distance_matrix(seed: int, count: int) -> None:
+    features = scattered(count, seed, width=3)
+    features[:: max(2, count // 4)] = features[0]  # ties
+    space = FeatureSpace(features)
+    distances = np.sqrt(space.squared_rows(np.arange(count)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        reference = hdbscan.HDBSCAN(metric="precomputed", min_samples=MIN_SAMPLES).fit(distances)
+    tree = reference.single_linkage_tree_.to_numpy()
+    np.testing.assert_array_equal(single_linkage_tree(space)[:, 2:], tree[:, 2:])
 
 
 def test_an_unclustered_patch_joins_the_cluster_of_its_nearest_clustered_one() -> None:

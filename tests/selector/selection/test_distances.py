@@ -6,11 +6,17 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from threadpoolctl import threadpool_limits
 
 from selector.errors import SelectorError
 from selector.selection.distances import FeatureSpace
 from tests.patch_tables import scattered, unit
+
+
+def every(space: FeatureSpace) -> np.ndarray:
+    """float64 [n, n], the squared distances between all rows."""
+    return space.squared_rows(np.arange(len(space)))
 
 
 def test_squared_distances_equal_those_of_exact_fractions() -> None:
@@ -29,9 +35,9 @@ def test_permuting_rows_or_columns_or_threads_changes_no_bit() -> None:
     draw = np.random.default_rng(1)
     rows, columns = draw.permutation(300), draw.permutation(640)
     with threadpool_limits(limits=1):
-        expected = FeatureSpace(features).matrix()
+        expected = every(FeatureSpace(features))
     with threadpool_limits(limits=2):
-        found = FeatureSpace(features[rows][:, columns]).matrix()
+        found = every(FeatureSpace(features[rows][:, columns]))
     np.testing.assert_array_equal(found, expected[np.ix_(rows, rows)])
 
 
@@ -40,9 +46,17 @@ def test_distances_made_when_asked_for_equal_those_of_the_held_matrix() -> None:
     held, made = FeatureSpace(features), FeatureSpace(features, matrix_limit=10)
     assert held.holds_matrix
     assert not made.holds_matrix
-    np.testing.assert_array_equal(made.matrix(), held.matrix())
+    np.testing.assert_array_equal(every(made), every(held))
+    np.testing.assert_array_equal(made.dot(7), held.dot(7))
+    np.testing.assert_array_equal(made.pairs(), held.pairs())
     np.testing.assert_array_equal(made.squared(7), held.squared(7))
     np.testing.assert_array_equal(made.crowded(1.5), held.crowded(1.5))
+
+
+def test_pairs_are_those_of_scipy_in_its_order() -> None:
+    features = scattered(9)
+    reference = pdist(features.astype(np.float64), "sqeuclidean")
+    np.testing.assert_allclose(FeatureSpace(features).pairs(), reference, atol=1e-14)
 
 
 def test_near_means_a_tenth_of_the_median_distance() -> None:
@@ -61,7 +75,8 @@ def test_only_rows_with_a_close_neighbour_are_crowded() -> None:
 @pytest.mark.parametrize("matrix_limit", [100, 20, 3])
 def test_a_subset_has_the_distances_of_its_rows(matrix_limit: int) -> None:
     space, rows = FeatureSpace(scattered(40), matrix_limit), np.array([31, 2, 17, 5])
-    np.testing.assert_array_equal(space.subset(rows).matrix(), space.squared_rows(rows)[:, rows] ** 0.5)
+    np.testing.assert_array_equal(every(space.subset(rows)), space.squared_rows(rows)[:, rows])
+    np.testing.assert_array_equal(space.subset(rows).points, space.points[rows])
 
 
 @pytest.mark.parametrize(

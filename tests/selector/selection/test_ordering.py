@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,9 +13,9 @@ from selector.records import ClassOrder
 from selector.selection.cluster_order import near_duplicates, typical_then_unlike
 from selector.selection.distances import FeatureSpace
 from selector.selection.greedy import FACILITY_LIMIT, FacilityLocation, herding, similarity, unit_range
-from selector.selection.ordering import DEFAULT_ORDER, ORDERS, cluster_order
+from selector.selection.ordering import DEFAULT_ORDER, ORDERS
 from selector.selection.pool import Pool
-from selector.selection.selection import STRATEGIES
+from selector.selection.strategies import STRATEGIES
 from tests.patch_tables import blobs, image_ids, scattered
 
 EVERY = pytest.mark.parametrize("name", list(STRATEGIES))
@@ -169,16 +167,6 @@ def test_within_a_cluster_the_typical_half_comes_first_and_spreads_out() -> None
             row: min(np.linalg.norm(points[row] - points[seen]) for seen in order[:place]) for row in order[place:11]
         }
         assert gaps[order[place]] == pytest.approx(max(gaps.values()))
-
-
-def test_a_cache_changes_nothing_but_the_time(tmp_path: Path) -> None:
-    features, typicality = blobs([40, 30], spread=0.1), some_typicality(70)
-    ids, ranks = image_ids(70), np.zeros(70, dtype=np.int32)
-    plain = ORDERS["clusters"](features, typicality, ids, ranks, 0)
-    for _ in range(2):
-        cached = cluster_order(tmp_path)(features, typicality, ids, ranks, 0)
-        np.testing.assert_array_equal(cached.permutation, plain.permutation)
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 # Herding

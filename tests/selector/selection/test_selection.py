@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selector.errors import UsageError
-from selector.selection.selection import STRATEGIES, Selection, refuse_short, select
+from selector.records import PatchTable
+from selector.selection.selection import Selection, refuse_short, select
+from selector.selection.strategies import STRATEGIES
 from tests.patch_tables import patch_table
 
 NAMES = ["t-shirt", "trouser", "pullover"]
@@ -93,7 +95,7 @@ def test_short_classes_are_refused_with_every_name_and_count_and_what_to_do() ->
     assert "trouser (5)" in told
     assert "pullover (9)" in told
     assert "t-shirt" not in told
-    for remedy in ("--ipc 5 or less", "--on-short all", "--on-short repeat", "Add images"):
+    for remedy in ("--ipc 5 or less", "--on-short patches", "--on-short all", "--on-short repeat", "Add images"):
         assert remedy in told
 
 
@@ -133,7 +135,7 @@ def test_nonsense_is_refused() -> None:
         select(table, ["a"], 5, order="best")
     with pytest.raises(UsageError, match="at least 1, got 0"):
         select(table, ["a"], 0)
-    with pytest.raises(UsageError, match="error, all, repeat; got 'never'"):
+    with pytest.raises(UsageError, match="error, all, repeat, patches; got 'never'"):
         select(table, ["a"], 5, on_short="never")
 
 
@@ -143,9 +145,29 @@ def test_a_strategy_of_ones_own_can_be_given() -> None:
     np.testing.assert_array_equal(made.row, select(patch_table([12]), ["a"], 5, order="typicality").row)
 
 
-def test_a_cache_folder_gives_the_same_selection(tmp_path: Path) -> None:
-    table = patch_table([60, 60])
-    plain = select(table, ["a", "b"], 20)
-    for _ in range(2):
-        np.testing.assert_array_equal(select(table, ["a", "b"], 20, cache_dir=tmp_path).row, plain.row)
-    assert len(list(tmp_path.iterdir())) == 2
+def without_features(table: PatchTable, rank: int) -> PatchTable:
+    """Further patches of the table's images, in another order."""
+    turned = table.take(np.arange(len(table))[::-1])
+    ranks = np.full(len(table), rank, dtype=np.int32)
+    return replace(turned, patch_rank=ranks, features=np.zeros((len(table), 0), np.float16))
+
+
+def test_further_patches_come_behind_the_order_as_they_come_and_only_where_asked_for() -> None:
+    table = patch_table([12, 5])
+    further = without_features(table.take(table.class_id == 1), 1)
+    made = select(table, NAMES[:2], 9, on_short="patches", further=further)
+    assert picks(made, 0) == picks(select(table, NAMES[:2], 9, on_short="all"), 0)
+    assert picks(made, 1)[:5] == picks(select(table, NAMES[:2], 5), 1)
+    assert picks(made, 1)[5:] == [17, 18, 19, 20]
+    behind = made.class_id == 1, made.rank >= 5
+    assert made.cluster_label[behind[0] & behind[1]].tolist() == [-1] * 4
+    assert made.class_rows[1].tolist() == [12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
+    assert len(select(table, NAMES[:2], 9, on_short="all", further=further)) == 9 + 5
+
+
+def test_too_few_even_with_further_patches_are_refused_with_their_number() -> None:
+    table = patch_table([12, 5])
+    further = without_features(table.take(table.class_id == 1), 1)
+    with pytest.raises(UsageError, match=r"further patches of the same images included\): trouser \(10\)") as refused:
+        select(table, NAMES[:2], 11, on_short="patches", further=further)
+    assert "--on-short patches" not in str(refused.value)

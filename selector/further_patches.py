@@ -1,0 +1,107 @@
+"""Further patches of images that were scored for fewer, found offline in the store's mean maps (`--on-short patches`).
+
+Owns which windows they are and their order. Must not know IPC, strategies or servers. A further window is the best by the
+store's own rule beside those that the image already gave, without overlap. It has no features and no standard error, since
+no server was asked; so it is no matter for clusters, and comes after every patch that has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selector.images.canvas import fit
+from selector.images.originals import Originals
+from selector.mean_maps import mean_maps
+from selector.records import Box, PatchTable
+from selector.scoring.typicality import rule
+from selector.scoring.windows import (
+    Window,
+    WindowGrid,
+    brightness_z,
+    choose_windows,
+    window_grid,
+    window_means,
+    window_scores,
+)
+from selector.store.store import Store
+from selector.store.view import StoreView
+
+_MOST = 16
+_COLUMNS = ("top", "left", "height", "width")
+
+
+def further_patches(view: StoreView, images: Originals, class_ids: Collection[int]) -> PatchTable:
+    """Up to 16 further patches of every image of these classes that gives a patch, however many are wanted.
+
+    Sorted by (class_id, patch_rank, falling typicality, image_id): every image's second patch before any image's third.
+    patch_rank goes on where the store's ends; standard_error is NaN; features are float16 [n, 0].
+    """
+    table, mark = view.patches, view.fingerprint
+    sources = dict.fromkeys(str(source) for source in table.source[np.isin(table.class_id, list(class_ids))])
+    rows: list[dict[str, Any]] = []
+    for record, delta in mean_maps(Store.open(view.store), sources):
+        canvas, mapping = fit(images.image(record["source"]), int(mark["resolution"]), str(mark["fit"]))
+        grid = window_grid(int(mark["resolution"]), int(mark["window_px"]), int(mark["stride_px"]), mapping.valid)
+        taken = [Box(*edges) for edges in zip(*(record[f"window_canvas_{name}"] for name in _COLUMNS), strict=True)]
+        kept = {name: record[name] for name in ("class_id", "image_id", "source", "draws")}
+        for place, window in enumerate(_beside(taken, delta.astype(np.float32), grid, _prior(mark, canvas, grid))):
+            box = vars(mapping.to_original(window.box))
+            rows.append(kept | box | {"patch_rank": len(taken) + place, "typicality": window.typicality})
+    rows.sort(key=lambda row: (row["class_id"], row["patch_rank"], -row["typicality"], row["image_id"]))
+    return _table(rows)
+
+
+def with_further(table: PatchTable, further: PatchTable) -> PatchTable:
+    """The rows of both tables, one after the other, as they are exported: without features."""
+    both = {
+        name: np.concatenate([column, getattr(further, name)])
+        for name, column in vars(table).items()
+        if name != "features"
+    }
+    return PatchTable(**both, features=np.zeros((len(table) + len(further), 0), np.float16))
+
+
+def _prior(mark: dict[str, Any], canvas: NDArray[np.uint8], grid: WindowGrid) -> NDArray[np.float32] | None:
+    if rule(mark["rule"]).prior == "none":
+        return None
+    return np.asarray(np.float32(mark["prior_weight"]) * brightness_z(canvas, grid), np.float32)
+
+
+def _beside(
+    taken: list[Box], delta: NDArray[np.float32], grid: WindowGrid, prior: NDArray[np.float32] | None
+) -> list[Window]:
+    """The best windows of the grid that overlap neither a taken one nor each other, best first."""
+    means = window_means(delta, grid)
+    scores = window_scores(means, prior).copy()
+    tops, lefts = np.asarray(grid.tops)[:, None], np.asarray(grid.lefts)[None, :]
+    for box in taken:
+        apart = (tops >= box.top + box.height) | (tops + grid.side <= box.top)
+        apart = apart | (lefts >= box.left + box.width) | (lefts + grid.side <= box.left)
+        scores[~apart] = -np.inf
+    chosen = choose_windows(scores, grid, _MOST)
+    at = [(grid.tops.index(window.box.top), grid.lefts.index(window.box.left)) for window in chosen]
+    return [Window(window.box, window.score, float(means[place])) for window, place in zip(chosen, at, strict=True)]
+
+
+def _table(rows: list[dict[str, Any]]) -> PatchTable:
+    def column(name: str, kind: Any) -> NDArray[Any]:
+        return np.asarray([row[name] for row in rows], kind)
+
+    return PatchTable(
+        class_id=column("class_id", np.int32),
+        image_id=column("image_id", "<U16"),
+        source=column("source", object),
+        patch_rank=column("patch_rank", np.int32),
+        top=column("top", np.int32),
+        left=column("left", np.int32),
+        height=column("height", np.int32),
+        width=column("width", np.int32),
+        typicality=column("typicality", np.float32),
+        standard_error=np.full(len(rows), np.nan, np.float32),
+        draws=column("draws", np.int32),
+        features=np.zeros((len(rows), 0), np.float16),
+    )

@@ -1,0 +1,26 @@
+"""Every order by name: the candidates for the default, then the baselines.
+
+Owns the list. Must not know what any of them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from selector.errors import UsageError
+from selector.selection.baselines import BASELINES
+from selector.selection.ordering import DEFAULT_ORDER, ORDERS, Order, cluster_order
+
+STRATEGIES: Mapping[str, Order] = MappingProxyType({**ORDERS, **BASELINES})
+
+
+def strategy_named(name: str, tree_folder: Path | None = None) -> Order:
+    """The order of this name; tree_folder: where the default one keeps the trees of large classes.
+
+    Raises UsageError for an unknown name.
+    """
+    if name not in STRATEGIES:
+        raise UsageError(f"unknown order {name!r}; there are: {', '.join(STRATEGIES)}")
+    return cluster_order(tree_folder) if name == DEFAULT_ORDER else STRATEGIES[name]

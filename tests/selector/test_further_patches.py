@@ -1,0 +1,167 @@
+"""Further patches of images that were scored for fewer."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from selector.further_patches import further_patches, with_further
+from selector.images.canvas import fit
+from selector.images.datasets import image_id, list_items
+from selector.images.originals import originals
+from selector.records import PatchTable
+from selector.scoring.typicality import combine_rounds
+from selector.scoring.windows import best_windows, box_means, brightness_z, window_grid
+from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from selector.store.view import StoreView, view_store
+
+SIDE, WINDOW, STRIDE = 32, 12, 4
+CLASSES = ("bag", "coat")
+SIZES = {"bag/a.png": (32, 32), "bag/b.png": (64, 40), "coat/c.png": (20, 48)}
+
+
+def maps_of(source: str) -> NDArray[np.float16]:
+    return np.random.default_rng([*source.encode()]).normal(size=(8, 8)).astype(np.float16)
+
+
+def pixels_of(source: str) -> NDArray[np.uint8]:
+    return np.random.default_rng([1, *source.encode()]).integers(0, 256, (*SIZES[source], 3), dtype=np.uint8)
+
+
+def make(folder: Path, *, rule: str = "null", fit_mode: str = "crop", rounds: int = 1) -> StoreView:
+    """A store of three images with the one best window of each, and its view."""
+    rows: list[dict[str, Any]] = []
+    for source in SIZES:
+        path = folder / "data" / source
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = io.BytesIO()
+        Image.fromarray(pixels_of(source)).save(file, format="PNG")
+        path.write_bytes(file.getvalue())
+        _, mapping = fit(pixels_of(source), SIDE, fit_mode)
+        (best,) = best_windows(maps_of(source).astype(np.float32), SIDE, WINDOW, STRIDE, 1, mapping.valid)
+        original, ok = mapping.to_original(best.box), {"status": "ok", "reason": "", "draws": 4}
+        known = {
+            "image_id": image_id(file.getvalue()),
+            "source": source,
+            "class_id": CLASSES.index(source.split("/")[0]),
+        }
+        scores = {"typicality": best.typicality, "standard_error": 0.1}
+        rows.append(known | ok | scores | vars(original) | {"canvas": best.box, "patch_rank": 0})
+    mark = {
+        "draws": 4,
+        "timestep_weights": [1.0, 1.0, 2.0, 2.0],
+        "classes": list(CLASSES),
+        "resolution": SIDE,
+        "window_px": WINDOW,
+        "stride_px": STRIDE,
+        "fit": fit_mode,
+        "rule": rule,
+        "prior_weight": 3.0,
+    }
+    store = Store.create_or_open(folder / "store", mark)
+    store.write_data_root(folder / "data", {name: number for number, name in enumerate(CLASSES)})
+    for round_ in range(rounds):
+        records = [_record(row, 4 * (round_ + 1) // rounds) for row in rows]
+        maps = np.stack([maps_of(row["source"]) * np.float16(1 - 2 * round_) for row in rows])
+        store.commit_images(0, round_, pa.Table.from_pylist(records, IMAGE_SCHEMA), maps)
+    patches = [{name: row[name] for name in PATCH_SCHEMA.names} for row in rows]
+    store.commit_patches(0, pa.Table.from_pylist(patches, PATCH_SCHEMA), np.eye(3, 5, dtype=np.float16))
+    return view_store(store.path, list_items(folder / "data"))
+
+
+def _record(row: dict[str, Any], draws: int) -> dict[str, Any]:
+    edges = ("top", "left", "height", "width")
+    windows = {f"window_{edge}": [row[edge]] for edge in edges}
+    windows |= {f"window_canvas_{edge}": [getattr(row["canvas"], edge)] for edge in edges}
+    lists: dict[str, list[float]] = {column.name: [] for column in IMAGE_SCHEMA if pa.types.is_list(column.type)}
+    lists |= {"typicality": [row["typicality"]], "standard_error": [0.1]}
+    kept = {name: row[name] for name in ("image_id", "source", "class_id", "status", "reason")}
+    return lists | kept | windows | {"draws": draws, "height": 1, "width": 1}
+
+
+def found(view: StoreView, class_ids: tuple[int, ...] = (0, 1)) -> PatchTable:
+    with originals(view.store.parent / "data", view.image_ids) as images:
+        return further_patches(view, images, class_ids)
+
+
+def boxes_of(table: PatchTable, source: str) -> list[tuple[int, int, int, int]]:
+    rows = np.flatnonzero(table.source == source)
+    return [tuple(int(getattr(table, edge)[row]) for edge in ("top", "left", "height", "width")) for row in rows]
+
+
+@pytest.mark.parametrize("fit_mode", ["crop", "pad"])
+def test_they_are_the_windows_that_scoring_for_more_would_have_stored(tmp_path: Path, fit_mode: str) -> None:
+    table = found(make(tmp_path, fit_mode=fit_mode))
+    for source in SIZES:
+        _, mapping = fit(pixels_of(source), SIDE, fit_mode)
+        delta = maps_of(source).astype(np.float32)
+        _, *more = best_windows(delta, SIDE, WINDOW, STRIDE, 17, mapping.valid)
+        assert more
+        assert boxes_of(table, source) == [tuple(vars(mapping.to_original(window.box)).values()) for window in more]
+        mine = table.take(table.source == source)
+        np.testing.assert_array_equal(mine.typicality, [box_means(delta, window.box, SIDE) for window in more])
+        assert mine.patch_rank.tolist() == list(range(1, len(more) + 1))
+        assert np.isnan(mine.standard_error).all()
+
+
+def test_a_rule_with_a_prior_keeps_it(tmp_path: Path) -> None:
+    table = found(make(tmp_path, rule="rotating-brightness"))
+    plain = found(make(tmp_path / "plain"))
+    source = "bag/a.png"
+    canvas, mapping = fit(pixels_of(source), SIDE, "crop")
+    grid = window_grid(SIDE, WINDOW, STRIDE, mapping.valid)
+    delta = maps_of(source).astype(np.float32)
+    taken = best_windows(delta, SIDE, WINDOW, STRIDE, 1)[0].box
+    places = [[grid.box(row, column) for column in range(grid.shape[1])] for row in range(grid.shape[0])]
+    means = np.asarray([[box_means(delta, box, SIDE) for box in line] for line in places])
+    scores = (means - means.mean()) / means.std() + 3.0 * brightness_z(canvas, grid)
+    apart = {
+        (row, column): scores[row, column]
+        for row in range(grid.shape[0])
+        for column in range(grid.shape[1])
+        if abs(grid.tops[row] - taken.top) >= WINDOW or abs(grid.lefts[column] - taken.left) >= WINDOW
+    }
+    row, column = max(apart, key=apart.__getitem__)
+    assert boxes_of(table, source)[0] == (grid.tops[row], grid.lefts[column], WINDOW, WINDOW)
+    assert boxes_of(table, source) != boxes_of(plain, source)
+
+
+def test_all_second_patches_come_before_any_third_and_typical_ones_first(tmp_path: Path) -> None:
+    table = found(make(tmp_path))
+    order = list(zip(table.class_id, table.patch_rank, -table.typicality, strict=True))
+    assert order == sorted(order)
+    assert {"bag/a.png", "bag/b.png"} == set(table.source[(table.class_id == 0) & (table.patch_rank == 1)])
+
+
+def test_only_classes_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:
+    view = make(tmp_path)
+    assert set(found(view, (1,)).source) == {"coat/c.png"}
+    assert len(found(view, ())) == 0
+
+
+def test_maps_of_several_rounds_are_joined_by_the_draws_weights(tmp_path: Path) -> None:
+    table = found(make(tmp_path, rule="null-weighted", rounds=2))
+    source = "bag/a.png"
+    maps = [maps_of(source), -maps_of(source)]
+    joined = combine_rounds(maps, [np.float32([1, 1]), np.float32([2, 2])]).astype(np.float16).astype(np.float32)
+    top, left, *_ = boxes_of(table, source)[0]
+    grid = window_grid(SIDE, WINDOW, STRIDE)
+    box = grid.box(grid.tops.index(top), grid.lefts.index(left))
+    assert table.typicality[table.source == source][0] == pytest.approx(float(box_means(joined, box, SIDE)), abs=1e-6)
+
+
+def test_both_tables_together_keep_their_rows_and_have_no_features(tmp_path: Path) -> None:
+    view = make(tmp_path)
+    further = found(view)
+    both = with_further(view.patches, further)
+    assert len(both) == len(view.patches) + len(further)
+    np.testing.assert_array_equal(both.take(np.arange(3)).image_id, view.patches.image_id)
+    np.testing.assert_array_equal(both.take(np.arange(3, len(both))).top, further.top)
+    assert np.asarray(both.features).shape == (len(both), 0)
