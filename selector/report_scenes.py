@@ -6,6 +6,7 @@ import numpy as np
 
 from selector.images.canvas import fit
 from selector.images.originals import Originals
+from selector.mean_maps import mean_maps
 from selector.records import Box
 from selector.report import Scene
 from selector.selection.selection import Selection
@@ -20,12 +21,10 @@ def scenes_of(view: StoreView, chosen: Selection, images: Originals) -> tuple[Sc
     per_class = max(1, _SCENES // max(1, len(view.class_names)))
     rows = chosen.row[np.flatnonzero(chosen.rank < per_class)][:_SCENES]
     sources = dict.fromkeys(str(view.patches.source[row]) for row in rows)
-    table, maps = Store.open(view.store).read_images()
-    row_of = {source: row for row, source in enumerate(table["source"].to_pylist()) if source in sources}
     size = int(view.fingerprint["resolution"])
     scenes = []
-    for source in sources:
-        record = table.slice(row_of[source], 1).to_pylist()[0]
+    for record, mean_map in mean_maps(Store.open(view.store), sources):
+        source = record["source"]
         canvas, _ = fit(images.image(source), size, str(view.fingerprint["fit"]))
         boxes = zip(*(record[f"window_canvas_{name}"] for name in ("top", "left", "height", "width")), strict=True)
         scenes.append(
@@ -33,7 +32,7 @@ def scenes_of(view: StoreView, chosen: Selection, images: Originals) -> tuple[Sc
                 class_name=view.class_names[record["class_id"]],
                 source=source,
                 image=canvas,
-                typicality_map=maps[row_of[source]],
+                typicality_map=mean_map,
                 boxes=tuple(Box(*box) for box in boxes),
                 typicality=record["typicality"][0],
                 standard_error=record["standard_error"][0],

@@ -65,7 +65,7 @@ def write_store(out: Path, data: Path) -> Path:
                 "standard_error": 0.01,
             }
             rows.append(known | {"patch_rank": 0, "top": 0, "left": 0, "height": WINDOW, "width": WINDOW})
-    mark = {"classes": list(CLASSES), "window_px": WINDOW, "resolution": SIDE, "pipeline": "a test's"}
+    mark = {"draws": 4, "classes": list(CLASSES), "window_px": WINDOW, "resolution": SIDE, "pipeline": "a test's"}
     store = Store.create_or_open(out, mark)
     store.write_data_root(data, {name: number for number, name in enumerate(CLASSES)})
     store.commit_images(

@@ -63,13 +63,16 @@ def resnet18(classes: int, side_px: int, width: int) -> nn.Module:  # noqa: ARG0
 
 
 class VisionTransformer(nn.Module):  # type: ignore[misc]
-    """A ViT with patches of 4 px, learned positions and a class token (Dosovitskiy et al. 2021)."""
+    """A ViT with patches of `patch` px, learned positions and a class token (Dosovitskiy et al. 2021).
 
-    def __init__(self, classes: int, side_px: int, width: int, depth: int, heads: int) -> None:
+    Pixels beyond the last whole patch are not seen.
+    """
+
+    def __init__(self, classes: int, side_px: int, width: int, depth: int, heads: int, patch: int = 4) -> None:
         super().__init__()
-        self.embed = nn.Conv2d(3, width, 4, 4)
+        self.embed = nn.Conv2d(3, width, patch, patch)
         self.token = nn.Parameter(torch.zeros(1, 1, width))
-        self.place = nn.Parameter(torch.randn(1, (side_px // 4) ** 2 + 1, width) * 0.02)
+        self.place = nn.Parameter(torch.randn(1, (side_px // patch) ** 2 + 1, width) * 0.02)
         layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
         self.body = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
@@ -88,8 +91,10 @@ ARCHITECTURES: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
         "convnet-w128": partial(convnet, width=128),
         "resnet18": partial(resnet18, width=64),
         "resnet18-w16": partial(resnet18, width=16),
+        "resnet18-w8": partial(resnet18, width=8),
         "vit-tiny": partial(VisionTransformer, width=192, depth=12, heads=3),
         "vit-w96": partial(VisionTransformer, width=96, depth=6, heads=3),
+        "vit-w64-p7": partial(VisionTransformer, width=64, depth=4, heads=4, patch=7),
     }
 )
 """Name → (classes, side_px) → network. The narrower ResNet-18 and ViT are what one CPU core can train."""

@@ -61,7 +61,7 @@ def evaluate(config: EvaluateConfig, progress: Progress) -> dict[str, Any]:
     teacher, accuracy = _checked_teacher(config, view, names, test, progress)
     views = views_of(test, config.recipe.side_px)
     conditions = config.conditions() | {
-        "patches": _digest(*(column for column in vars(view.patches).values())),
+        "patches": _digest(*(np.asarray(column) for column in vars(view.patches).values())),
         "test": _digest(*(part for name in sorted(views) for part in (views[name].images, views[name].labels))),
         "teacher": _digest(*(value.numpy() for value in teacher.network.state_dict().values())),
     }
@@ -130,6 +130,7 @@ def _checked_teacher(
             teacher = train_teacher(
                 pictures,
                 names,
+                architecture=config.teacher_architecture,
                 side_px=config.recipe.side_px,
                 window=window,
                 steps=config.teacher_steps,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from selector.errors import SelectorError
 from selector.evaluation.pools import Pool
 from selector.records import Box
-from selector.selection.selection import STRATEGIES
 from selector.selection.selection import select as select_patches
+from selector.selection.strategies import STRATEGIES
 
 RDED_CROPS = 5
 """Random crops of an image among which RDED takes the most confident (Sun et al., CVPR 2024, their default)."""

@@ -73,8 +73,13 @@ class Results:
 
     def read(self) -> list[StudentRun]:
         """All finished runs, sorted by file name."""
-        records = [json.loads(path.read_text()) for path in sorted(self._runs.glob("*.json"))]
-        return [StudentRun(key=RunKey(**record.pop("key")), **record) for record in records]
+        return read_runs(self._runs.parent)
+
+
+def read_runs(folder: Path) -> list[StudentRun]:
+    """The finished runs of an evaluation's folder, whatever its conditions, sorted by file name."""
+    records = [json.loads(path.read_text()) for path in sorted((folder / "runs").glob("*.json"))]
+    return [StudentRun(key=RunKey(**record.pop("key")), **record) for record in records]
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

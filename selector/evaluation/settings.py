@@ -14,6 +14,7 @@ from selector.errors import UsageError
 
 LABELS = ("soft", "hard")
 MOSAICS = (1, 4)
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Recipe:
     side_px: side of a student's input. steps: optimiser steps, whatever the IPC; batch: images of a step. Crops of a
     training image show a share of its area drawn from [least_area, 1]. cutmix: share of steps whose batch is cut and
     mixed. temperature: of the teacher's and the student's softmax under soft labels. checkpoints: evaluations on the
-    test views, the last one after the last step.
+    test views, the last one after the last step. precision: of the student's and the teacher's products, fp32 or bf16;
+    weights, normalisation's statistics and losses are always float32.
     """
 
     side_px: int = 28
@@ -34,11 +36,14 @@ class Recipe:
     least_area: float = 0.4
     cutmix: float = 0.5
     temperature: float = 4.0
-    checkpoints: int = 3
+    checkpoints: int = 2
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--recipe precision={self.precision}: it must be {' or '.join(PRECISIONS)}")
         if self.steps < self.checkpoints or self.checkpoints < 1:
-            raise UsageError(f"--steps must be at least {max(1, self.checkpoints)}, not {self.steps}")
+            raise UsageError(f"--recipe steps={self.steps}: at least {max(1, self.checkpoints)} are needed")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class EvaluateConfig:
     reference: str = "rded"
     seed: int = 0
     threads: int = 1
+    teacher_architecture: str = "convnet-w64"
     teacher_steps: int = 2500
     least_accuracy: float = 0.6
     recipe: Recipe = field(default_factory=Recipe)
@@ -96,6 +102,21 @@ class EvaluateConfig:
         }
 
 
+def recipe_of(text: str) -> Recipe:
+    """The recipe with these values, NAME=VALUE separated by commas, instead of the defaults; raises UsageError."""
+    kinds = {name: type(value) for name, value in asdict(Recipe()).items()}
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        if name not in kinds:
+            raise UsageError(f"--recipe knows no {name!r}; there are: {', '.join(kinds)}")
+        try:
+            given[name] = kinds[name](value)
+        except ValueError:
+            raise UsageError(f"--recipe {part}: {value!r} is no {kinds[name].__name__}") from None
+    return Recipe(**given)
+
+
 def config_of(flags: Mapping[str, Any]) -> EvaluateConfig:
     """The configuration that a command's flags ask for: lists come as text with commas, steps are the recipe's."""
     values = dict(flags)
@@ -106,6 +127,6 @@ def config_of(flags: Mapping[str, Any]) -> EvaluateConfig:
     except ValueError:
         raise UsageError(f"--ipc takes whole numbers, separated by commas, not {flags['ipc']!r}") from None
     values["mosaic"] = int(values["mosaic"])
-    values["recipe"] = Recipe(steps=values.pop("steps"))
+    values["recipe"] = recipe_of(values["recipe"])
     values["teacher"] = values["teacher"] or values["out"] / "teacher.pt"
     return EvaluateConfig(**values)

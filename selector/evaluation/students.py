@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from selector.evaluation.architectures import build
 from selector.evaluation.augmentation import as_input, cut_and_mix, random_crops
+from selector.evaluation.inference import Inference
 from selector.evaluation.settings import Recipe
 from selector.evaluation.teacher import Teacher, logits_of
 
@@ -59,7 +60,8 @@ def train_student(
     classes = len(teacher.class_names)
     images, truth = as_input(selection.images), torch.from_numpy(selection.labels)
     network = build(architecture, classes, recipe.side_px, seed).train()
-    optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
+    label = Inference(teacher.network, recipe.precision) if labels == "soft" else None
+    optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
     draw = torch.Generator().manual_seed(seed)
     at = [round(recipe.steps * (turn + 1) / recipe.checkpoints) for turn in range(recipe.checkpoints)]
@@ -70,17 +72,18 @@ def train_student(
         if float(torch.rand((), generator=draw)) < recipe.cutmix:
             seen, partner, kept = cut_and_mix(seen, draw)
             target = kept * target + (1.0 - kept) * target[partner]
-        loss = _loss(network(seen), target, teacher.logits(seen) if labels == "soft" else None, recipe.temperature)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
+            logits = network(seen)
+        loss = _loss(logits.float(), target, label(seen) if label else None, recipe.temperature)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step in at:
-            network.eval()
+            answer = Inference(network, recipe.precision)
             for name, view in views.items():
-                said = logits_of(network, view.images).argmax(dim=1).numpy()
+                said = logits_of(answer, view.images).argmax(dim=1).numpy()
                 found[name].append(float(np.mean(said == view.labels)))
-            network.train()
     return {name: Tested(tuple(at), tuple(values)) for name, values in found.items()}
 
 

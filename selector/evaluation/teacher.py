@@ -6,7 +6,7 @@ soft labels is a teacher whose classes stand in another order; `check` looks for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -39,11 +39,6 @@ class Teacher:
     steps: int
     seed: int
 
-    def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """[n, 3, side_px, side_px] → [n, classes], without gradients."""
-        with torch.no_grad():
-            return torch.cat([self.network(part) for part in images.split(_FORWARD)])
-
     def confidence(self, class_ids: NDArray[np.int64], crops: NDArray[np.uint8]) -> NDArray[np.float64]:
         """float64 [m]: log-probability of each crop's class. crops: uint8 [m, side_px, side_px, 3]."""
         scores = functional.log_softmax(logits_of(self.network, crops), dim=1)
@@ -51,8 +46,8 @@ class Teacher:
         return sure
 
 
-def logits_of(network: nn.Module, crops: NDArray[np.uint8]) -> torch.Tensor:
-    """Logits [m, classes] of uint8 [m, S, S, 3], in batches, without gradients; the network must be in eval mode."""
+def logits_of(network: Callable[[torch.Tensor], torch.Tensor], crops: NDArray[np.uint8]) -> torch.Tensor:
+    """Logits [m, classes] of uint8 [m, S, S, 3], in batches, without gradients; a network must be in eval mode."""
     with torch.no_grad():
         parts = [network(as_input(crops[at : at + _FORWARD])) for at in range(0, len(crops), _FORWARD)]
     return torch.cat(parts)

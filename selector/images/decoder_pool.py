@@ -16,17 +16,17 @@ from contextlib import contextmanager
 def decoder_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Processes started by a fork server, since forking a process that speaks gRPC is not safe."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=_start)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=end_with_parent)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start() -> None:
+def end_with_parent() -> None:
     """Ctrl-C is the parent's to handle; the parent's death ends this process.
 
-    A decoder waits on a queue whose writing end it shares with the other decoders, so that the parent's death alone would
+    A worker waits on a queue whose writing end it shares with the other workers, so that the parent's death alone would
     go unnoticed; and they hold the fork server's pipe, so that it would stay too.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

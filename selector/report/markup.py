@@ -6,6 +6,7 @@ Owns how a number or a cell is written. Must not know what a section shows.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 
 
@@ -25,8 +26,8 @@ def signed(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """A size without a sign, three digits."""
-    return f"{value:.3g}".replace("-", "−")
+    """A size without a sign, three digits; "unknown" for NaN."""
+    return "unknown" if math.isnan(value) else f"{value:.3g}".replace("-", "−")
 
 
 def percent(share: float) -> str:

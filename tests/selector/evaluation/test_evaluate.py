@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from selector.cli import main
 from selector.errors import StoreError, UsageError
 from selector.evaluation.evaluate import evaluate
 from selector.evaluation.pictures import read_data_set
-from selector.evaluation.settings import EvaluateConfig, Recipe, config_of
+from selector.evaluation.settings import EvaluateConfig, Recipe, config_of, recipe_of
 from selector.evaluation.students import LabelledCrops, train_student
 from selector.evaluation.teacher import load_teacher
 from selector.progress import Progress
@@ -115,7 +116,7 @@ def test_the_command_refuses_a_teacher_of_another_input_size_as_a_matter_of_usag
     config: EvaluateConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--store", config.store, "--test", config.test, "--out", tmp_path, "--teacher", config.teacher]
-    asked = ["--methods", "centre", "--ipc", "1,2", "--pools", 1, "--pool-size", 5, "--steps", 3, "--json"]
+    asked = ["--methods", "centre", "--ipc", "1,2", "--pools", 1, "--pool-size", 5, "--recipe", "steps=3", "--json"]
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", *map(str, given + asked)])
     assert ended.value.code == 2
@@ -173,10 +174,32 @@ def test_soft_labels_are_the_teachers_and_not_the_files(
         ("ipc", "", "--ipc"),
         ("labels", "firm", "soft and hard"),
         ("ipc", "99", "99 images"),
+        ("recipe", "colour=1", "temperature"),
+        ("recipe", "steps=many", "no int"),
+        ("recipe", "steps=1", "at least 2"),
+        ("recipe", "precision=fp8", "bf16"),
     ],
 )
 def test_flags_that_cannot_be_are_refused(flag: str, value: str, message: str) -> None:
     flags = {"store": Path(), "test": Path(), "out": Path(), "teacher": None, "methods": "rded", "students": "convnet"}
-    flags |= {"labels": "soft", "ipc": "1", "mosaic": "1", "steps": 600, "pool_size": 50}
+    flags |= {"labels": "soft", "ipc": "1", "mosaic": "1", "recipe": "", "pool_size": 50}
     with pytest.raises(UsageError, match=message):
         config_of(flags | {flag: value})
+
+
+def test_a_recipe_is_the_default_with_what_was_named_changed() -> None:
+    assert recipe_of("steps=7, temperature=2") == replace(Recipe(), steps=7, temperature=2.0)
+    assert recipe_of("") == Recipe()
+
+
+@pytest.mark.parametrize("labels", ["soft", "hard"])
+def test_bfloat16_learns_as_well_as_float32(
+    config: EvaluateConfig, train_and_test: tuple[LabelledCrops, dict[str, LabelledCrops]], labels: str
+) -> None:
+    selection, views = train_and_test
+    teacher = load_teacher(config.teacher)
+    wide, narrow = (
+        np.mean([train_student(selection, views, "convnet", labels, r, teacher, s)["view"].last for s in range(3)])
+        for r in (replace(config.recipe, precision=p) for p in ("fp32", "bf16"))
+    )
+    assert abs(wide - narrow) < 0.1

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from selector.evaluation.pick_quality import centred, main, overlap
+from selector.evaluation.boxes import centred, overlap
+from selector.evaluation.pick_quality import main
 from selector.evaluation.pictures import read_data_set
 from selector.evaluation.teacher import save_teacher, train_teacher
 from selector.records import Box

@@ -1,0 +1,181 @@
+"""Delta maps of single draws of a data set, computed once and kept: what racing is measured on.
+
+Owns collecting and keeping them. Must not know what is made of them. The bank is cut into replicates, each with the
+references of a grid from its start, so that two replicates are two grids of the same design with other noises. Pieces that
+are there are not computed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.embedded.server import EmbeddedServer
+from client.rows import Failure, Row, encode_row, loss_row
+from client.scoring import ClientConfig, ScoringClient
+from selector.config import ScoreConfig
+from selector.errors import SelectorError, StoreError
+from selector.images.datasets import Item, match_classes
+from selector.images.prepare import Prepared, prepare_crops, prepare_images
+from selector.progress import Progress
+from selector.records import Box
+from selector.scoring.plan import Plan, fingerprint, make_plan
+from selector.scoring.score import listing_of
+from selector.scoring.stage_two import describe_crops
+
+_PIECE = 50
+_PATIENCE_S = 3600.0  # a measurement in the background may be paused
+
+
+@dataclass(frozen=True)
+class DrawMaps:
+    """n images with the delta maps of single draws, in the listing's order.
+
+    images: the files after decoding, all usable. class_id: int64 [n]. deltas: float32 [n, replicates, draws, h, w].
+    plan: what a grid of all draws of a replicate would be scored with.
+    """
+
+    plan: Plan
+    images: tuple[Prepared, ...]
+    class_id: NDArray[np.int64]
+    deltas: NDArray[np.float32]
+
+
+def collect(config: ScoreConfig, replicates: int, folder: Path, progress: Progress) -> DrawMaps:
+    """The maps of `config.draws` draws per replicate, from the embedded server; `folder` keeps them by pieces of images.
+
+    Raises StoreError if the folder holds maps of something else, SelectorError for an image that can't be used.
+    """
+    listing = listing_of(config)
+    with EmbeddedServer(config.repository, threads=1) as server:
+        return asyncio.run(
+            _collect(config, listing.items, listing.folders, replicates, folder, progress, server.grpc_url)
+        )
+
+
+def describe(
+    config: ScoreConfig, maps: DrawMaps, wanted: Iterable[tuple[int, Box]], folder: Path
+) -> dict[tuple[int, Box], NDArray[np.float16]]:
+    """Features of windows given as (image number, pixels of the original), from the embedded server; `folder` keeps them."""
+    path = folder / "features.npz"
+    known: dict[tuple[int, Box], NDArray[np.float16]] = {}
+    if path.exists():
+        with np.load(path) as kept:
+            known = {(int(i), Box(*map(int, box))): v for i, *box, v in zip(*_columns(kept), strict=True)}
+    missing: dict[int, list[Box]] = {}
+    for number, box in sorted(set(wanted) - set(known), key=lambda key: (key[0], *vars(key[1]).values())):
+        missing.setdefault(number, []).append(box)
+    if missing:
+        with EmbeddedServer(config.repository, threads=1) as server:
+            known |= asyncio.run(_describe(config, maps, missing, server.grpc_url))
+        keys = np.array([(i, *vars(box).values()) for i, box in known], np.int64)
+        with path.with_suffix(".tmp").open("wb") as file:
+            np.savez(file, keys=keys, vectors=np.stack(list(known.values())))
+        path.with_suffix(".tmp").replace(path)
+    return known
+
+
+def _columns(kept: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
+    return (*kept["keys"].T, kept["vectors"])
+
+
+async def _describe(
+    config: ScoreConfig, maps: DrawMaps, missing: Mapping[int, Sequence[Box]], server: str
+) -> dict[tuple[int, Box], NDArray[np.float16]]:
+    images = [maps.images[number] for number in missing]
+    wanted = [(i.source, i.image_id, tuple(boxes)) for i, boxes in zip(images, missing.values(), strict=True)]
+    crops = prepare_crops(config.data, wanted, maps.plan.resolution)
+    async with ScoringClient(ClientConfig((server,), deadline_s=_PATIENCE_S, attempt_s=_PATIENCE_S)) as client:
+        class_ids = [int(maps.class_id[number]) for number in missing]
+        described = await describe_crops(client, crops, class_ids, lambda _: None)
+    found: dict[tuple[int, Box], NDArray[np.float16]] = {}
+    for (number, boxes), one in zip(missing.items(), described, strict=True):
+        if one.features is None:
+            raise SelectorError(f"{one.source} can't be described: {one.reason}")
+        found |= {(number, box): v.astype(np.float16) for box, v in zip(boxes, one.features, strict=True)}
+    return found
+
+
+async def _collect(
+    config: ScoreConfig,
+    items: Sequence[Item],
+    folders: Sequence[str],
+    replicates: int,
+    folder: Path,
+    progress: Progress,
+    server: str,
+) -> DrawMaps:
+    async with ScoringClient(ClientConfig((server,), deadline_s=_PATIENCE_S, attempt_s=_PATIENCE_S)) as client:
+        plan = make_plan(client.identity, config)
+        class_ids = match_classes(folders, client.identity.classes)
+        labels = np.array([class_ids[item.folder] for item in items], np.int64)
+        sources = [item.source for item in items]
+        _check_mark(folder, {**fingerprint(client.identity, plan), "replicates": replicates, "sources": _hash(sources)})
+        images = prepare_images(config.data, sources, plan.resolution, plan.fit, plan.min_side)
+        unusable = [image for image in images if image.canvas is None]
+        if unusable:
+            raise SelectorError(f"{unusable[0].source} can't be used: {unusable[0].reason}")
+        pieces = []
+        with progress.stage("draws", 2 * len(images) * replicates * plan.draws, "UNet rows") as advance:
+            for start in range(0, len(images), _PIECE):
+                part = slice(start, start + _PIECE)
+                path = folder / f"{start:06d}.npy"
+                if not path.exists():
+                    deltas = await _deltas(client, plan, images[part], labels[part], replicates)
+                    with path.with_suffix(".tmp").open("wb") as file:
+                        np.save(file, deltas)
+                    path.with_suffix(".tmp").replace(path)
+                pieces.append(np.load(path))
+                advance(2 * len(pieces[-1]) * replicates * plan.draws)
+        return DrawMaps(plan, tuple(images), labels, np.concatenate(pieces))
+
+
+async def _deltas(
+    client: ScoringClient, plan: Plan, images: Sequence[Prepared], labels: NDArray[np.int64], replicates: int
+) -> NDArray[np.float32]:
+    canvases = [cast(NDArray[np.uint8], image.canvas) for image in images]
+    latents = await _answers(client, "LATENT", (encode_row((i,), canvas) for i, canvas in enumerate(canvases)))
+    draws = replicates * plan.draws
+
+    def rows() -> Iterator[Row]:
+        for (i,), latent in sorted(latents.items()):
+            class_id = int(labels[i])
+            references = np.tile(plan.rule.references(class_id, plan.classes, plan.draws), replicates)
+            for draw in range(draws):
+                yield loss_row((i, draw), latent, class_id + 1, int(references[draw]), draw)
+
+    answers = await _answers(client, "DELTA", rows())
+    stacked = np.stack([answers[i, draw] for i in range(len(images)) for draw in range(draws)])
+    return stacked.reshape(len(images), replicates, plan.draws, *stacked.shape[1:])
+
+
+async def _answers(
+    client: ScoringClient, output: str, rows: Iterator[Row]
+) -> dict[tuple[int, ...], NDArray[np.float32]]:
+    found: dict[tuple[int, ...], NDArray[np.float32]] = {}
+    async for outcome in client.score(rows):
+        if isinstance(outcome, Failure):
+            raise SelectorError(f"row {outcome.key} failed: {outcome.reason}")
+        found[cast(tuple[int, ...], outcome.key)] = outcome.outputs[output]
+    return found
+
+
+def _check_mark(folder: Path, mark: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path, text = folder / "maps.json", json.dumps(mark, indent=1, sort_keys=True)
+    if not path.exists():
+        path.write_text(text)
+    elif path.read_text() != text:
+        raise StoreError(f"{folder} holds maps of other images, draws or settings: use another folder")
+
+
+def _hash(sources: Sequence[str]) -> str:
+    return hashlib.blake2b("\0".join(sources).encode(), digest_size=16).hexdigest()
