@@ -1,15 +1,13 @@
 """An engine built in a process of its own, from file to file.
 
 Owns that process. Must not know repositories. A builder asks for several times the weights at once, and what the exporter
-had in memory before is not always given back: built in its place, the full-size UNet in float32 asked for 12 GB beside it
-and was refused. It also gives each build a peak of memory that is its own.
+had in memory before is not always given back. It also gives each build a peak of memory that is its own.
 """
 
 from __future__ import annotations
 
 import importlib
 import multiprocessing
-import resource
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -43,4 +41,12 @@ def build_apart(module: str, model: Model, onnx_file: Path, settings: BuildSetti
 def _build(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:
     engine = build_engine(importlib.import_module(module), model, onnx_file, settings)
     path.write_bytes(engine)
-    return Built(memoryview(engine).nbytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return Built(memoryview(engine).nbytes, _peak_bytes())
+
+
+def _peak_bytes() -> int:
+    """Largest resident memory of this program. getrusage's would count the exporter too, whose copy this process was
+    for a moment before it became a program of its own."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.parser
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from client import contract
 from client.contract import Model, Tensor
 from export_scripts.engine_builder import BuildSettings, Profile, build_engine, capability_name
+from export_scripts.engine_process import build_apart
 from export_scripts.engines import ENGINE_LEAVES, NEVER_RUN, add_engines, builder_module
 from export_scripts.errors import EngineRefused, RuntimeUnavailable
 from export_scripts.settings import TENSORRT, TENSORRT_RTX, Settings
@@ -113,3 +115,11 @@ def test_a_workspace_that_is_too_small_is_named_in_the_refusal(tmp_path: Path) -
     with pytest.raises(EngineRefused, match=r"limited to 0\.000976562 GiB"):
         build_engine(trt, model, path, replace(BUILD, workspace_bytes=1 << 20))
     assert build_engine(trt, model, path, BUILD)
+
+
+def test_the_peak_of_a_build_is_not_the_exporter_s(tmp_path: Path) -> None:
+    path = graph(tmp_path, "g (float[n,4] X) => (float[n,4] Y) { Y = Add(X, X) }")
+    held = np.ones(3 << 30, np.uint8)
+    built = build_apart(trt.__name__, MODEL, path, BUILD, tmp_path / "engine")
+    assert 0 < built.peak_bytes < held.nbytes
+    assert built.bytes == (tmp_path / "engine").stat().st_size
