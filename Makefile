@@ -39,7 +39,7 @@ quality: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m export_scripts.quality
 
 # Stable Diffusion 1.5 at full size, random weights: exports, gates, engines for SM 8.0 and 8.9 (docs/export.md). Needs
-# 12 GB of memory and 25 GB of disk; no GPU, no download.
+# 14 GB of memory and 20 GB of disk; no GPU, no download.
 .PHONY: export-sd15
 export-sd15: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m export_scripts.sd15 --out runs/sd15
@@ -51,8 +51,8 @@ export-sd15: $(TEST_ENV)/installed
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m export_scripts.make_scenes
 DOCUMENT = $(TEST_ENV)/bin/python -m selector.evaluation.document docs/RESULTS.md
-METHODS := rded,herding,random-patch,random-image,facility-location,clusters,window-random,true-boxes
-FEWER := rded,herding,random-patch,facility-location,true-boxes
+METHODS := rded,herding,random-patch,random-image,facility-location,clusters,window-random,true-boxes,facility-location+centred,rded+centred
+FEWER := rded,random-patch,facility-location,facility-location+centred,true-boxes
 TEACHER = --teacher $(RESULTS)/teacher.pt --teacher-data $(RESULTS)/teacher.tar --teacher-steps 1500
 EVALUATE = $(TEST_ENV)/bin/selector evaluate --pool-size 100 --recipe precision=bf16
 STUDENTS = $(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar --out $(RESULTS)/students \
