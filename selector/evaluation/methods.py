@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError
+from selector.evaluation.centring import centred
 from selector.evaluation.pools import Pool
 from selector.records import Box
 from selector.selection.selection import select as select_patches
@@ -22,6 +23,9 @@ from selector.selection.strategies import STRATEGIES
 
 RDED_CROPS = 5
 """Random crops of an image among which RDED takes the most confident (Sun et al., CVPR 2024, their default)."""
+
+CENTRED = ("rded", "window-random", *(name for name in STRATEGIES if name != "random"))
+"""Methods that there are with centred windows too, as NAME+centred: those whose windows were chosen by what they show."""
 
 Confidence = Callable[[NDArray[np.int64], NDArray[np.uint8]], NDArray[np.float64]]
 """(class_ids [m], crops uint8 [m, S, S, 3]) → float64 [m], the teacher's log-probability of the class."""
@@ -66,6 +70,15 @@ def by_order(name: str) -> Method:
     return choose
 
 
+def with_centred_windows(method: Method) -> Method:
+    """The method's picks with every window moved onto what stands out in it (`centring`)."""
+
+    def choose(pool: Pool, ipc: int) -> list[Pick]:
+        return [Pick(pick.picture, centred(pool.pictures.images[pick.picture], pick.box)) for pick in method(pool, ipc)]
+
+    return choose
+
+
 def rded(confidence: Confidence, side_px: int) -> Method:
     """RDED's choice: of RDED_CROPS random windows of each image the one that the teacher gives its class the most
     confidence, then the most confident images of each class (Sun et al., "On the Diversity and Realism of Distilled
@@ -92,6 +105,11 @@ def rded(confidence: Confidence, side_px: int) -> Method:
 
 def methods(confidence: Confidence, side_px: int) -> Mapping[str, Method]:
     """Every method by name. side_px: the side of the crops that the teacher sees."""
+    plain = _plain_methods(confidence, side_px)
+    return plain | {f"{name}+centred": with_centred_windows(plain[name]) for name in CENTRED}
+
+
+def _plain_methods(confidence: Confidence, side_px: int) -> dict[str, Method]:
     return {
         "random-image": of_random_images(lambda pool, number: pool.pictures.whole(number)),
         "random-patch": of_random_images(_seeded_window),

@@ -63,10 +63,8 @@ def _axis(low: int, high: int, height: int) -> list[str]:
         x = _x(10.0**power, low, high)
         parts.append(f'<path d="M{x:.1f} {_TOP - 6}V{height - _BOTTOM}" stroke="#ddd"/>')
         parts.append(f'<text x="{x:.1f}" y="{height - _BOTTOM + 16}" text-anchor="middle">{10.0**power:g}</text>')
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(
-        f'<text x="{middle}" y="{height - 8}" text-anchor="middle">seconds, logarithmic; orange: once, blue: for every selection</text>'
-    )
+    middle, told = (_LEFT + _WIDTH - _RIGHT) / 2, "seconds, logarithmic; orange: once, blue: for every selection"
+    parts.append(f'<text x="{middle}" y="{height - 8}" text-anchor="middle">{told}</text>')
     return parts
 
 

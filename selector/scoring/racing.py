@@ -34,7 +34,7 @@ class Race:
         return range(self.ends[round - 1] if round else 0, self.ends[round])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An image that has all draws so far. typicality: of its best window."""
 

@@ -114,7 +114,7 @@ def kmeans_space(space: FeatureSpace, note: str, seed: int) -> Clustering:
     if count == 0 or not space.squared(0).any():
         note = f"all {count} patches have the same features" if count > 1 else ""
         return _one_cluster(count, note)
-    k = min(round(np.sqrt(count / 2)), len(np.unique(space.points, axis=0)))
+    k = min(round(np.sqrt(count / 2)), space.distinct())
     if k < 2:
         return _one_cluster(count, note)
     fitted = KMeans(n_clusters=k, n_init=_KMEANS_STARTS, random_state=seed, algorithm="lloyd").fit(space.points)

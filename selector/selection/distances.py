@@ -117,6 +117,13 @@ class FeatureSpace:
         each = [np.empty(0), *(self.squared(row)[row + 1 :] for row in range(len(self)))]
         return np.concatenate(each)
 
+    def distinct(self) -> int:
+        """How many different feature rows there are; squared distances are exact, so equal rows and no others are at 0."""
+        held = self._squared
+        if held is None:
+            return len(np.unique(self.points, axis=0))
+        return int((~np.tril(held == 0.0, -1).any(axis=1)).sum())
+
     def near_limit(self) -> float:
         """The squared distance up to which two patches are near-duplicates: a tenth of the median distance, squared.
 

@@ -99,6 +99,14 @@ def test_this_systems_orders_take_this_systems_windows(pool: Pool) -> None:
     assert picks == [Pick(pick.picture, pool.window(pick.picture)) for pick in picks]
 
 
+def test_centred_windows_are_those_of_the_same_images_moved_a_little(pool: Pool) -> None:
+    by_name = methods(brightness, 28)
+    before, after = by_name["window-random"](pool, 6), by_name["window-random+centred"](pool, 6)
+    assert [pick.picture for pick in before] == [pick.picture for pick in after]
+    moved = [abs(a.box.top - b.box.top) + abs(a.box.left - b.box.left) for a, b in zip(after, before, strict=True)]
+    assert 0 < max(moved) <= 2 * round(WINDOW / 7)
+
+
 def test_true_boxes_without_boxes_is_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data.tar", 4, seed=1, boxes=False)
     view = view_store(write_store(tmp_path / "store", data), list_items(data))

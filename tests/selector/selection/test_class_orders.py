@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +105,26 @@ def test_an_error_in_another_process_is_the_error_of_the_selection(processes: Ex
         select(PatchTable(**{**vars(table), "typicality": typicality}), NAMES, 5, on_short="all", pool=processes)
 
 
-def test_a_process_that_is_killed_is_an_error_that_says_so() -> None:
+def test_processes_that_were_killed_are_an_error_that_says_so() -> None:
     with order_pool(2) as pool:
         assert pool is not None
-        pool.submit(os._exit, 1)
+        assert isinstance(pool.submit(os._exit, 1).exception(timeout=200), BrokenProcessPool)
         with pytest.raises(SelectorError, match="ended from outside"):
             select(a_table(), NAMES, 5, on_short="all", pool=pool)
+
+
+def test_a_process_that_is_killed_at_work_leaves_the_orders_made_before(tmp_path: Path) -> None:
+    class Breaking(ThreadPoolExecutor):
+        def submit(self, *arguments, **named):  # type: ignore[no-untyped-def]
+            if arguments[2].class_id[:1].tolist() != [2]:
+                return super().submit(*arguments, **named)
+            broken: Future[None] = Future()
+            broken.set_exception(BrokenProcessPool())
+            return broken
+
+    with Breaking(1) as pool, pytest.raises(SelectorError, match="the orders made so far are kept"):
+        select(a_table(), NAMES, 5, on_short="all", cache=OrderCache(tmp_path), pool=pool)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_one_process_is_no_pool() -> None:

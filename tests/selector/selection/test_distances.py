@@ -72,6 +72,17 @@ def test_only_rows_with_a_close_neighbour_are_crowded() -> None:
     assert np.flatnonzero(space.crowded(space.near_limit())).tolist() == [3, 11]
 
 
+@pytest.mark.parametrize("matrix_limit", [100, 10])
+def test_equal_rows_are_counted_once(matrix_limit: int) -> None:
+    features = scattered(30)
+    features[[4, 9, 20]] = features[2]
+    features[25] = features[7]
+    features[12, 0] = np.nextafter(features[11, 0], np.float16(1))  # all but equal to row 11
+    features[12, 1:] = features[11, 1:]
+    assert FeatureSpace(features, matrix_limit).distinct() == 26
+    assert FeatureSpace(features[:0], matrix_limit).distinct() == 0
+
+
 @pytest.mark.parametrize("matrix_limit", [100, 20, 3])
 def test_a_subset_has_the_distances_of_its_rows(matrix_limit: int) -> None:
     space, rows = FeatureSpace(scattered(40), matrix_limit), np.array([31, 2, 17, 5])
