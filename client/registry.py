@@ -58,7 +58,7 @@ class RegionRegistry:
             raise RegistryError(f"{error}\n  {hint}" if hint else str(error)) from error
 
     async def unregister(self, name: str) -> bool:
-        """Whether the server lets it go; 2.50 to 2.52 refuse while it is in use, later ones do it then by themselves."""
+        """Whether the server lets it go; 2.51 refuses while it is in use, later ones do it then by themselves."""
         try:
             await self._calls.unregister(name, REGISTRY_S)
         except WireError as error:

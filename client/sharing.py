@@ -148,7 +148,7 @@ class SharedMemory:
         for held in self._held:
             held.open = False
             if held.known and not await self._let_go(held, deadline):
-                _log.info("the segment %s may still be read by the server and stays registered", held.slab.name)
+                _log.info("the segment %s stays registered with the server, if that lives", held.slab.name)
                 held.slab.shrink()
             held.slab.close()
         self._held.clear()
@@ -253,14 +253,14 @@ class SharedMemory:
         held.slab.close()
 
     async def _let_go(self, held: _Held, deadline: float) -> bool:
-        """Whether the server lets it go before the deadline; one that can't be reached has no hold on anything."""
+        """Whether the server lets it go before the deadline; one that does not answer is asked once."""
         while held.quiet_at <= _now():
             try:
                 if await self._registry.unregister(held.slab.name):
                     return True
             except RegistryError as error:
                 _log.debug("the segment %s could not be unregistered: %s", held.slab.name, error)
-                return True
+                return False
             if _now() > deadline:
                 return False
             await asyncio.sleep(_RELEASE_S)

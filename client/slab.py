@@ -104,6 +104,7 @@ class Slab:
             try:
                 os.posix_fallocate(descriptor, 0, nbytes)
                 self._map = mmap.mmap(descriptor, nbytes)
+                self._map.madvise(mmap.MADV_DONTFORK)  # a child would keep the pages, and could write into them
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -47,10 +47,10 @@ def check_row(row: Row, models: Mapping[str, Model]) -> None:
 def check_outputs(model: Model, rows: int, outputs: Mapping[str, NDArray[Any]]) -> None:
     """Raises ContractError if a model's answer to a request of so many rows lacks a tensor or has a wrong one."""
     for tensor in model.outputs:
-        array = outputs.get(tensor.name)
-        wanted = f"{DTYPES[tensor.datatype]} {[rows, *tensor.shape]}"
-        came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-        if came != wanted:
+        array, dtype, shape = outputs.get(tensor.name), DTYPES[tensor.datatype], (rows, *tensor.shape)
+        if array is None or array.dtype != dtype or array.shape != shape:
+            wanted = f"{dtype} {list(shape)}"
+            came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
             raise ContractError(f"model {model.name!r} answered {tensor.name} wrongly: expected {wanted}, got {came}")
 
 

@@ -116,6 +116,13 @@ def test_closing_leaves_no_name_and_no_mapping() -> None:
     assert made.name not in Path("/proc/self/maps").read_text()
 
 
+def test_a_forked_child_would_not_have_the_segment(small: Slab) -> None:
+    """It would keep the pages after this process let go of them. "dc" is the kernel's "do not copy on fork"."""
+    _, _, of_it = Path("/proc/self/smaps").read_text().partition(small.name)
+    flags = next(line for line in of_it.splitlines() if line.startswith("VmFlags:"))
+    assert "dc" in flags.split()
+
+
 def test_shrinking_gives_back_the_pages_of_free_slots_alone(small: Slab) -> None:
     """The retired one keeps its bytes, since a server may still read them."""
     small.unlink()

@@ -1,0 +1,31 @@
+"""What the contract says of its models beyond their tensors."""
+
+from __future__ import annotations
+
+import pytest
+
+from client import contract
+from tests.toy_repository import GEOMETRY
+
+MODELS = contract.models(GEOMETRY)
+
+
+@pytest.mark.parametrize(
+    ("name", "one_at_a_time"),
+    [
+        *((leaf, True) for leaf in contract.LEAVES),
+        (contract.NOISE_LOSS, True),  # the UNet waits for the embedding
+        (contract.PATCH_FEATURES, False),  # encoder and embedding need nothing of each other
+        (contract.PATCH_SCORER, False),
+    ],
+)
+def test_steps_run_one_at_a_time_only_where_each_needs_the_one_before(name: str, one_at_a_time: bool) -> None:
+    """Read off the ensembles by hand."""
+    assert MODELS[name].one_step_at_a_time == one_at_a_time
+
+
+def test_models_of_one_name_and_other_tensors_are_not_equal() -> None:
+    """Though they hash alike."""
+    other = contract.models(contract.Geometry(32, (3, 4, 4), (2, 5), 3, 4, 3))[contract.VAE_ENCODER]
+    assert other != MODELS[contract.VAE_ENCODER]
+    assert len({other, MODELS[contract.VAE_ENCODER], contract.models(GEOMETRY)[contract.VAE_ENCODER]}) == 2
