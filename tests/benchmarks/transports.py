@@ -37,6 +37,7 @@ from export_scripts.triton_config import write_config
 from tests.benchmarks.ways import BY_SHARED_MEMORY, OVER_TCP, PAYLOADS, WAYS, Case, Measured
 
 BATCHES = (1, 8)
+USUAL = "4KB,196KB,786KB"
 TURN_S = 0.5
 
 
@@ -70,10 +71,10 @@ def pass_through(values: int) -> tuple[Model, str]:
     return model, graph
 
 
-def write_repository(root: Path) -> dict[str, Model]:
+def write_repository(root: Path, payloads: list[str]) -> dict[str, Model]:
     models = {}
-    for payload, values in PAYLOADS.items():
-        model, graph = pass_through(values)
+    for payload in payloads:
+        model, graph = pass_through(PAYLOADS[payload])
         folder = root / model.name
         (folder / "1").mkdir(parents=True)
         write_config(model, folder, max_batch=8, queue_delay_us=0)
@@ -97,12 +98,12 @@ def interval(ratios: list[float]) -> tuple[float, float]:
     return ordered[inset], ordered[runs - 1 - inset]
 
 
-def run(rounds: int, seconds: float) -> list[dict[str, object]]:
+def run(rounds: int, seconds: float, payloads: list[str]) -> list[dict[str, object]]:
     table: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
-        models = write_repository(Path(folder))
+        models = write_repository(Path(folder), payloads)
         with EmbeddedServer(Path(folder), threads=1) as server:
-            for payload in PAYLOADS:
+            for payload in payloads:
                 for rows in BATCHES:
                     case = Case(server.grpc_url, server.pid, models[payload], payload, rows, seconds)
                     for way in WAYS.values():
@@ -169,10 +170,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=TURN_S, help="of every turn")
+    parser.add_argument("--payloads", default=USUAL, help=f"of {', '.join(PAYLOADS)}")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    table = run(arguments.rounds, arguments.seconds)
+    table = run(arguments.rounds, arguments.seconds, arguments.payloads.split(","))
     print(f"load at the end {os.getloadavg()[0]:.1f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=2) + "\n")

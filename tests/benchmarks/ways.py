@@ -25,7 +25,7 @@ from tritonclient.utils import InferenceServerException, shared_memory
 from client.contract import Model
 from client.wire import Connection
 
-PAYLOADS = {"4KB": 1024, "196KB": 49152, "786KB": 196608}
+PAYLOADS = {"4KB": 1024, "16KB": 4096, "32KB": 8192, "64KB": 16384, "128KB": 32768, "196KB": 49152, "786KB": 196608}
 """float32 values of one row."""
 IN_FLIGHT = {1: 16, 8: 4}
 
