@@ -27,6 +27,8 @@ from client.repository import read_config
 from client.rows import Row
 
 Arrays = Mapping[str, NDArray[Any]]
+NEARLY = 0.8
+"""Ways of the bare engine whose trial reached this share of the fastest one's take part in every round."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,11 @@ class Round:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rounds, at one concurrency and with requests of so many rows. tried: rows per second of each way of the engine."""
+    """All rounds, at one concurrency and with requests of so many rows.
+
+    engine: the way of the bare engine that the rounds are given for. tried: rows per second of each way, those that had
+    a part in every round by the median of the rounds, the others by their trial.
+    """
 
     concurrency: int
     request_rows: int
@@ -144,14 +150,19 @@ class BarePath:
 Bare = BareRequests | BarePath
 
 
-Tried = tuple[tuple[Engine, float], ...]
+@dataclass(frozen=True)
+class Way:
+    """One way of using the cores, opened. rate: rows per second of its trial."""
+
+    engine: Engine
+    sessions: tuple[Bare, ...]
+    rate: float
 
 
-def fastest(opened: Callable[[Engine], Bare], threads: int, seconds: float) -> tuple[Engine, tuple[Bare, ...], Tried]:
-    """The way of using so many threads that does most rows per second, its sessions, and what each way did.
+def try_ways(opened: Callable[[Engine], Bare], threads: int, seconds: float) -> tuple[Way, ...]:
+    """Every way of using so many threads, timed three times in alternation; rates are medians.
 
-    Which one it is depends on the graph, the machine and what else runs there; the server is compared with the best.
-    Each is timed three times, in alternation.
+    Which one is best depends on the graph, the machine and what else runs there.
     """
     candidates = [(engine, tuple(opened(engine) for _ in range(engine.sessions))) for engine in engines(threads)]
     for _, sessions in candidates:
@@ -159,31 +170,49 @@ def fastest(opened: Callable[[Engine], Bare], threads: int, seconds: float) -> t
             bare.run(0)
     rates = [[_time_bare(sessions, seconds)[0] for _, sessions in candidates] for _ in range(3)]
     medians = [statistics.median(column) for column in zip(*rates, strict=True)]
-    engine, sessions = candidates[medians.index(max(medians))]
-    return engine, sessions, tuple(zip([engine for engine, _ in candidates], medians, strict=True))
+    return tuple(Way(*candidate, rate) for candidate, rate in zip(candidates, medians, strict=True))
 
 
 async def compare(
     served: Target,
-    bare: Sequence[Bare],
+    ways: Sequence[Way],
     counters: CountersOfNow,
     *,
     concurrency: int,
     rounds: int,
     round_s: float,
-    engine: Engine,
 ) -> Comparison:
-    """Alternating rounds, the order within a pair changing from one to the next, so that a drift favours neither."""
-    found = []
+    """Alternating rounds of the served side and of each way within `NEARLY` of the fastest trial.
+
+    A trial is short, and a way can do half as much a minute later (spinning threads were seen to); so what the server is
+    compared with is the way with the highest median over the rounds. The order changes from round to round, so that a
+    drift favours nobody.
+    """
+    fastest = max(way.rate for way in ways)
+    contenders = [way for way in ways if way.rate >= NEARLY * fastest]
+    served_found: list[tuple[float, dict[str, float]]] = []
+    bare_found: list[list[tuple[float, float]]] = [[] for _ in contenders]
     for number in range(rounds):
-        if number % 2:
-            bare_rate, bare_cpu = _time_bare(bare, round_s)
-            rate, cpu = await _time_served(served, counters, concurrency, round_s)
-        else:
-            rate, cpu = await _time_served(served, counters, concurrency, round_s)
-            bare_rate, bare_cpu = _time_bare(bare, round_s)
-        found.append(Round(rate, bare_rate, cpu, bare_cpu))
-    return Comparison(concurrency, served.rows, engine, tuple(found))
+        turn = number % (len(contenders) + 1)
+        order = [*range(-1, len(contenders))]
+        for position in order[turn:] + order[:turn]:
+            if position < 0:
+                served_found.append(await _time_served(served, counters, concurrency, round_s))
+            else:
+                bare_found[position].append(_time_bare(contenders[position].sessions, round_s))
+    medians = [statistics.median(rate for rate, _ in found) for found in bare_found]
+    best = medians.index(max(medians))
+    again = {way.engine: median for way, median in zip(contenders, medians, strict=True)}
+    return Comparison(
+        concurrency,
+        served.rows,
+        contenders[best].engine,
+        tuple(
+            Round(rate, bare_rate, cpu, bare_cpu)
+            for (rate, cpu), (bare_rate, bare_cpu) in zip(served_found, bare_found[best], strict=True)
+        ),
+        tuple((way.engine, again.get(way.engine, way.rate)) for way in ways),
+    )
 
 
 async def _time_served(

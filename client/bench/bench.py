@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from client import contract
 from client.addresses import resolve
 from client.bench.arrivals import offsets
-from client.bench.bare import Bare, BarePath, BareRequests, Comparison, Engine, compare, fastest
+from client.bench.bare import Bare, BarePath, BareRequests, Comparison, Engine, compare, try_ways
 from client.bench.config import BenchConfig
 from client.bench.load import MOST_OUTSTANDING, Load, Target, closed_loop, open_loop
 from client.bench.measure import Level, measure
@@ -199,17 +199,15 @@ async def _compare(session: _Session, report: Report) -> Comparison:
     config, best = session.config, report.best
     concurrency = int(best.load) if best.mode == "concurrency" else max(config.concurrency)
     session.say(f"{config.model}: served against bare at concurrency {concurrency}, {config.rounds} rounds")
-    engine, bare, tried = fastest(lambda engine: _bare(session, engine), config.onnx_threads, config.round_s / 4)
-    comparison = await compare(
+    ways = try_ways(lambda engine: _bare(session, engine), config.onnx_threads, config.round_s / 4)
+    return await compare(
         session.target,
-        bare,
+        ways,
         session.probe,
         concurrency=concurrency,
         rounds=config.rounds,
         round_s=config.round_s,
-        engine=engine,
     )
-    return replace(comparison, tried=tried)
 
 
 def _bare(session: _Session, engine: Engine) -> Bare:

@@ -10,7 +10,7 @@ import pytest
 
 from client import contract
 from client.bench import bare
-from client.bench.bare import BareModel, BarePath, BareRequests, Comparison, Engine, Round, compare
+from client.bench.bare import BareModel, BarePath, BareRequests, Comparison, Engine, Round, Way, compare
 from client.bench.payloads import random_requests
 from tests.client.bench.fake_targets import FakeTarget, NoCounters
 from tests.toy_repository import GEOMETRY, toy_feature, toy_latent, toy_loss, write_toy_repository
@@ -67,17 +67,31 @@ def test_rounds_alternate_in_changing_order_and_serve_whole_requests(
     monkeypatch.setattr(bare, "_time_served", timed_served)
     requests = BareRequests(repository, contract.DIFT, ENGINE, random_requests(MODELS[contract.DIFT], 2, seed=0))
     target = FakeTarget(lambda _: 0.001, rows=2)
-    found = asyncio.run(compare(target, [requests], NoCounters(), concurrency=2, rounds=3, round_s=0.02, engine=ENGINE))
-    assert order == ["served", "bare", "bare", "served", "served", "bare"]
+    ways = (Way(ENGINE, (requests,), 100.0), Way(Engine(1, 2, spinning=False), (requests,), 79.0))
+    found = asyncio.run(compare(target, ways, NoCounters(), concurrency=2, rounds=3, round_s=0.02))
+    assert order == ["served", "bare", "bare", "served", "served", "bare"]  # the second way was too slow to take part
+    assert found.engine == ENGINE
+    assert dict(found.tried)[ways[1].engine] == 79.0
     assert len(found.rounds) == 3
     assert all(each.served > 0 and each.bare > 0 for each in found.rounds)
     assert target.most_in_flight == 2
 
 
+def test_the_server_is_compared_with_the_way_that_was_fastest_over_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the one whose trial was."""
+    lucky, steady = (Engine(1, threads, spinning=True) for threads in (2, 3))
+    rates = {"lucky": iter([60.0, 50.0, 90.0]), "steady": iter([80.0, 70.0, 60.0])}
+    monkeypatch.setattr(bare, "_time_bare", lambda sessions, seconds: (next(rates[sessions[0]]), 2.0))
+    ways = (Way(lucky, ("lucky",), 100.0), Way(steady, ("steady",), 90.0))  # type: ignore[arg-type]
+    target = FakeTarget(lambda _: 0.001, rows=2)
+    found = asyncio.run(compare(target, ways, NoCounters(), concurrency=2, rounds=3, round_s=0.02))
+    assert found.engine == steady
+    assert [each.bare for each in found.rounds] == [80.0, 70.0, 60.0]
+    assert dict(found.tried) == {lucky: 60.0, steady: 70.0}
+
+
 @pytest.mark.parametrize("best", bare.engines(4), ids=str)
-def test_the_server_is_compared_with_the_fastest_way_of_using_the_threads(
-    monkeypatch: pytest.MonkeyPatch, best: Engine
-) -> None:
+def test_every_way_of_using_the_threads_is_tried_three_times(monkeypatch: pytest.MonkeyPatch, best: Engine) -> None:
     class Timed:
         rows = 1
 
@@ -95,11 +109,10 @@ def test_the_server_is_compared_with_the_fastest_way_of_using_the_threads(
         return (110.0 if sessions[0].engine == best else 100.0) + lucky, 0.0
 
     monkeypatch.setattr(bare, "_time_bare", rate)
-    engine, sessions, tried = bare.fastest(Timed, threads=4, seconds=0.1)  # type: ignore[arg-type]
-    assert engine == best
-    assert len(sessions) == best.sessions
+    ways = bare.try_ways(Timed, threads=4, seconds=0.1)  # type: ignore[arg-type]
     assert timed == list(bare.engines(4)) * 3
-    assert dict(tried) == {way: 110.0 if way == best else 100.0 for way in bare.engines(4)}
+    assert [len(way.sessions) for way in ways] == [way.engine.sessions for way in ways]
+    assert {way.engine: way.rate for way in ways} == {e: 110.0 if e == best else 100.0 for e in bare.engines(4)}
 
 
 def test_sessions_at_once_add_up_their_rates(monkeypatch: pytest.MonkeyPatch) -> None:
