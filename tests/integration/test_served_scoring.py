@@ -174,18 +174,33 @@ def test_a_killed_server_costs_retries_and_no_row(toy_repository: Path) -> None:
 
     async def main(server: EmbeddedServer) -> None:
         async with ScoringClient(config(server, backoff=Backoff(longest_s=0.2))) as client:
-            keys = []
+            keys, killing = [], None
             async for result in client.score(row(key) for key in range(4000)):
                 assert_right(result)
                 keys.append(result.key)
                 if len(keys) == 200:
-                    os.kill(server.pid, signal.SIGKILL)
+                    killing = asyncio.create_task(kill_in_mid_flight(client, server))
             assert sorted(keys) == list(range(4000))
+            assert killing is not None
+            await killing
             assert client.statistics().retries["unavailable"] >= 1
 
     with EmbeddedServer(toy_repository) as server:
         asyncio.run(main(server))
         assert server.restarts == 1
+
+
+async def kill_in_mid_flight(client: ScoringClient, server: EmbeddedServer) -> None:
+    """Stops the server, takes what it has answered by then, and kills it with requests unanswered.
+
+    Killed at once it may have answered all it had: on a busy machine answers wait in the client's socket.
+    """
+    os.kill(server.pid, signal.SIGSTOP)
+    answered = -1
+    while (now := client.statistics()).rows != answered or not now.in_flight:
+        answered = now.rows
+        await asyncio.sleep(0.05)
+    os.kill(server.pid, signal.SIGKILL)
 
 
 def test_a_server_that_is_gone_for_good_ends_the_run_with_its_address(toy_repository: Path, tmp_path: Path) -> None:
