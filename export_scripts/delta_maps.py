@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.contract import Identity
-from client.rows import Failure, Row, encode_row, loss_row
+from client.draw_maps import draw_maps
 from client.scoring import ClientConfig, ScoringClient
 
 _PIECE = 100
@@ -44,7 +43,7 @@ async def collect(
     kinds: Mapping[str, References],
     folder: Path | None,
 ) -> DeltaMaps:
-    """images: uint8 [n, S, S, 3]. labels: int64 [n]. Raises RuntimeError for a row that fails.
+    """images: uint8 [n, S, S, 3]. labels: int64 [n]. Raises ServerError for a row that fails.
 
     folder: where pieces of 100 images are kept; raises ValueError if it holds maps of other images, draws or models.
     """
@@ -76,29 +75,9 @@ async def _piece(
     draws: int,
     references: References,
 ) -> NDArray[np.float32]:
-    latents = await _answers(client, "LATENT", (encode_row((i,), image) for i, image in enumerate(images)))
-    classes, (_, h, w) = len(client.identity.classes), client.geometry.latent
-
-    def rows() -> Iterator[Row]:
-        for (i,), latent in sorted(latents.items()):
-            label = int(labels[i])
-            for draw, reference in enumerate(references(label, classes, draws)):
-                yield loss_row((i, draw), latent, label + 1, int(reference), draw)
-
-    answers = await _answers(client, "DELTA", rows())
-    stacked = np.stack([answers[i, draw] for i in range(len(images)) for draw in range(draws)])
-    return stacked.reshape(len(images), draws, h, w)
-
-
-async def _answers(
-    client: ScoringClient, output: str, rows: Iterator[Row]
-) -> dict[tuple[int, ...], NDArray[np.float32]]:
-    found: dict[tuple[int, ...], NDArray[np.float32]] = {}
-    async for outcome in client.score(rows):
-        if isinstance(outcome, Failure):
-            raise RuntimeError(f"row {outcome.key} failed: {outcome.reason}")
-        found[cast(tuple[int, ...], outcome.key)] = outcome.outputs[output]
-    return found
+    classes = len(client.identity.classes)
+    contrasted = np.stack([references(int(label), classes, draws) for label in labels])
+    return await draw_maps(client, list(images), [int(label) + 1 for label in labels], contrasted)
 
 
 def _mark(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +18,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from client.draw_maps import draw_maps
 from client.embedded.server import EmbeddedServer
-from client.rows import Failure, Row, encode_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from selector.config import ScoreConfig
 from selector.errors import SelectorError, StoreError
@@ -142,30 +142,10 @@ async def _deltas(
     client: ScoringClient, plan: Plan, images: Sequence[Prepared], labels: NDArray[np.int64], replicates: int
 ) -> NDArray[np.float32]:
     canvases = [cast(NDArray[np.uint8], image.canvas) for image in images]
-    latents = await _answers(client, "LATENT", (encode_row((i,), canvas) for i, canvas in enumerate(canvases)))
-    draws = replicates * plan.draws
-
-    def rows() -> Iterator[Row]:
-        for (i,), latent in sorted(latents.items()):
-            class_id = int(labels[i])
-            references = np.tile(plan.rule.references(class_id, plan.classes, plan.draws), replicates)
-            for draw in range(draws):
-                yield loss_row((i, draw), latent, class_id + 1, int(references[draw]), draw)
-
-    answers = await _answers(client, "DELTA", rows())
-    stacked = np.stack([answers[i, draw] for i in range(len(images)) for draw in range(draws)])
-    return stacked.reshape(len(images), replicates, plan.draws, *stacked.shape[1:])
-
-
-async def _answers(
-    client: ScoringClient, output: str, rows: Iterator[Row]
-) -> dict[tuple[int, ...], NDArray[np.float32]]:
-    found: dict[tuple[int, ...], NDArray[np.float32]] = {}
-    async for outcome in client.score(rows):
-        if isinstance(outcome, Failure):
-            raise SelectorError(f"row {outcome.key} failed: {outcome.reason}")
-        found[cast(tuple[int, ...], outcome.key)] = outcome.outputs[output]
-    return found
+    grids = [plan.rule.references(int(label), plan.classes, plan.draws) for label in labels]
+    references = np.tile(np.stack(grids), (1, replicates))
+    maps = await draw_maps(client, canvases, [int(label) + 1 for label in labels], references)
+    return maps.reshape(len(images), replicates, plan.draws, *maps.shape[2:])
 
 
 def _check_mark(folder: Path, mark: dict[str, Any]) -> None:
