@@ -86,16 +86,11 @@ def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
     return np.asarray(upright, dtype=np.uint8)
 
 
-@dataclass(frozen=True)
-class Zooms:
-    """Random square crops, enlarged to the whole frame: stage II shows the model such crops."""
-
-    share: float  # of the rows that may be zoomed
-    least_fraction: float = 0.4  # smallest side of a crop over the image's; 28 of 64 pixels is 0.4375
-
-
 def zoom(images: Tensor, zoomed: Tensor, least_fraction: float, generator: torch.Generator) -> Tensor:
-    """images (N, C, S, S) float; the rows where `zoomed` (N,) bool become bilinear enlargements of random crops."""
+    """images (N, C, S, S) float; the rows where `zoomed` (N,) bool become bilinear enlargements of random square crops.
+
+    Stage II shows the model such crops. least_fraction: smallest side of a crop over the image's.
+    """
     count = images.shape[0]
     fraction = least_fraction + (1 - least_fraction) * torch.rand(count, generator=generator)
     fraction = torch.where(zoomed, fraction, torch.ones(()))
