@@ -46,13 +46,14 @@ export-sd15: $(TEST_ENV)/installed
 
 # The tables of docs/RESULTS.md, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
-	results-small-items results-plain results-recipe results-picks results-selection-speed results-one-step \
-	results-racing results-frontier results-references
+	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-one-step \
+	results-racing results-frontier results-scales results-references
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m export_scripts.make_scenes
 DOCUMENT = $(TEST_ENV)/bin/python -m selector.evaluation.document docs/RESULTS.md
-METHODS := rded,herding,random-patch,random-image,facility-location,clusters,window-random,true-boxes,facility-location+centred,rded+centred
-FEWER := rded,random-patch,facility-location,facility-location+centred,true-boxes
+METHODS := rded,random-image,random-patch,brightest,window-random,clusters,facility-location,herding,true-boxes,rded+centred
+FEWER := rded,random-patch,facility-location,herding,true-boxes
+ORDERS := rded,clusters,facility-location,herding,facility-location+centred,herding+centred,true-boxes
 TEACHER = --teacher $(RESULTS)/teacher.pt --teacher-data $(RESULTS)/teacher.tar --teacher-steps 1500
 EVALUATE = $(TEST_ENV)/bin/selector evaluate --pool-size 100 --recipe precision=bf16
 STUDENTS = $(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar --out $(RESULTS)/students \
@@ -62,9 +63,9 @@ SECTION = $(TEST_ENV)/bin/python -m selector.evaluation.section --methods $(METH
 results-data: $(RESULTS)/data-ready
 $(RESULTS)/data-ready: $(TEST_ENV)/installed
 	$(SCENES) --split train --items 0:55000 --per-class 1500 --seed 21 --out $(RESULTS)/teacher.tar
-	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 31 --out $(RESULTS)/pool.tar
-	$(SCENES) --split test --per-class 500 --seed 41 --out $(RESULTS)/test.tar
-	$(TEST_ENV)/bin/selector score $(RESULTS)/pool.tar --limit-per-class 300 --store $(RESULTS)/store
+	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 81 --out $(RESULTS)/pool.tar
+	$(SCENES) --split test --per-class 500 --seed 45 --out $(RESULTS)/test.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/pool.tar --store $(RESULTS)/store
 	touch $@
 
 results-students: results-data
@@ -95,7 +96,7 @@ results-hard-labels: results-data
 results-architectures: results-data
 	$(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar --out $(RESULTS)/architectures --recipe precision=fp32 \
 		$(TEACHER) \
-		--ipc 10 --pools 4 --students vit-w64-p7,resnet18-w8,convnet --methods rded,herding,random-patch,facility-location
+		--ipc 10 --pools 4 --students vit-w64-p7,resnet18-w8,convnet --methods rded,random-patch,facility-location,herding
 	$(SECTION) $(RESULTS)/architectures --students "" > $(RESULTS)/architectures.md
 	$(DOCUMENT) architectures $(RESULTS)/architectures.md
 
@@ -103,26 +104,26 @@ results-mosaics: results-data
 	$(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar $(TEACHER) \
 		--out $(RESULTS)/mosaics --ipc 10 --pools 4 --mosaic 4 --methods rded,random-patch,herding,clusters
 
-# Items that take 8.5 % of the scene instead of 19 %, scored with windows as small; a teacher of their own.
-$(RESULTS)/small/data-ready: $(TEST_ENV)/installed
-	mkdir -p $(RESULTS)/small
-	$(SCENES) --variant small-items --split train --items 0:55000 --per-class 600 --seed 22 --out $(RESULTS)/small/teacher.tar
-	$(SCENES) --variant small-items --split train --items 0:55000 --per-class 300 --seed 32 --out $(RESULTS)/small/pool.tar
-	$(SCENES) --variant small-items --split test --per-class 500 --seed 42 --out $(RESULTS)/small/test.tar
-	$(TEST_ENV)/bin/selector score $(RESULTS)/small/pool.tar --patch-fraction 0.2917 --store $(RESULTS)/small/store
+# Fewer and finer classes, garments for the upper body; a teacher of their own.
+$(RESULTS)/finer/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/finer
+	$(SCENES) --variant finer-classes --split train --items 0:55000 --per-class 1500 --seed 24 --out $(RESULTS)/finer/teacher.tar
+	$(SCENES) --variant finer-classes --split train --items 0:55000 --per-class 800 --seed 34 --out $(RESULTS)/finer/pool.tar
+	$(SCENES) --variant finer-classes --split test --per-class 500 --seed 44 --out $(RESULTS)/finer/test.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/finer/pool.tar --store $(RESULTS)/finer/store
 	touch $@
 
-results-small-items: $(RESULTS)/small/data-ready
-	$(EVALUATE) --store $(RESULTS)/small/store --test $(RESULTS)/small/test.tar --out $(RESULTS)/small/students \
-		--teacher $(RESULTS)/small/teacher.pt --teacher-data $(RESULTS)/small/teacher.tar --teacher-steps 1500 \
+results-finer-classes: $(RESULTS)/finer/data-ready
+	$(EVALUATE) --store $(RESULTS)/finer/store --test $(RESULTS)/finer/test.tar --out $(RESULTS)/finer/students \
+		--teacher $(RESULTS)/finer/teacher.pt --teacher-data $(RESULTS)/finer/teacher.tar --teacher-steps 1500 \
 		--ipc 50 --pools 8 --methods $(FEWER)
-	$(SECTION) $(RESULTS)/small/students > $(RESULTS)/small-items.md
-	$(DOCUMENT) small-items $(RESULTS)/small-items.md
+	$(SECTION) $(RESULTS)/finer/students > $(RESULTS)/finer-classes.md
+	$(DOCUMENT) finer-classes $(RESULTS)/finer-classes.md
 
 # Fashion-MNIST itself: the window is the whole image, so methods differ by the images they choose alone.
 $(RESULTS)/plain/data-ready: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)/plain
-	$(SCENES) --variant plain --split train --items 0:55000 --per-class 300 --seed 33 --out $(RESULTS)/plain/pool.tar
+	$(SCENES) --variant plain --split train --items 0:55000 --per-class 800 --seed 33 --out $(RESULTS)/plain/pool.tar
 	$(SCENES) --variant plain --split test --per-class 500 --seed 43 --out $(RESULTS)/plain/test.tar
 	$(TEST_ENV)/bin/selector score $(RESULTS)/plain/pool.tar --patch-fraction 1 --draws 4 --store $(RESULTS)/plain/store
 	touch $@
@@ -130,7 +131,7 @@ $(RESULTS)/plain/data-ready: $(TEST_ENV)/installed
 results-plain: $(RESULTS)/plain/data-ready results-data
 	$(EVALUATE) --store $(RESULTS)/plain/store --test $(RESULTS)/plain/test.tar --out $(RESULTS)/plain/students \
 		$(TEACHER) \
-		--ipc 10,50 --pools 8 --methods rded,herding,random-image,facility-location
+		--ipc 10,50 --pools 8 --methods rded,random-image,herding,clusters,facility-location
 	$(SECTION) $(RESULTS)/plain/students > $(RESULTS)/plain.md
 	$(DOCUMENT) plain $(RESULTS)/plain.md
 
@@ -147,6 +148,21 @@ results-recipe: $(RESULTS)/recipe/data-ready results-data
 		--test $(RESULTS)/recipe/validation.tar $(TEACHER) --out $(RESULTS)/recipe/t$$temperature --ipc 10 --pools 1 \
 		--methods rded,true-boxes || exit; done
 
+# Which order is the default: on scenes and items that no table is tested on (docs/decisions/014-orders.md). Windows as chosen
+# on the grid, then centred (NAME+centred), whatever the repository says.
+$(RESULTS)/orders/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/orders
+	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 62 --out $(RESULTS)/orders/pool.tar
+	$(SCENES) --split train --items 55000:60000 --per-class 500 --seed 52 --out $(RESULTS)/orders/validation.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/orders/pool.tar --centring none --store $(RESULTS)/orders/store
+	touch $@
+
+results-orders: $(RESULTS)/orders/data-ready results-data
+	$(EVALUATE) --store $(RESULTS)/orders/store --test $(RESULTS)/orders/validation.tar --out $(RESULTS)/orders/students \
+		$(TEACHER) --ipc 10 --pools 8 --methods $(ORDERS)
+	$(SECTION) $(RESULTS)/orders/students --methods $(ORDERS) > $(RESULTS)/orders.md
+	$(DOCUMENT) orders $(RESULTS)/orders.md
+
 results-picks: results-data
 	test -f $(RESULTS)/teacher.pt || $(MAKE) results-students
 	$(TEST_ENV)/bin/python -m selector.evaluation.pick_quality --store $(RESULTS)/store \
@@ -158,8 +174,9 @@ results-selection-speed: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m selector.evaluation.selection_speed > $(RESULTS)/selection-speed.json
 	$(DOCUMENT) selection-speed $(RESULTS)/selection-speed.json
 
-results-one-step: results-data
-	$(TEST_ENV)/bin/python -m selector.evaluation.one_step --store $(RESULTS)/store \
+results-one-step: $(TEST_ENV)/installed
+	$(TEST_ENV)/bin/selector score --store $(RESULTS)/one-step/store
+	$(TEST_ENV)/bin/python -m selector.evaluation.one_step --store $(RESULTS)/one-step/store \
 		--figure docs/images/one-step.svg > $(RESULTS)/one-step.json
 	$(DOCUMENT) one-step $(RESULTS)/one-step.json
 
@@ -180,6 +197,11 @@ $(RESULTS)/references/validation.tar: $(TEST_ENV)/installed
 results-references: $(RESULTS)/references/validation.tar
 	$(TEST_ENV)/bin/python -m selector.evaluation.references $< --maps $(RESULTS)/references/maps > $(RESULTS)/references.md
 	$(DOCUMENT) references $(RESULTS)/references.md
+
+results-scales: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m export_scripts.scale_table --maps $(RESULTS)/scales > $(RESULTS)/scales.md
+	$(DOCUMENT) scales $(RESULTS)/scales.md
 
 # Several training seeds: make results-frontier PIPELINES="seed-1=DIR seed-2=DIR"
 PIPELINES := built-in=model_repository

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
@@ -97,6 +97,8 @@ class Identity:
     null prompt. timesteps: one per draw, in draw order. timestep_weights: one per draw, all 1 if unweighted.
     precision: fp32 or fp16. window_fraction: window size as a fraction of the resolution. rule: the pipeline's default
     scoring rule. prior_weight: weight of the rule's label-free prior. dift: block and timestep, such as "mid@161".
+    centring: how chosen windows move, "none" or "contrast". A field that has its default value is not in the configs, so
+    repositories from before there was such a field are what they were.
     """
 
     pipeline: str
@@ -111,6 +113,7 @@ class Identity:
     rule: str
     prior_weight: float
     dift: str
+    centring: str = "none"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values by field name."""
@@ -135,14 +138,17 @@ _CARRIER: dict[str, str] = {
     "rule": UNET,
     "prior_weight": UNET,
     "dift": DIFT,
+    "centring": UNET,
 }
 
 
 def identity_parameters(identity: Identity) -> dict[str, dict[str, str]]:
     """The `parameters` of each leaf's config: model name → key → JSON text."""
     out: dict[str, dict[str, str]] = {leaf: {"spec_version": str(SPEC_VERSION)} for leaf in LEAVES}
+    defaults = {field.name: field.default for field in fields(Identity)}
     for name, value in identity.as_dict().items():
-        out[_CARRIER[name]][name] = json.dumps(value)
+        if value != defaults[name]:
+            out[_CARRIER[name]][name] = json.dumps(value)
     return out
 
 
@@ -162,6 +168,8 @@ def identity_from_parameters(parameters: Mapping[str, Mapping[str, str]]) -> Ide
     for field in fields(Identity):
         carrier = _CARRIER[field.name]
         text = parameters[carrier].get(field.name)
+        if text is None and field.default is not MISSING:
+            continue
         if text is None:
             raise ContractError(f"the config of model {carrier!r} lacks the parameter {field.name!r}")
         value = json.loads(text)

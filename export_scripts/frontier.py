@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
-from export_scripts.make_scenes import SOURCE
+from export_scripts.fashion_items import SOURCE
 from export_scripts.quality import Measured, interval, make_test_scenes, measure
 from selector.builtin import builtin_repository
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 380, 52, 210, 34, 40
 
 

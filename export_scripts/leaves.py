@@ -157,4 +157,5 @@ def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identit
         rule=profile.rule,
         prior_weight=profile.brightness_weight,
         dift=f"{profile.dift_block}@{profile.dift_timestep}",
+        centring=profile.centring,
     )

@@ -3,30 +3,25 @@
 Owns the frozen generator and its command; knows nothing of tars, models or scores. One 28×28 item lies at a
 random place. Scenes without a decoy add 6 to 10 fragments (8×8 cuts of items of other classes); scenes with one
 add an item of another class with its blocks permuted, as large and as bright as the item, and 2 to 4 fragments.
-Brightness therefore hardly tells where the item is (docs/decisions/002-scenes.md).
+Brightness therefore hardly tells where the item is (docs/decisions/002-scenes.md). Variants change what they say.
 
     python -m export_scripts.make_scenes --split train --per-class 300 --seed 1 --out scenes.tar
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import click
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-CLASS_NAMES = (
-    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
-)  # fmt: skip
-SOURCE = Path("/usr/share/datasets/fashion-mnist")  # Debian package dataset-fashion-mnist
-SPLIT_FILES = {"train": "train", "test": "t10k"}
-ITEM_PX = 28
+from export_scripts.fashion_items import CLASS_NAMES, ITEM_PX, SOURCE, SPLIT_FILES, Items, read_items
 
 
 @dataclass(frozen=True)
@@ -52,94 +47,85 @@ class SceneParameters:
 
 @dataclass(frozen=True)
 class Variant:
-    """A kind of scenes: their parameters, and whether every second one has a decoy."""
+    """A kind of scenes: their parameters, whether every second one has a decoy, the classes and sides (pixels) of items.
+
+    Where there are several sides, item and decoy are drawn alike among those that both find room.
+    """
 
     parameters: SceneParameters
     decoys: bool = True
+    classes: tuple[str, ...] = CLASS_NAMES
+    sides: tuple[int, ...] = (ITEM_PX,)
 
 
 VARIANTS = {
     "scenes": Variant(SceneParameters()),
     # An item takes 8.5 % of the area instead of 19 %, with as much clutter per area: smaller items, once scaled to 64 px.
     "small-items": Variant(SceneParameters(canvas_px=96, fragments=(14, 22), fragments_beside_decoy=(5, 9))),
+    # Garments for the upper body alone, their clutter and decoys too: fewer and finer classes.
+    "finer-classes": Variant(SceneParameters(), classes=("t-shirt", "pullover", "dress", "coat", "shirt")),
+    # Items of several sizes, so that no one size of windows fits them all.
+    "mixed-items": Variant(SceneParameters(), sides=(20, 28, 36)),
     "plain": Variant(SceneParameters(canvas_px=ITEM_PX, fragments=(0, 0)), decoys=False),  # the items themselves
 }
 
 
 @dataclass(frozen=True)
-class Items:
-    """Fashion-MNIST items: images (N, 28, 28) uint8, labels (N,) int64 in `CLASS_NAMES` order."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def between(self, start: int, stop: int) -> Items:
-        return Items(self.images[start:stop], self.labels[start:stop])
-
-
-@dataclass(frozen=True)
 class Scenes:
-    """images (N, canvas_px, canvas_px) uint8; labels (N,); tops, lefts (N,) of the item's 28 px box; decoys (N,) bool."""
+    """images (N, canvas_px, canvas_px) uint8; labels (N,); tops, lefts, sides (N,) of the item's box; decoys (N,) bool."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     tops: NDArray[np.int64]
     lefts: NDArray[np.int64]
     decoys: NDArray[np.bool_]
+    sides: NDArray[np.int64]
 
-
-def read_items(split: str, source: Path = SOURCE) -> Items:
-    """One split of the IDX files. Raises FileNotFoundError if the package is missing, ValueError if damaged."""
-    stem = source / SPLIT_FILES[split]
-    images = _read_idx(Path(f"{stem}-images-idx3-ubyte.gz"), 3)
-    labels = _read_idx(Path(f"{stem}-labels-idx1-ubyte.gz"), 1)
-    if len(images) != len(labels) or images.shape[1:] != (ITEM_PX, ITEM_PX):
-        raise ValueError(f"{stem}: {images.shape} images do not match {labels.shape} labels")
-    return Items(images, labels.astype(np.int64))
-
-
-def _read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    content = gzip.decompress(path.read_bytes())
-    header = np.frombuffer(content, dtype=">i4", count=1 + axes)
-    if header[0] != 0x0800 + axes:  # unsigned bytes, `axes` dimensions
-        raise ValueError(f"{path}: not an IDX file of bytes with {axes} axes (magic {header[0]:#x})")
-    body = np.frombuffer(content, dtype=np.uint8, offset=4 * (1 + axes))
-    return body.reshape([int(size) for size in header[1:]])
+    def only(self, kept: NDArray[np.bool_]) -> Scenes:
+        """Those of the mask."""
+        return Scenes(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
 def make_scene(
-    items: Items, index: int, decoy: bool, parameters: SceneParameters, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], int, int]:
-    """A scene of item `index`, uint8 [canvas_px, canvas_px], with its box's top and left."""
+    items: Items,
+    index: int,
+    decoy: bool,
+    parameters: SceneParameters,
+    rng: np.random.Generator,
+    sides: Sequence[int] = (ITEM_PX,),
+) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
+    """A scene of item `index`, uint8 [canvas_px, canvas_px], with its box's top, left and side."""
     canvas = np.zeros((parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
     label = items.labels[index]
-    free = parameters.canvas_px - ITEM_PX + 1
-    boxes = [(int(rng.integers(free)), int(rng.integers(free)), ITEM_PX)]
+    side, decoy_side = _draw_sides(sides, decoy, parameters, rng)
+    free = parameters.canvas_px - side + 1
+    boxes = [(int(rng.integers(free)), int(rng.integers(free)), side)]
     if decoy:
-        item_box, decoy_box = _place_pair(parameters, rng)
+        item_box, decoy_box = _place_pair((side, decoy_side), parameters, rng)
         boxes = [item_box, decoy_box]
         other = items.images[_other_class(items, label, rng)]
-        _paste(canvas, _scramble(other, parameters.decoy_block_px, rng), *decoy_box[:2])
+        _paste(canvas, _scaled(_scramble(other, parameters.decoy_block_px, rng), decoy_side), *decoy_box[:2])
     low, high = parameters.fragments_beside_decoy if decoy else parameters.fragments
     for _ in range(int(rng.integers(low, high + 1))):
         fragment = _fragment(items, label, parameters, rng)
         place = _place_beside(boxes, parameters, rng)
         _paste(canvas, fragment, *place)
-    top, left, _ = boxes[0]
-    _paste(canvas, items.images[index], top, left)
-    return canvas, top, left
+    _paste(canvas, _scaled(items.images[index], side), *boxes[0][:2])
+    return canvas, boxes[0]
 
 
 def make_scenes(items: Items, per_class: int, seed: int, variant: str = "scenes") -> Scenes:
     """`per_class` scenes of every class, class by class; every second one has a decoy where the variant has them.
 
     An item comes again only when its class has fewer than `per_class` items. Scene i depends on (seed, i) and
-    the items alone.
+    the items alone. Labels are places in `CLASS_NAMES`, whichever classes the variant has.
     """
     parameters = VARIANTS[variant].parameters
-    count = per_class * len(CLASS_NAMES)
+    class_ids = [CLASS_NAMES.index(name) for name in VARIANTS[variant].classes]
+    items = items.of_classes(class_ids)
+    count = per_class * len(class_ids)
     chosen = []
-    for class_id in range(len(CLASS_NAMES)):
+    for class_id in class_ids:
         own = np.flatnonzero(items.labels == class_id)
         if not len(own):
             raise ValueError(f"no items of class {CLASS_NAMES[class_id]!r}")
@@ -148,25 +134,43 @@ def make_scenes(items: Items, per_class: int, seed: int, variant: str = "scenes"
         chosen.append(np.concatenate(rounds)[:per_class])
     indices = np.concatenate(chosen)
     images = np.empty((count, parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
-    tops, lefts = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    boxes = np.empty((count, 3), dtype=np.int64)
     decoys = (np.arange(count) % per_class % 2 == 1) & VARIANTS[variant].decoys
     for i, index in enumerate(indices):
         rng = np.random.default_rng([seed, 1, i])
-        images[i], tops[i], lefts[i] = make_scene(items, int(index), bool(decoys[i]), parameters, rng)
-    return Scenes(images, items.labels[indices], tops, lefts, decoys)
+        sides = VARIANTS[variant].sides
+        images[i], boxes[i] = make_scene(items, int(index), bool(decoys[i]), parameters, rng, sides)
+    return Scenes(images, items.labels[indices], boxes[:, 0], boxes[:, 1], decoys, boxes[:, 2])
+
+
+def _draw_sides(
+    sides: Sequence[int], decoy: bool, parameters: SceneParameters, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Sides of item and decoy. One side takes no random number, so scenes of one are what they were before there were more."""
+    if len(sides) == 1:
+        return sides[0], sides[0]
+    pairs = [(a, b) for a in sides for b in sides if not decoy or a + b <= parameters.canvas_px]
+    return pairs[int(rng.integers(len(pairs)))]
 
 
 def _place_pair(
-    parameters: SceneParameters, rng: np.random.Generator
+    sides: tuple[int, int], parameters: SceneParameters, rng: np.random.Generator
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Two boxes of the item's size, uniform among the pairs that overlap so little: the same law for both."""
-    free = parameters.canvas_px - ITEM_PX + 1
+    """Two boxes of these sides, uniform among the pairs that overlap so little: the same law for both."""
+    side, other = sides
+    free, other_free = parameters.canvas_px - side + 1, parameters.canvas_px - other + 1
     while True:
-        top, left, other_top, other_left = (int(value) for value in rng.integers(free, size=4))
-        rows = max(0, ITEM_PX - abs(top - other_top))
-        columns = max(0, ITEM_PX - abs(left - other_left))
+        top, left, other_top, other_left = (int(v) for v in rng.integers([free, free, other_free, other_free]))
+        rows = max(0, min(top + side, other_top + other) - max(top, other_top))
+        columns = max(0, min(left + side, other_left + other) - max(left, other_left))
         if rows * columns <= parameters.decoy_overlap_px:
-            return (top, left, ITEM_PX), (other_top, other_left, ITEM_PX)
+            return (top, left, side), (other_top, other_left, other)
+
+
+def _scaled(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if image.shape == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _place_beside(

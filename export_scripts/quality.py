@@ -21,9 +21,11 @@ from client.contract import Identity
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from export_scripts.delta_maps import collect
-from export_scripts.localisation import Localisation, localise
-from export_scripts.make_scenes import SOURCE, Scenes, make_scenes, read_items
+from export_scripts.fashion_items import SOURCE, read_items
+from export_scripts.localisation import Localisation, best_boxes, centred_boxes, localise, localise_boxes
+from export_scripts.make_scenes import Scenes, make_scenes
 from selector.builtin import builtin_repository
+from selector.scoring.centring import CONTRAST, NONE
 from selector.scoring.typicality import RULES, reduce_deltas
 from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
@@ -40,7 +42,9 @@ class Measured:
 
 
 def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None = None) -> list[Measured]:
-    """Every rule at every number of draws on every scene; fewer draws are a prefix of more, of the same answers.
+    """Every rule at every number of draws on every scene, and the repository's own with its windows centred.
+
+    Fewer draws are a prefix of more, of the same answers.
 
     maps: a folder that keeps the answers by pieces, so that a measurement that was stopped goes on.
     """
@@ -54,14 +58,24 @@ def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None
         Measured("random window", 0, localise(drawn, grid, scenes)),
         Measured("brightest window", 0, localise(bright, grid, scenes)),
     ]
+    centred: list[Measured] = []
     for name, rule in RULES.items():
         for count in draws:
             weights = rule.weights(np.asarray(found.identity.timestep_weights[:count], np.float32))
             means = np.stack([reduce_deltas(image[:count], weights) for image in found.deltas[rule.reference]])
             prior = np.float32(found.identity.prior_weight) * bright if rule.prior == "brightness" else None
             scores = window_scores(window_means(means, grid), prior)
-            measured.append(Measured(name, 2 * count, localise(scores, grid, scenes)))
-    return measured
+            boxes = best_boxes(scores, grid)
+            measured.append(Measured(name, 2 * count, localise_boxes(boxes, scenes)))
+            if name == found.identity.rule:
+                moved = localise_boxes(centred_boxes(boxes, scenes), scenes)
+                centred.append(Measured(setting(name, CONTRAST), 2 * count, moved))
+    return measured + centred
+
+
+def setting(rule: str, centring: str) -> str:
+    """The name of a rule with a centring."""
+    return rule if centring == NONE else f"{rule}, centred"
 
 
 def canvas_grid(identity: Identity) -> WindowGrid:
@@ -114,7 +128,7 @@ def summary(measured: list[Measured]) -> list[dict[str, object]]:
 
 
 def markdown(rows: list[dict[str, object]], default: str) -> str:
-    """The rows as a Markdown table; the repository's own rule is marked."""
+    """The rows as a Markdown table; the repository's own setting is marked."""
     lines = [
         "| rule | UNet rows | pointing | mean IoU | pointing, decoys | lead over brightest, decoys |",
         "|---|---:|---:|---:|---:|---:|",
@@ -153,7 +167,8 @@ def main(repository: Path, count: int, draws: str, split: str, seed: int, source
     print(
         f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys; intervals: 95 %\n"
     )
-    print(markdown(rows, read_identity(repository).rule))
+    identity = read_identity(repository)
+    print(markdown(rows, setting(identity.rule, identity.centring)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export_scripts.make_scenes import CLASS_NAMES, ITEM_PX, Scenes
+from export_scripts.fashion_items import CLASS_NAMES
+from export_scripts.make_scenes import Scenes
 
 
 def write_tar(scenes: Scenes, out: Path) -> None:
@@ -27,7 +28,8 @@ def write_tar(scenes: Scenes, out: Path) -> None:
         buffer = io.BytesIO()
         Image.fromarray(scenes.images[i]).save(buffer, format="PNG", optimize=True)
         members.append((path, buffer.getvalue()))
-        rows.append(f"{path},{scenes.tops[i]},{scenes.lefts[i]},{ITEM_PX},{ITEM_PX},{int(scenes.decoys[i])}")
+        box = f"{scenes.tops[i]},{scenes.lefts[i]},{scenes.sides[i]},{scenes.sides[i]}"
+        rows.append(f"{path},{box},{int(scenes.decoys[i])}")
     members.append(("boxes.csv", ("\n".join([rows[0], *sorted(rows[1:])]) + "\n").encode()))
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
@@ -54,6 +56,7 @@ def read_tar(path: Path) -> Scenes:
         np.array([int(row["top"]) for row in rows], dtype=np.int64),
         np.array([int(row["left"]) for row in rows], dtype=np.int64),
         np.array([row["decoy"] == "1" for row in rows]),
+        np.array([int(row["height"]) for row in rows], dtype=np.int64),
     )
 
 

@@ -109,7 +109,8 @@ class ScoringProfile:
     timestep_weights: one weight per equal slice of that band, low to high, or None for equal weights.
     dift_timestep: integer timestep of the features; dift_block: "mid" or the index of an up-block.
     window_fraction: side of a window over the image's side. rule: name of the best scoring rule.
-    brightness_weight: weight of the z-score of window brightness added to the z-score of typicality.
+    brightness_weight: weight of the z-score of window brightness added to the z-score of typicality. centring: how chosen
+    windows move, "none" or "contrast".
     """
 
     t_min: float
@@ -120,6 +121,7 @@ class ScoringProfile:
     rule: str
     timestep_weights: tuple[float, ...] | None = None
     brightness_weight: float = 0.0
+    centring: str = "none"
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         text = json.dumps(asdict(self), indent=2) + "\n"

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from export_scripts import localisation
 from export_scripts.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
 from export_scripts.graphs import DiftExtractor, NoisePredictor
-from export_scripts.make_scenes import ITEM_PX, Scenes
+from export_scripts.make_scenes import Scenes
 from export_scripts.scene_tar import read_tar
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.source_pipeline import SourcePipeline, load_source
+from selector.scoring.centring import CENTRINGS, CONTRAST, NONE
 from selector.scoring.typicality import RULES, rule
 from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
@@ -91,9 +92,11 @@ def slice_weights(windows: NDArray[np.float32], bank: DrawBank) -> tuple[float, 
     return tuple(round(float(w), 4) for w in inverse / inverse.mean())
 
 
-def localise(scores: NDArray[np.float32], grid: WindowGrid, scenes: Scenes) -> Found:
+def localise(scores: NDArray[np.float32], grid: WindowGrid, scenes: Scenes, centring: str = NONE) -> Found:
     """Pointing and IoU of each image's best window, averaged. scores: [n, a, b]."""
-    found = localisation.localise(scores, grid, scenes)
+    boxes = localisation.best_boxes(scores, grid)
+    boxes = localisation.centred_boxes(boxes, scenes) if centring == CONTRAST else boxes
+    found = localisation.localise_boxes(boxes, scenes)
     return Found(found.pointing, found.pointing_decoys, found.mean_iou)
 
 
@@ -121,14 +124,24 @@ def compare_rules(
     scenes: Scenes,
 ) -> dict[tuple[str, float], Found]:
     """Every rule, those with a prior at every brightness weight. windows: [n, draws, a, b] by kind of reference."""
-    figures = {}
-    for name, each in RULES.items():
-        used = each.weights(weights)
-        means = np.einsum("ndab,d->nab", windows[each.reference], used / used.sum()).astype(np.float32)
-        for prior in BRIGHTNESS_WEIGHTS if each.prior == "brightness" else (0.0,):
-            scores = window_scores(means, np.float32(prior) * bright if prior else None)
-            figures[name, prior] = localise(scores, grid, scenes)
-    return figures
+    return {
+        (name, prior): localise(rule_scores((name, prior), windows, weights, bright), grid, scenes)
+        for name, each in RULES.items()
+        for prior in (BRIGHTNESS_WEIGHTS if each.prior == "brightness" else (0.0,))
+    }
+
+
+def rule_scores(
+    setting: tuple[str, float],
+    windows: Mapping[str, NDArray[np.float32]],
+    weights: NDArray[np.float32],
+    bright: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """What a rule with a weight of its prior chooses windows by, float32 [n, a, b]."""
+    name, prior = setting
+    used = rule(name).weights(weights)
+    means = np.einsum("ndab,d->nab", windows[rule(name).reference], used / used.sum()).astype(np.float32)
+    return window_scores(means, np.float32(prior) * bright if prior else None)
 
 
 def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, str | int], float]:
@@ -137,12 +150,10 @@ def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, 
     All crops get the null prompt, so that the class has to be seen in the pixels.
     """
     crops = [
-        i[t : t + ITEM_PX, x : x + ITEM_PX] for i, t, x in zip(scenes.images, scenes.tops, scenes.lefts, strict=True)
+        i[t : t + side, x : x + side]
+        for i, t, x, side in zip(scenes.images, scenes.tops, scenes.lefts, scenes.sides, strict=True)
     ]
-    pixels = torch.from_numpy(np.stack(crops))[:, None].float()
-    side = source.resolution
-    enlarged = torch.nn.functional.interpolate(pixels, (side, side), mode="bicubic", align_corners=False)
-    latents = _latents(source, enlarged.round().clamp(0, 255).to(torch.uint8)[:, 0].numpy())
+    latents = _latents(source, np.stack([_enlarged(crop, source.resolution) for crop in crops]))
     noise = torch.from_numpy(np.random.default_rng(SEED + 1).standard_normal(source.latent, dtype=np.float32))
     blocks: list[str | int] = ["mid", *range(len(source.unet.up_blocks))]
     accuracy = {}
@@ -158,6 +169,12 @@ def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, 
     return accuracy
 
 
+def _enlarged(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    pixels = torch.from_numpy(crop)[None, None].float()
+    enlarged = torch.nn.functional.interpolate(pixels, (side, side), mode="bicubic", align_corners=False)
+    return enlarged.round().clamp(0, 255).to(torch.uint8)[0, 0].numpy()
+
+
 def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tuple[ScoringProfile, dict[str, object]]:
     """The profile that does best on these scenes, and the figures it was chosen by."""
     grid = window_grid(
@@ -167,22 +184,26 @@ def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tupl
     band, bands = best_band(source, scenes, draws, grid, [SEED + s for s in range(seeds)])
     bank = make_draw_bank(BANK, Band(*band, _schedule(source)), source.latent)
     few = np.arange(len(scenes.labels)) % 4 == 0
-    sample = Scenes(*(getattr(scenes, name)[few] for name in ("images", "labels", "tops", "lefts", "decoys")))
+    sample = scenes.only(few)
     weights = slice_weights(delta_windows(source, sample, bank, BANK, "rotating", grid), bank)
     given = np.asarray(spread_weights(bank, weights)[:draws], np.float32)
     windows = {kind: delta_windows(source, scenes, bank, draws, kind, grid) for kind in ("null", "rotating")}
     rules = compare_rules(windows, given, bright, grid, scenes)
     (name, prior) = max(rules, key=lambda key: rules[key].merit)
+    scores = rule_scores((name, prior), windows, given, bright)
+    centrings = {centring: localise(scores, grid, scenes, centring) for centring in CENTRINGS}
     features = compare_features(source, scenes)
     timestep, block = max(features, key=lambda key: features[key])
     profile = replace(
         source.profile, t_min=band[0], t_max=band[1], dift_timestep=timestep, dift_block=block, rule=name,
         timestep_weights=weights, brightness_weight=prior or BRIGHTNESS_WEIGHTS[0],
+        centring=max(centrings, key=lambda key: centrings[key].merit),
     )  # fmt: skip
     figures = {
         "brightest": _text(localise(bright, grid, scenes)),
         "bands": {f"{low}-{high}": _text(found) for (low, high), found in bands.items()},
         "rules": {f"{key[0]} {key[1] or ''}".strip(): _text(found) for key, found in rules.items()},
+        "centring": {centring: _text(found) for centring, found in centrings.items()},
         "features": {f"t={key[0]} {key[1]}": round(value, 4) for key, value in features.items()},
     }
     return profile, figures
@@ -207,7 +228,7 @@ def main(pipeline: Path, scenes: Path, draws: int, seeds: int, every: int, write
     """Choose PIPELINE's scoring settings on SCENES, a tar with true boxes, and write them beside its weights."""
     found = read_tar(scenes)
     kept = np.arange(len(found.labels)) // 2 % every == 0  # neighbours are one scene without and one with a decoy
-    found = Scenes(*(getattr(found, name)[kept] for name in ("images", "labels", "tops", "lefts", "decoys")))
+    found = found.only(kept)
     profile, figures = tune(load_source(pipeline), found, draws, seeds)
     if write:
         profile.save(pipeline)

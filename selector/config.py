@@ -9,6 +9,7 @@ from typing import Any
 
 from client.security import Security
 from selector.errors import UsageError
+from selector.scoring.centring import CENTRINGS
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class ScoreConfig:
     """How a data set is scored.
 
     data: folder or tar of class folders. store: where scores go. servers: HOST:PORT of running servers; none starts the
-    embedded server on `repository`. rule, prior_weight, patch_fraction: None takes the repository's own. draws: draws per
-    image, each costs two UNet evaluations. rows_per_image: mean UNet evaluations per image, spent where they decide; `draws`
+    embedded server on `repository`. rule, prior_weight, patch_fraction, centring: None takes the repository's own.
+    patch_fraction: several are windows of several sizes. centring: "contrast" moves chosen windows onto what stands out in
+    them, "none" leaves them. draws: draws per image, each costs two UNet evaluations. rows_per_image: mean UNet evaluations
+    per image, spent where they decide; `draws`
     is then the most that one image gets. None gives all draws to every image. fit: "crop" or "pad". patches_per_image:
     windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the
     first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
@@ -33,7 +36,8 @@ class ScoreConfig:
     draws: int = 12
     rows_per_image: float | None = None
     fit: str = "crop"
-    patch_fraction: float | None = None
+    patch_fraction: tuple[float, ...] | None = None
+    centring: str | None = None
     patches_per_image: int = 1
     min_side: int = 8
     limit_per_class: int = 0
@@ -51,8 +55,10 @@ class ScoreConfig:
             raise UsageError(f"--patches-per-image must be at least 1, not {self.patches_per_image}")
         if self.fit not in ("crop", "pad"):
             raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
-        if self.patch_fraction is not None and not 0 < self.patch_fraction <= 1:
-            raise UsageError(f"--patch-fraction must lie in (0, 1], not {self.patch_fraction}")
+        if self.patch_fraction is not None and not all(0 < fraction <= 1 for fraction in self.patch_fraction):
+            raise UsageError(f"--patch-fraction must lie in (0, 1], not {', '.join(map(str, self.patch_fraction))}")
+        if self.centring is not None and self.centring not in CENTRINGS:
+            raise UsageError(f"--centring must be {' or '.join(CENTRINGS)}, not {self.centring!r}")
         if self.shard_size < 1:
             raise UsageError(f"--shard-size must be at least 1, not {self.shard_size}")
         self.failed_allowed(1)
@@ -83,7 +89,7 @@ class SelectConfig:
 
     ipc: int
     out: Path
-    order: str = "clusters"
+    order: str = "herding"
     on_short: str = "error"
     seed: int = 0
     workers: int = 0

@@ -17,12 +17,14 @@ from selector.images.canvas import fit
 from selector.images.originals import Originals
 from selector.mean_maps import mean_maps
 from selector.records import Box, PatchTable
+from selector.scoring.centring import NONE, placement
+from selector.scoring.scales import scored_grids
 from selector.scoring.typicality import rule
 from selector.scoring.windows import (
-    Window,
-    WindowGrid,
+    ScoredGrid,
+    box_means,
     brightness_z,
-    choose_windows,
+    choose_among,
     window_grid,
     window_means,
     window_scores,
@@ -45,12 +47,14 @@ def further_patches(view: StoreView, images: Originals, class_ids: Collection[in
     rows: list[dict[str, Any]] = []
     for record, delta in mean_maps(Store.open(view.store), sources):
         canvas, mapping = fit(images.image(record["source"]), int(mark["resolution"]), str(mark["fit"]))
-        grid = window_grid(int(mark["resolution"]), int(mark["window_px"]), int(mark["stride_px"]), mapping.valid)
+        grids = _grids(mark, canvas, delta.astype(np.float32), mapping.valid)
         taken = [Box(*edges) for edges in zip(*(record[f"window_canvas_{name}"] for name in _COLUMNS), strict=True)]
+        place = placement(str(mark.get("centring", NONE)), canvas, mapping.valid)
         kept = {name: record[name] for name in ("class_id", "image_id", "source", "draws")}
-        for place, window in enumerate(_beside(taken, delta.astype(np.float32), grid, _prior(mark, canvas, grid))):
+        for rank, window in enumerate(choose_among(grids, _MOST, taken, place), len(taken)):
+            typicality = float(box_means(delta.astype(np.float32), window.box, len(canvas)))
             box = vars(mapping.to_original(window.box))
-            rows.append(kept | box | {"patch_rank": len(taken) + place, "typicality": window.typicality})
+            rows.append(kept | box | {"patch_rank": rank, "typicality": typicality})
     rows.sort(key=lambda row: (row["class_id"], row["patch_rank"], -row["typicality"], row["image_id"]))
     return _table(rows)
 
@@ -65,26 +69,18 @@ def with_further(table: PatchTable, further: PatchTable) -> PatchTable:
     return PatchTable(**both, features=np.zeros((len(table) + len(further), 0), np.float16))
 
 
-def _prior(mark: dict[str, Any], canvas: NDArray[np.uint8], grid: WindowGrid) -> NDArray[np.float32] | None:
-    if rule(mark["rule"]).prior == "none":
-        return None
-    return np.asarray(np.float32(mark["prior_weight"]) * brightness_z(canvas, grid), np.float32)
-
-
-def _beside(
-    taken: list[Box], delta: NDArray[np.float32], grid: WindowGrid, prior: NDArray[np.float32] | None
-) -> list[Window]:
-    """The best windows of the grid that overlap neither a taken one nor each other, best first."""
+def _grids(
+    mark: dict[str, Any], canvas: NDArray[np.uint8], delta: NDArray[np.float32], valid: Box
+) -> tuple[ScoredGrid, ...]:
+    """An image's windows, scored as the store's own rule scores them."""
+    weight = float(mark["prior_weight"]) if rule(mark["rule"]).prior == "brightness" else 0.0
+    stride_px = int(mark["stride_px"])
+    if "scales" in mark:
+        return scored_grids(delta, canvas, mark["scales"], stride_px, valid, weight)
+    grid = window_grid(len(canvas), int(mark["window_px"]), stride_px, valid)
     means = window_means(delta, grid)
-    scores = window_scores(means, prior).copy()
-    tops, lefts = np.asarray(grid.tops)[:, None], np.asarray(grid.lefts)[None, :]
-    for box in taken:
-        apart = (tops >= box.top + box.height) | (tops + grid.side <= box.top)
-        apart = apart | (lefts >= box.left + box.width) | (lefts + grid.side <= box.left)
-        scores[~apart] = -np.inf
-    chosen = choose_windows(scores, grid, _MOST)
-    at = [(grid.tops.index(window.box.top), grid.lefts.index(window.box.left)) for window in chosen]
-    return [Window(window.box, window.score, float(means[place])) for window, place in zip(chosen, at, strict=True)]
+    prior = np.float32(weight) * brightness_z(canvas, grid) if rule(mark["rule"]).prior == "brightness" else None
+    return (ScoredGrid(grid, means, window_scores(means, prior)),)
 
 
 def _table(rows: list[dict[str, Any]]) -> PatchTable:

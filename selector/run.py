@@ -190,7 +190,7 @@ def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: 
         "pipeline": str(mark["pipeline"])[:16],
         "scoring rule": str(mark["rule"]),
         "draws per image": _draws(view),
-        "window": f"{mark['window_px']} of {mark['resolution']} px, every {mark['stride_px']} px",
+        "window": _window(mark),
         "features": str(mark["dift"]),
         "precision": str(mark["precision"]),
         "fit": str(mark["fit"]),
@@ -208,6 +208,12 @@ def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: 
         provenance=tuple(provenance.items()),
         timings=tuple(_timings(spent, history).items()),
     )
+
+
+def _window(mark: dict[str, Any]) -> str:
+    moved = ", moved onto what stands out in it" if "centring" in mark else ""
+    sides = ", ".join(map(str, mark.get("scales", [mark["window_px"]])))
+    return f"{sides} of {mark['resolution']} px, every {mark['stride_px']} px{moved}"
 
 
 def _draws(view: StoreView) -> str:

@@ -15,11 +15,22 @@ import click
 from client.security import Security, headers_from
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
+from selector.errors import UsageError
 
 
 def servers_of(text: str | None) -> tuple[str, ...]:
     """HOST:PORT by HOST:PORT of a list separated by commas; empty for none."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def fractions_of(text: str | None) -> tuple[float, ...] | None:
+    """Numbers separated by commas; None for none. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--patch-fraction takes a number, or several separated by commas, not {text!r}") from None
 
 
 def security_of(flags: dict[str, Any]) -> Security:
@@ -34,6 +45,7 @@ def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> Score
     values = {name: flags[name] for name in names}
     values["servers"] = servers_of(flags["servers"])
     values["security"] = security_of(flags)
+    values["patch_fraction"] = fractions_of(flags["patch_fraction"])
     values["repository"] = flags["repository"] or builtin_repository()
     return ScoreConfig(data=data or builtin_scenes(), store=store, **values)
 

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
+from selector.config import SelectConfig
+from selector.scoring.centring import CENTRINGS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -61,7 +64,13 @@ scoring_options = together(
     ),
     option("--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."),
     option(
-        "--patch-fraction", type=float, help="Window size as a fraction of the image; default: the repository's own."
+        "--patch-fraction",
+        help="Window size as a fraction of the image, or several sizes, as 0.31,0.44; default: the repository's own.",
+    ),
+    option(
+        "--centring",
+        type=click.Choice(CENTRINGS),
+        help="Move windows by up to a seventh of their side onto what stands out in them; default: the repository's own.",
     ),
     option("--patches-per-image", type=int, default=1, help="Windows taken from an image, without overlap."),
     option("--min-side", type=int, default=8, help="Images with a shorter side (pixels) are filtered."),
@@ -73,7 +82,11 @@ scoring_options = together(
 )
 
 selection_options = together(
-    option("--order", default="clusters", help="How a class's patches are put into one order."),
+    option(
+        "--order",
+        default=SelectConfig.order,
+        help="How a class's patches are put into one order: herding, facility-location, clusters, typicality, or a baseline.",
+    ),
     option(
         "--on-short",
         type=click.Choice(["error", "all", "repeat", "patches"]),

@@ -118,7 +118,9 @@ async def _collect(
         class_ids = match_classes(folders, client.identity.classes)
         labels = np.array([class_ids[item.folder] for item in items], np.int64)
         sources = [item.source for item in items]
-        _check_mark(folder, {**fingerprint(client.identity, plan), "replicates": replicates, "sources": _hash(sources)})
+        mark = {**fingerprint(client.identity, plan), "replicates": replicates, "sources": _hash(sources)}
+        mark.pop("centring", None)  # no map depends on where windows go
+        _check_mark(folder, mark)
         images = prepare_images(config.data, sources, plan.resolution, plan.fit, plan.min_side)
         unusable = [image for image in images if image.canvas is None]
         if unusable:

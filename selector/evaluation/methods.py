@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError
-from selector.evaluation.centring import centred
 from selector.evaluation.pools import Pool
 from selector.records import Box
+from selector.scoring.centring import centred, contrast
 from selector.selection.selection import select as select_patches
 from selector.selection.strategies import STRATEGIES
 
@@ -74,7 +74,8 @@ def with_centred_windows(method: Method) -> Method:
     """The method's picks with every window moved onto what stands out in it (`centring`)."""
 
     def choose(pool: Pool, ipc: int) -> list[Pick]:
-        return [Pick(pick.picture, centred(pool.pictures.images[pick.picture], pick.box)) for pick in method(pool, ipc)]
+        images = pool.pictures.images
+        return [Pick(pick.picture, centred(contrast(images[pick.picture]), pick.box)) for pick in method(pool, ipc)]
 
     return choose
 

@@ -25,6 +25,7 @@ from selector.images.datasets import list_items
 from selector.order_pool import order_pool
 from selector.scoring.score import read_history
 from selector.selection.order_cache import OrderCache
+from selector.selection.ordering import DEFAULT_ORDER
 from selector.selection.selection import select as select_patches
 from selector.store.store import Store
 from selector.store.view import view_store
@@ -78,7 +79,7 @@ def measure(store: Path, budgets: tuple[int, ...], order: str) -> dict[str, Any]
 @click.command()
 @click.option("--store", type=click.Path(path_type=Path, exists=True), required=True, help="A scored store.")
 @click.option("--ipc", default="1,10,50,100,200", show_default=True, help="Budgets, separated by commas.")
-@click.option("--order", default="clusters", show_default=True, help="Order of a class's patches.")
+@click.option("--order", default=DEFAULT_ORDER, show_default=True, help="Order of a class's patches.")
 @click.option("--figure", "drawing", type=click.Path(path_type=Path), help="Draw the times into this file (SVG).")
 def main(store: Path, ipc: str, order: str, drawing: Path | None) -> None:
     """Measure and print one JSON object."""

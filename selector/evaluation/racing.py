@@ -26,6 +26,7 @@ from selector.evaluation.racing_trial import Merit, Picks, Scores, Trial, pick, 
 from selector.evaluation.statistics import half_width
 from selector.progress import Progress
 from selector.records import Box
+from selector.scoring.centring import NONE
 from selector.scoring.racing import make_race
 
 REPLICATES = 2
@@ -139,7 +140,7 @@ def true_boxes(data: Path, maps: DrawMaps) -> list[Box]:
 @click.option("--orders", default="typicality,clusters,herding", show_default=True, help="Orders, separated by commas.")
 def main(data: Path, repository: Path, limit_per_class: int, folder: Path, ipc: str, orders: str) -> None:
     """Try races on DATA, whose boxes.csv has the true boxes, and print Markdown tables."""
-    config = ScoreConfig(data, folder, repository, draws=DRAWS, limit_per_class=limit_per_class)
+    config = ScoreConfig(data, folder, repository, draws=DRAWS, limit_per_class=limit_per_class, centring=NONE)
     maps = collect(config, REPLICATES, folder, Progress())
     trial, boxes = Trial(maps), true_boxes(data, maps)
     found = {draws: contenders(trial, draws) for draws in GRIDS}

@@ -23,6 +23,7 @@ from selector.evaluation.draw_maps import DrawMaps, collect
 from selector.evaluation.racing import DRAWS, REPLICATES, true_boxes
 from selector.progress import Progress
 from selector.records import Box
+from selector.scoring.centring import NONE
 from selector.scoring.reduction import grid_of, prior_of
 from selector.scoring.windows import choose_windows, window_means
 
@@ -112,7 +113,7 @@ def _cell(found: NDArray[np.float64], every: NDArray[np.float64]) -> str:
 @click.option("--draws", default="8,12,16,24", show_default=True, help="Draws per image.")
 def main(data: Path, repository: Path, limit_per_class: int, folder: Path, draws: str) -> None:
     """Try references on DATA, whose boxes.csv has the true boxes, and print a Markdown table."""
-    config = ScoreConfig(data, folder, repository, draws=DRAWS, limit_per_class=limit_per_class)
+    config = ScoreConfig(data, folder, repository, draws=DRAWS, limit_per_class=limit_per_class, centring=NONE)
     maps = collect(config, REPLICATES, folder, Progress())
     click.echo(table(maps, true_boxes(data, maps), [int(part) for part in draws.split(",")]))
 

@@ -33,11 +33,15 @@ from selector.evaluation.synthetic_store import synthetic_class, write_synthetic
 from selector.order_pool import order_pool
 from selector.records import PatchTable
 from selector.selection.order_cache import OrderCache
+from selector.selection.ordering import DEFAULT_ORDER
 from selector.selection.selection import Selection, select
 
 IMAGENET_CLASSES = 1_000
 _TIMED_ALONE = 20
 _FIRST_IPC, _FURTHER_IPC = 10, 50
+
+_Choose = Callable[..., Selection]
+"""`select` by the order that is measured."""
 
 
 @dataclass(frozen=True)
@@ -49,37 +53,41 @@ class Spent:
     peak_mib_elsewhere: int = 0
 
 
-def measure(classes: int, patches: int, width: int, workers: int, threads: int, folder: Path) -> dict[str, Any]:
+def measure(
+    classes: int, patches: int, width: int, workers: int, threads: int, folder: Path, order: str = DEFAULT_ORDER
+) -> dict[str, Any]:
     """All numbers of the table; a store of `classes` classes, and orders, are written into the folder."""
+    choose = partial(select, order=order)
     store = write_synthetic_store(folder / "store", classes, patches, width)
     with threadpool_limits(limits=threads):
         table, opening = _timed(store.read_patches)
         timed = min(classes, _TIMED_ALONE)
-        alone = _class_by_class(table, timed, folder / "alone")
-        references = _references(patches, width, threads, alone["seconds_per_class"])
+        alone = _class_by_class(choose, table, timed, folder / "alone")
+        references = _references(choose, patches, width, threads, alone["seconds_per_class"])
     return {
+        "order": order,
         "classes_timed": timed,
         "patches": patches,
         "width": width,
         "threads": threads,
         **alone,
         **references,
-        **_whole(table, classes, workers, opening, folder),
+        **_whole(choose, table, classes, workers, opening, folder),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        **determinism(patches, width),
+        **determinism(choose, patches, width),
     }
 
 
-def _class_by_class(table: PatchTable, classes: int, folder: Path) -> dict[str, float]:
+def _class_by_class(choose: _Choose, table: PatchTable, classes: int, folder: Path) -> dict[str, float]:
     """Processor seconds per class in this process, medians after a warm-up: made, and read from the cache."""
     cache, first, cached = OrderCache(folder), [], []
-    select(_of_classes(table, 1), ["0"], _FIRST_IPC)
+    choose(_of_classes(table, 1), ["0"], _FIRST_IPC)
     for number in range(classes):
         own, name = table.take(table.class_id == number), {number: str(number)}
-        made, spent = _timed(partial(select, own, name, _FIRST_IPC, cache=cache))
+        made, spent = _timed(partial(choose, own, name, _FIRST_IPC, cache=cache))
         _expect(made, "hdbscan")
         first.append(spent.processor)
-        _, spent = _timed(partial(select, own, name, _FURTHER_IPC, cache=cache))
+        _, spent = _timed(partial(choose, own, name, _FURTHER_IPC, cache=cache))
         cached.append(spent.processor)
     seconds, again = float(np.median(first)), float(np.median(cached))
     return {
@@ -90,7 +98,7 @@ def _class_by_class(table: PatchTable, classes: int, folder: Path) -> dict[str, 
     }
 
 
-def _references(patches: int, width: int, threads: int, seconds: float) -> dict[str, float]:
+def _references(choose: _Choose, patches: int, width: int, threads: int, seconds: float) -> dict[str, float]:
     """On one class: hdbscan on raw features as it comes, and scikit-learn's k-means; our order if k-means takes over."""
     features = np.asarray(synthetic_class(patches, width, 0).features, np.float64)
     loose = synthetic_class(patches, width, 0, clustered=False)
@@ -99,7 +107,7 @@ def _references(patches: int, width: int, threads: int, seconds: float) -> dict[
         _, default = _timed(lambda: hdbscan.HDBSCAN(core_dist_n_jobs=threads).fit(features))
         clusters = round(np.sqrt(patches / 2))
         _, kmeans = _timed(lambda: KMeans(clusters, n_init=4, random_state=0).fit(features))
-        fallen, fallback = _timed(partial(select, loose, ["0"], _FIRST_IPC))
+        fallen, fallback = _timed(partial(choose, loose, ["0"], _FIRST_IPC))
     _expect(fallen, "kmeans")
     return {
         "seconds_per_class_without_clusters": round(fallback.processor, 4),
@@ -110,13 +118,15 @@ def _references(patches: int, width: int, threads: int, seconds: float) -> dict[
     }
 
 
-def _whole(table: PatchTable, classes: int, workers: int, opening: Spent, folder: Path) -> dict[str, Any]:
+def _whole(
+    choose: _Choose, table: PatchTable, classes: int, workers: int, opening: Spent, folder: Path
+) -> dict[str, Any]:
     """All classes of the store by several processes, first and further, and what 1,000 take by these."""
     few, share = max(1, classes // 4), IMAGENET_CLASSES / classes
-    _, part = _in_processes(table, few, _FIRST_IPC, workers, folder / "few")
-    first, whole = _in_processes(table, classes, _FIRST_IPC, workers, folder / "all")
-    further, again = _in_processes(table, classes, _FURTHER_IPC, workers, folder / "all")
-    alone = select(_of_classes(table, few), [str(number) for number in range(few)], _FIRST_IPC)
+    _, part = _in_processes(choose, table, few, _FIRST_IPC, workers, folder / "few")
+    first, whole = _in_processes(choose, table, classes, _FIRST_IPC, workers, folder / "all")
+    further, again = _in_processes(choose, table, classes, _FURTHER_IPC, workers, folder / "all")
+    alone = choose(_of_classes(table, few), [str(number) for number in range(few)], _FIRST_IPC)
     return {
         "classes_on_disk": classes,
         "workers": workers,
@@ -156,12 +166,14 @@ def _formula(few: int, classes: int) -> str:
     return f"first: first({classes}) + {IMAGENET_CLASSES - classes} * {slope}; open, further: times 1000 / {classes}"
 
 
-def _in_processes(table: PatchTable, classes: int, ipc: int, workers: int, folder: Path) -> tuple[Selection, Spent]:
+def _in_processes(
+    choose: _Choose, table: PatchTable, classes: int, ipc: int, workers: int, folder: Path
+) -> tuple[Selection, Spent]:
     """A selection of the first so many classes, and what it took, the start of the processes included."""
     own, names, cache = _of_classes(table, classes), [str(number) for number in range(classes)], OrderCache(folder)
     clock, processor = time.perf_counter(), time.process_time()
     with order_pool(workers) as pool:
-        made = select(own, names, ipc, cache=cache, pool=pool)
+        made = choose(own, names, ipc, cache=cache, pool=pool)
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
         elsewhere, peak = _of_workers(pool)
     _expect(made, "hdbscan")
@@ -179,20 +191,20 @@ def _of_workers(pool: Executor | None) -> tuple[float, int]:
     return seconds, peak
 
 
-def determinism(patches: int, width: int) -> dict[str, bool]:
+def determinism(choose: _Choose, patches: int, width: int) -> dict[str, bool]:
     """Whether permuted input and another number of BLAS threads give the same picks."""
     table = synthetic_class(patches, width, 0)
     shuffled = table.take(np.random.default_rng(1).permutation(patches))
     with threadpool_limits(limits=1):
-        one, permuted = (_picks(each) for each in (table, shuffled))
+        one, permuted = (_picks(choose, each) for each in (table, shuffled))
     with threadpool_limits(limits=2):
-        two = _picks(table)
+        two = _picks(choose, table)
     return {"same_when_permuted": one == permuted, "same_with_two_threads": one == two}
 
 
-def _picks(table: PatchTable) -> list[str]:
-    """Image ids of a class, class 0, in the default order."""
-    return [str(name) for name in table.image_id[select(table, ["0"], len(table)).row]]
+def _picks(choose: _Choose, table: PatchTable) -> list[str]:
+    """Image ids of a class, class 0, in their order."""
+    return [str(name) for name in table.image_id[choose(table, ["0"], len(table)).row]]
 
 
 def _of_classes(table: PatchTable, classes: int) -> PatchTable:
@@ -220,13 +232,14 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, Spent]:
 @click.option("--width", default=1280, show_default=True, help="Numbers of a feature.")
 @click.option("--workers", default=2, show_default=True, help="Processes that order classes.")
 @click.option("--threads", default=1, show_default=True, help="Threads of BLAS and OpenMP in this process.")
+@click.option("--order", default=DEFAULT_ORDER, show_default=True, help="Order of a class's patches.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Where the store is written; default: a temporary folder."
 )
-def main(classes: int, patches: int, width: int, workers: int, threads: int, folder: Path | None) -> None:
+def main(classes: int, patches: int, width: int, workers: int, threads: int, order: str, folder: Path | None) -> None:
     """Measure and print one JSON object."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        click.echo(json.dumps(measure(classes, patches, width, workers, threads, Path(own)), indent=1))
+        click.echo(json.dumps(measure(classes, patches, width, workers, threads, Path(own), order), indent=1))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from client.contract import SPEC_VERSION, Identity
 from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.images.decoding import DECODER
+from selector.scoring.centring import CENTRINGS, NONE
 from selector.scoring.racing import Race, make_race
 from selector.scoring.typicality import ScoringRule, rule
 
@@ -25,7 +26,8 @@ class Plan:
     """Everything that decides a score.
 
     weights: float32 [draws]. timesteps: int64 [draws]. window_px, stride_px: canvas pixels. resolution: S. race: how draws
-    are spent where they decide; None is the full grid, all draws for every image.
+    are spent where they decide; None is the full grid, all draws for every image. centring: one of CENTRINGS. scales: sides
+    of windows where there are several, ascending; window_px is then the middle one.
     """
 
     rule: ScoringRule
@@ -41,6 +43,8 @@ class Plan:
     min_side: int
     classes: int
     race: Race | None = None
+    centring: str = NONE
+    scales: tuple[int, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -60,21 +64,30 @@ def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
         scoring_rule = rule(config.rule or identity.rule)
     except KeyError as error:
         raise UsageError(str(error.args[0])) from None
-    fraction = identity.window_fraction if config.patch_fraction is None else config.patch_fraction
+    centring = identity.centring if config.centring is None else config.centring
+    if centring not in CENTRINGS:
+        raise UsageError(f"the repository asks for centring {centring!r}, this version knows {', '.join(CENTRINGS)}")
+    fractions = config.patch_fraction or (identity.window_fraction,)
+    sides = tuple(sorted({max(1, round(fraction * identity.resolution)) for fraction in fractions}))
+    race = make_race(config.draws, config.rows_per_image)
+    if race and len(sides) > 1:
+        raise UsageError("--rows-per-image goes with windows of one size: name one --patch-fraction, or leave it away")
     return Plan(
         rule=scoring_rule,
         prior_weight=identity.prior_weight if config.prior_weight is None else config.prior_weight,
         draws=config.draws,
         weights=scoring_rule.weights(np.asarray(identity.timestep_weights[: config.draws], np.float32)),
         timesteps=np.asarray(identity.timesteps[: config.draws], np.int64),
-        window_px=max(1, round(fraction * identity.resolution)),
+        window_px=sides[len(sides) // 2],
         stride_px=max(1, identity.resolution // 16),
         resolution=identity.resolution,
         patches_per_image=config.patches_per_image,
         fit=config.fit,
         min_side=config.min_side,
         classes=len(identity.classes),
-        race=make_race(config.draws, config.rows_per_image),
+        race=race,
+        centring=centring,
+        scales=sides if len(sides) > 1 else (),
     )
 
 
@@ -85,7 +98,7 @@ def draw_weights(mark: Mapping[str, Any]) -> NDArray[np.float32]:
 
 def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
     """What a store's scores depend on, as JSON values; another value of any field is another store."""
-    mark = {
+    mark: dict[str, Any] = {
         "spec_version": SPEC_VERSION,
         **identity.as_dict(),
         "timesteps": list(identity.timesteps[: plan.draws]),
@@ -101,5 +114,8 @@ def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
         "min_side": plan.min_side,
         "decoder": DECODER,
     }
-    # The full grid has no such field, as it had none before there were races: its stores stay what they were.
-    return mark | ({"race": plan.race.as_dict()} if plan.race else {})
+    del mark["centring"]  # the repository's own; the plan's is what counts
+    # What a plan does without is no field, as there was none before there was such a thing: those stores stay what they were.
+    race = {"race": plan.race.as_dict()} if plan.race else {}
+    centring = {"centring": plan.centring} if plan.centring != NONE else {}
+    return mark | race | centring | ({"scales": list(plan.scales)} if plan.scales else {})

@@ -2,7 +2,9 @@
 
 Owns the numbers of an image. Must not know rows, servers, files or who goes on in a race. A race keeps, of every pair of
 draws, the mean over every window: with them windows, typicality and standard error after a later round are those of one
-round of all draws (but for the rounding of float32), though the maps of single draws are gone.
+round of all draws (but for the rounding of float32), though the maps of single draws are gone. A window that is moved
+(centring) has the typicality and the error of the box that is handed back, but in a race those of the window of the grid that it
+was chosen as: off the grid there are no values of single draws any more.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ from numpy.typing import NDArray
 from selector.images.canvas import CanvasMap
 from selector.images.prepare import FAILED, OK, Prepared
 from selector.records import Box
+from selector.scoring.centring import NONE, placement
 from selector.scoring.plan import Plan
+from selector.scoring.scales import scored_grids
 from selector.scoring.typicality import reduce_deltas, window_standard_error
 from selector.scoring.windows import (
+    Place,
     Window,
     WindowGrid,
     best_windows,
     box_means,
     brightness_z,
+    choose_among,
     choose_windows,
     window_grid,
     window_means,
@@ -109,10 +115,18 @@ def pair_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _windows(
     plan: Plan, image: Prepared, deltas: NDArray[np.float32], delta: NDArray[np.float32]
 ) -> tuple[ScoredWindow, ...]:
-    grid = grid_of(plan, image)
-    prior = prior_of(plan, image, grid)
-    valid = _mapping(image).valid
-    chosen = best_windows(delta, plan.resolution, plan.window_px, plan.stride_px, plan.patches_per_image, valid, prior)
+    place, valid = place_of(plan, image), _mapping(image).valid
+    if plan.scales:
+        weight = plan.prior_weight if plan.rule.prior == "brightness" else 0.0
+        grids = scored_grids(delta, canvas_of(image), plan.scales, plan.stride_px, valid, weight)
+        chosen = choose_among(grids, plan.patches_per_image, place=place)
+    else:
+        prior = prior_of(plan, image, grid_of(plan, image))
+        side, stride = plan.window_px, plan.stride_px
+        chosen = best_windows(delta, plan.resolution, side, stride, plan.patches_per_image, valid, prior, place)
+    if plan.centring != NONE:
+        means = [box_means(delta, window.box, plan.resolution) for window in chosen]
+        chosen = tuple(replace(w, typicality=float(mean)) for w, mean in zip(chosen, means, strict=True))
     per_draw = [box_means(deltas, window.box, plan.resolution) for window in chosen]
     return _scored(plan, image, chosen, per_draw)
 
@@ -123,10 +137,10 @@ def _raced_windows(
     """values: float32 [pairs × windows] of all pairs so far."""
     pairs = values.reshape(-1, *grid.shape)
     means = reduce_deltas(pairs, plan.weights[: 2 * len(pairs) : 2])
-    chosen = choose_windows(means, grid, plan.patches_per_image, prior_of(plan, image, grid))
-    at = [(grid.tops.index(window.box.top), grid.lefts.index(window.box.left)) for window in chosen]
+    prior, place = prior_of(plan, image, grid), place_of(plan, image)
+    chosen = choose_windows(means, grid, plan.patches_per_image, prior, place)
     # Both draws of a pair get its mean: groups are made of whole pairs, so the error is that of single draws.
-    return _scored(plan, image, chosen, [np.repeat(pairs[:, row, column], 2) for row, column in at])
+    return _scored(plan, image, chosen, [np.repeat(pairs[:, *window.at], 2) for window in chosen])
 
 
 def _scored(
@@ -156,6 +170,11 @@ def prior_of(plan: Plan, image: Prepared, grid: WindowGrid) -> NDArray[np.float3
     if plan.rule.prior != "brightness":
         return None
     return np.float32(plan.prior_weight) * brightness_z(canvas_of(image), grid)
+
+
+def place_of(plan: Plan, image: Prepared) -> Place | None:
+    """Where the plan's centring puts the image's windows; None if they stay."""
+    return placement(plan.centring, canvas_of(image), _mapping(image).valid)
 
 
 def _mapping(image: Prepared) -> CanvasMap:

@@ -8,6 +8,7 @@ of the integral image is that exactly, since the map is constant within a cell.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,11 +22,20 @@ _LUMA = (0.299 / 255, 0.587 / 255, 0.114 / 255)
 
 @dataclass(frozen=True)
 class Window:
-    """A chosen window: `box` in canvas pixels, `typicality` the mean delta over it, `score` what it was chosen by."""
+    """A chosen window: `box` in canvas pixels, `score` what it was chosen by, `typicality` the mean delta over it.
+
+    at: its (row, column) on the grid. Where windows were placed anew, `box` is the new place; score and typicality remain
+    those of the grid's window.
+    """
 
     box: Box
     score: float
     typicality: float
+    at: tuple[int, int]
+
+
+Place = Callable[[Box, Sequence[Box]], Box]
+"""(a window of the grid, boxes that are taken, which it does not overlap) → where it goes, without overlap."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,15 @@ class WindowGrid:
     def box(self, row: int, column: int) -> Box:
         """The window at a position of the grid."""
         return Box(self.tops[row], self.lefts[column], self.side, self.side)
+
+
+@dataclass(frozen=True)
+class ScoredGrid:
+    """The windows of a grid with their means and what they are chosen by, both float32 of its shape."""
+
+    grid: WindowGrid
+    means: NDArray[np.float32]
+    scores: NDArray[np.float32]
 
 
 @lru_cache(maxsize=4096)
@@ -84,16 +103,18 @@ def window_means(maps: NDArray[np.float32], grid: WindowGrid) -> NDArray[np.floa
     of summation.
     """
     tops, lefts = np.asarray(grid.tops), np.asarray(grid.lefts)
-    return _box_means(maps, tops, tops + grid.side, lefts, lefts + grid.side, grid.canvas_px)
+    return row_column_means(maps, tops, tops + grid.side, lefts, lefts + grid.side, grid.canvas_px)
 
 
 def box_means(maps: NDArray[np.float32], box: Box, canvas_px: int) -> NDArray[np.float32]:
     """Mean of each map over one box of canvas pixels, float32 [...]; maps: [..., h, w]. Equals window_means there."""
     top, left = np.asarray([box.top]), np.asarray([box.left])
-    return np.asarray(_box_means(maps, top, top + box.height, left, left + box.width, canvas_px)[..., 0, 0], np.float32)
+    return np.asarray(
+        row_column_means(maps, top, top + box.height, left, left + box.width, canvas_px)[..., 0, 0], np.float32
+    )
 
 
-def _box_means(
+def row_column_means(
     maps: NDArray[np.float32],
     tops: NDArray[np.int64],
     bottoms: NDArray[np.int64],
@@ -101,6 +122,10 @@ def _box_means(
     rights: NDArray[np.int64],
     canvas_px: int,
 ) -> NDArray[np.float32]:
+    """Means over every box of rows [tops, bottoms) and columns [lefts, rights), float32 [..., rows, columns].
+
+    maps: [..., h, w]. The edges are int64 arrays in units of which the canvas has canvas_px a side; pixels, or parts of them.
+    """
     h, w = maps.shape[-2:]
     integral = np.zeros((*maps.shape[:-2], h + 1, w + 1))
     np.cumsum(np.cumsum(maps, axis=-2, dtype=np.float64), axis=-1, out=integral[..., 1:, 1:])
@@ -135,10 +160,15 @@ def standardise(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def brightness_z(image: NDArray[np.uint8], grid: WindowGrid) -> NDArray[np.float32]:
     """z-scores, over the grid's windows, of their mean brightness, float32 [len(tops), len(lefts)].
 
-    image: uint8 [S, S, 3]. Brightness is the luma of ITU-R BT.601 in [0, 1]. A flat image gives zeros.
+    image: uint8 [S, S, 3]. A flat image gives zeros.
     """
+    return standardise(window_means(brightness(image), grid))
+
+
+def brightness(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Luma of ITU-R BT.601 in [0, 1], float32 [S, S]; image: uint8 [S, S, 3]."""
     luma = image.reshape(-1, 3).astype(np.float32) @ np.asarray(_LUMA, np.float32)
-    return standardise(window_means(luma.reshape(image.shape[:2]), grid))
+    return luma.reshape(image.shape[:2])
 
 
 def window_scores(means: NDArray[np.float32], prior_scores: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -162,30 +192,65 @@ def best_windows(
     count: int,
     valid: Box | None = None,
     prior_scores: NDArray[np.float32] | None = None,
+    place: Place | None = None,
 ) -> tuple[Window, ...]:
     """Up to `count` windows by descending score without any overlap, greedily; ties go to the topmost, then leftmost.
 
     delta: float32 [h, w], the mean delta map; raises ValueError if not finite. prior_scores: see
-    window_scores. Fewer than `count` come back when no further window fits beside the chosen ones.
+    window_scores. place: see choose_among. Fewer than `count` come back when no further one fits beside the chosen.
     """
     if not np.isfinite(delta).all():
         raise ValueError("the delta map is not finite")
     grid = window_grid(canvas_px, window_px, stride_px, valid)
-    return choose_windows(window_means(delta, grid), grid, count, prior_scores)
+    return choose_windows(window_means(delta, grid), grid, count, prior_scores, place)
 
 
 def choose_windows(
-    means: NDArray[np.float32], grid: WindowGrid, count: int, prior_scores: NDArray[np.float32] | None = None
+    means: NDArray[np.float32],
+    grid: WindowGrid,
+    count: int,
+    prior_scores: NDArray[np.float32] | None = None,
+    place: Place | None = None,
 ) -> tuple[Window, ...]:
     """best_windows from the means of all windows of the grid, float32 of the grid's shape."""
-    scores = window_scores(means, prior_scores)
-    tops, lefts = np.asarray(grid.tops)[:, None], np.asarray(grid.lefts)[None, :]
-    left_over = scores.astype(np.float64)
+    return choose_among([ScoredGrid(grid, means, window_scores(means, prior_scores))], count, place=place)
+
+
+def choose_among(
+    grids: Sequence[ScoredGrid], count: int, taken: Sequence[Box] = (), place: Place | None = None
+) -> tuple[Window, ...]:
+    """Up to `count` windows of all grids by descending score without any overlap, greedily; ties go to the earlier grid.
+
+    taken: boxes that no window may overlap. place: where a chosen window goes before the next is chosen; by default it
+    stays. So fewer windows are the first of more, and those of an image that gave some already are the ones that follow.
+    """
+    left_over = [each.scores.astype(np.float64) for each in grids]
+    boxes: list[Box] = []
     chosen: list[Window] = []
+
+    def take(box: Box) -> None:
+        boxes.append(box)
+        for each, scores in zip(grids, left_over, strict=True):
+            scores[_overlapping(each.grid, box)] = -np.inf
+
+    for box in taken:
+        take(box)
     while len(chosen) < count:
-        row, column = divmod(int(left_over.argmax()), len(grid.lefts))
-        if left_over[row, column] == -np.inf:
+        number = int(np.argmax([scores.max() for scores in left_over]))
+        best, scores = grids[number], left_over[number]
+        row, column = divmod(int(scores.argmax()), scores.shape[1])
+        if scores[row, column] == -np.inf:
             break
-        chosen.append(Window(grid.box(row, column), float(scores[row, column]), float(means[row, column])))
-        left_over[(abs(tops - grid.tops[row]) < grid.side) & (abs(lefts - grid.lefts[column]) < grid.side)] = -np.inf
+        box = place(best.grid.box(row, column), boxes) if place else best.grid.box(row, column)
+        at = row, column
+        chosen.append(Window(box, float(best.scores[at]), float(best.means[at]), at))
+        scores[at] = -np.inf
+        take(box)
     return tuple(chosen)
+
+
+def _overlapping(grid: WindowGrid, box: Box) -> NDArray[np.bool_]:
+    """Which windows of the grid share pixels with the box."""
+    tops, lefts = np.asarray(grid.tops)[:, None], np.asarray(grid.lefts)[None, :]
+    rows = (tops < box.top + box.height) & (box.top < tops + grid.side)
+    return np.asarray(rows & (lefts < box.left + box.width) & (box.left < lefts + grid.side), np.bool_)

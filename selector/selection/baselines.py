@@ -25,11 +25,11 @@ def shuffled(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
 
 def k_center(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
     """k_center_greedy (Gonzalez 1985; Sener and Savarese 2018), begun at the patch nearest the class's mean."""
-    firsts, further = pool.tiers()
+    firsts, *later = pool.tiers()
     points = pool.space.points[firsts]
     gap = points - points.sum(axis=0) / max(1, len(points))
     start = np.argsort((gap**2).sum(axis=1), kind="stable")[:1]
-    return farthest_first(pool.space, [firsts[start], np.delete(firsts, start), further]), None
+    return farthest_first(pool.space, [firsts[start], np.delete(firsts, start), *later]), None
 
 
 def k_means(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:

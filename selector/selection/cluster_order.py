@@ -1,6 +1,6 @@
-"""The default order: seats for clusters, and within a cluster its typical patches that differ.
+"""The order by clusters: seats for them, and within a cluster its typical patches that differ.
 
-Owns DESIGN section 6's order. Must not know of IPC, files or classes' names.
+Owns this order, and clusters for the record of others. Must not know of IPC, files or classes' names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.selection.clustering import Clustering, cluster_space, nearest_cluster
-from selector.selection.pool import Pool, by_typicality, farthest_first
+from selector.selection.pool import Pool, Ranking, by_typicality, farthest_first, near_duplicates
 from selector.selection.seats import deal
 
 
@@ -45,18 +45,16 @@ class Clusters:
         return np.concatenate(ranked), clustering
 
 
-def near_duplicates(pool: Pool) -> NDArray[np.bool_]:
-    """bool [n]: True for an image's first patch that is near a more typical first patch which is itself kept.
+@dataclass(frozen=True)
+class WithClusters:
+    """A ranking that asks for no clusters, with the class's clusters for the record: manifests and reports show them."""
 
-    Near is what `FeatureSpace.near_limit` says. Ties in typicality go to the first row.
-    """
-    limit = pool.space.near_limit()
-    duplicate = np.zeros(len(pool), dtype=np.bool_)
-    for row in by_typicality(pool, np.flatnonzero(pool.space.crowded(limit) & pool.first)):
-        if not duplicate[row]:
-            duplicate |= (pool.space.squared(row) <= limit) & pool.first
-            duplicate[row] = False
-    return duplicate
+    ranking: Ranking
+    cache_dir: Path | None = None
+
+    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
+        rows, _ = self.ranking(pool)
+        return rows, cluster_space(pool.space, cache_dir=self.cache_dir, seed=pool.seed)
 
 
 def typical_then_unlike(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:

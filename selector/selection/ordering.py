@@ -2,8 +2,9 @@
 
 Owns the interface and the list of candidates for the default. Must not know of IPC, files or classes' names.
 
-Every strategy sees its rows sorted by (image_id, patch_rank), so permuted input gives the same picks, and takes an
-image's best patch before any image's second one. Ties go to the first row in that order.
+Every strategy sees its rows sorted by (image_id, patch_rank), so permuted input gives the same picks, and takes images'
+best patches first, then those of them that are near-duplicates of a more typical one, then further patches. Ties go to
+the first row in that order.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.records import ClassOrder, Features
-from selector.selection.cluster_order import Clusters
+from selector.selection.cluster_order import Clusters, WithClusters
 from selector.selection.clustering import Clustering
 from selector.selection.distances import FeatureSpace
-from selector.selection.greedy import FacilityLocation, herding, typicality
+from selector.selection.facility_location import FacilityLocation
+from selector.selection.greedy import herding, typicality
 from selector.selection.pool import Pool, Ranking
 
-DEFAULT_ORDER = "clusters"
+DEFAULT_ORDER = "herding"
 
 
 class Order(Protocol):
@@ -71,19 +73,22 @@ class SortedOrder:
         return _as_they_came(by_id, rows, clustering)
 
 
-def cluster_order(cache_dir: Path | None = None, min_cluster_size: int | None = None) -> Order:
-    """The default order, with its trees kept in cache_dir."""
-    return SortedOrder(Clusters(min_cluster_size=min_cluster_size, cache_dir=cache_dir))
+def orders(tree_folder: Path | None = None) -> Mapping[str, Order]:
+    """The candidates for the default by name; all record the class's clusters.
+
+    tree_folder: where the trees of large classes are kept.
+    """
+    return MappingProxyType(
+        {
+            "herding": SortedOrder(WithClusters(herding, tree_folder)),
+            "facility-location": SortedOrder(WithClusters(FacilityLocation(), tree_folder)),
+            "clusters": SortedOrder(Clusters(cache_dir=tree_folder)),
+            "typicality": SortedOrder(WithClusters(typicality, tree_folder)),
+        }
+    )
 
 
-ORDERS: Mapping[str, Order] = MappingProxyType(
-    {
-        DEFAULT_ORDER: cluster_order(),
-        "herding": SortedOrder(herding),
-        "facility-location": SortedOrder(FacilityLocation()),
-        "typicality": SortedOrder(typicality),
-    }
-)
+ORDERS = orders()
 
 
 def _as_they_came(by_id: NDArray[np.int64], rows: NDArray[np.int64], clustering: Clustering | None) -> ClassOrder:

@@ -1,6 +1,6 @@
 """What the inside of an ordering strategy sees: one class's patches, sorted.
 
-Owns the sorted view and the measures that several strategies share. Must not know of clusters, IPC or files.
+Owns the sorted view, its tiers and the measures that several strategies share. Must not know of IPC or files.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class Pool:
         return len(self.typicality)
 
     def tiers(self) -> list[NDArray[np.int64]]:
-        """The rows of the images' best patches, then the other rows."""
-        return [np.flatnonzero(self.first), np.flatnonzero(~self.first)]
+        """The rows that every order takes one after the other: images' best patches, those of them that are near a more
+        typical one (`near_duplicates`), further patches."""
+        duplicate = near_duplicates(self)
+        return [np.flatnonzero(self.first & ~duplicate), np.flatnonzero(duplicate), np.flatnonzero(~self.first)]
 
 
 class Ranking(Protocol):
@@ -46,6 +48,20 @@ class Ranking(Protocol):
 def by_typicality(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """These rows, the most typical first; ties go to the first row."""
     return rows[np.argsort(-pool.typicality[rows], kind="stable")]
+
+
+def near_duplicates(pool: Pool) -> NDArray[np.bool_]:
+    """bool [n]: True for an image's first patch that is near a more typical first patch which is itself kept.
+
+    Near is what `FeatureSpace.near_limit` says. Ties in typicality go to the first row.
+    """
+    limit = pool.space.near_limit()
+    duplicate = np.zeros(len(pool), dtype=np.bool_)
+    for row in by_typicality(pool, np.flatnonzero(pool.space.crowded(limit) & pool.first)):
+        if not duplicate[row]:
+            duplicate |= (pool.space.squared(row) <= limit) & pool.first
+            duplicate[row] = False
+    return duplicate
 
 
 def farthest_first(space: FeatureSpace, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -11,16 +11,16 @@ from types import MappingProxyType
 
 from selector.errors import UsageError
 from selector.selection.baselines import BASELINES
-from selector.selection.ordering import DEFAULT_ORDER, ORDERS, Order, cluster_order
+from selector.selection.ordering import ORDERS, Order, orders
 
 STRATEGIES: Mapping[str, Order] = MappingProxyType({**ORDERS, **BASELINES})
 
 
 def strategy_named(name: str, tree_folder: Path | None = None) -> Order:
-    """The order of this name; tree_folder: where the default one keeps the trees of large classes.
+    """The order of this name; tree_folder: where it may keep the trees of large classes.
 
     Raises UsageError for an unknown name.
     """
     if name not in STRATEGIES:
         raise UsageError(f"unknown order {name!r}; there are: {', '.join(STRATEGIES)}")
-    return cluster_order(tree_folder) if name == DEFAULT_ORDER else STRATEGIES[name]
+    return orders(tree_folder).get(name, STRATEGIES[name])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from client import contract
-from tests.toy_repository import GEOMETRY
+from client.errors import ContractError
+from tests.toy_repository import GEOMETRY, IDENTITY
 
 MODELS = contract.models(GEOMETRY)
 
@@ -29,3 +32,21 @@ def test_models_of_one_name_and_other_tensors_are_not_equal() -> None:
     other = contract.models(contract.Geometry(32, (3, 4, 4), (2, 5), 3, 4, 3))[contract.VAE_ENCODER]
     assert other != MODELS[contract.VAE_ENCODER]
     assert len({other, MODELS[contract.VAE_ENCODER], contract.models(GEOMETRY)[contract.VAE_ENCODER]}) == 2
+
+
+def test_an_identity_travels_in_the_configs_and_comes_back() -> None:
+    for identity in (IDENTITY, replace(IDENTITY, centring="contrast")):
+        assert contract.identity_from_parameters(contract.identity_parameters(identity)) == identity
+
+
+def test_a_repository_from_before_there_was_centring_has_none_and_one_without_it_is_written_like_that() -> None:
+    parameters = contract.identity_parameters(IDENTITY)
+    assert not any("centring" in own for own in parameters.values())
+    assert contract.identity_from_parameters(parameters).centring == "none"
+
+
+def test_a_missing_parameter_that_has_no_default_is_named() -> None:
+    parameters = contract.identity_parameters(IDENTITY)
+    del parameters[contract.UNET]["rule"]
+    with pytest.raises(ContractError, match="'unet_noise_predictor' lacks the parameter 'rule'"):
+        contract.identity_from_parameters(parameters)

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("client", "selector", "export_scripts", "tests")
 
-PURE = ("records", "errors", "scoring/typicality", "scoring/windows", "selection")
+PURE = ("records", "errors", "scoring/typicality", "scoring/windows", "scoring/centring", "scoring/scales", "selection")
 PURE_MAY_IMPORT = {"numpy", "scipy", "sklearn", "hdbscan"}
 HEAVY = {"torch", "diffusers", "onnx", "onnxscript", "transformers"}
 WIRE = {"grpc", "tritonclient"}
@@ -88,6 +88,8 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
     allowed = (
         "selector.scoring.typicality",
         "selector.scoring.windows",
+        "selector.scoring.centring",
+        "selector.scoring.scales",
         "selector.images.",
         "selector.builtin",
         "selector.records",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export_scripts.localisation import Localisation, localise
+from export_scripts.localisation import Localisation, best_boxes, centred_boxes, localise, localise_boxes
 from export_scripts.make_scenes import Scenes
-from export_scripts.quality import Measured, interval, summary
+from export_scripts.quality import Measured, interval, markdown, summary
+from selector.records import Box
 from selector.scoring.windows import window_grid
 
 GRID = window_grid(64, 28, 4)
@@ -16,7 +17,12 @@ GRID = window_grid(64, 28, 4)
 def scenes(tops: list[int], lefts: list[int]) -> Scenes:
     n = len(tops)
     return Scenes(
-        np.zeros((n, 64, 64), np.uint8), np.zeros(n, np.int64), np.array(tops), np.array(lefts), np.arange(n) > 0
+        np.zeros((n, 64, 64), np.uint8),
+        np.zeros(n, np.int64),
+        np.array(tops),
+        np.array(lefts),
+        np.arange(n) > 0,
+        np.full(n, 28),
     )
 
 
@@ -59,3 +65,27 @@ def test_the_lead_over_the_brightest_window_is_paired_and_on_decoys_alone() -> N
     )
     assert rows[1]["lead_on_decoys"] == pytest.approx(0.5)
     assert rows[1]["pointing"] == pytest.approx(2 / 3)
+
+
+def test_centring_puts_a_window_on_the_item_that_the_grid_misses() -> None:
+    """A white item at (10, 14), the grid's nearest window at (8, 12): off by two pixels each way, then by one."""
+    images = np.zeros((1, 64, 64), np.uint8)
+    images[0, 10:38, 14:42] = 255
+    shown = Scenes(images, np.zeros(1, np.int64), np.array([10]), np.array([14]), np.array([True]), np.array([28]))
+    boxes = best_boxes(best_at((8, 12)), GRID)
+    assert localise_boxes(boxes, shown).iou[0] == pytest.approx(26 * 26 / (2 * 28 * 28 - 26 * 26))
+    centred = centred_boxes(boxes, shown)
+    assert centred == [Box(9, 13, 28, 28)], "the middle of what it saw of the item, 26 px of it"
+    assert localise_boxes(centred, shown).iou[0] == pytest.approx(27 * 27 / (2 * 28 * 28 - 27 * 27))
+    assert localise(best_at((8, 12)), GRID, shown).hits.tolist() == [True]
+
+
+def test_the_repositorys_own_setting_is_marked_and_no_other() -> None:
+    found = Localisation(np.array([True, True]), np.ones(2), np.array([True, False]))
+    names = ("brightest window", "rotating", "rotating, centred")
+    rows = summary([Measured(name, 24, found) for name in names])
+    assert [line.split("|")[1].strip() for line in markdown(rows, "rotating, centred").splitlines()[2:]] == [
+        "brightest window",
+        "rotating",
+        "**rotating, centred**",
+    ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from export_scripts.fashion_items import CLASS_NAMES, ITEM_PX, Items
 from export_scripts.make_scenes import (
-    CLASS_NAMES,
-    ITEM_PX,
-    Items,
     SceneParameters,
     Scenes,
     main,
     make_scene,
     make_scenes,
     pixels_hash,
-    read_items,
 )
+from tests.idx_files import write_idx
 
 FROZEN_FINGERPRINT = "999814899bc02e25"  # docs/decisions/002-scenes.md
 
@@ -65,7 +61,7 @@ def test_half_of_every_class_has_a_decoy_and_a_decoy_doubles_the_light(scenes: S
 
 def test_a_decoy_has_the_pixels_of_another_class_but_not_its_arrangement(items: Items) -> None:
     parameters = replace(SceneParameters(), fragments_beside_decoy=(0, 0))
-    scene, top, left = make_scene(items, 0, True, parameters, np.random.default_rng(1))
+    scene, (top, left, _) = make_scene(items, 0, True, parameters, np.random.default_rng(1))
     rest = scene.copy()
     rest[top : top + ITEM_PX, left : left + ITEM_PX] = 0
     light = np.sort(rest[rest > 0])
@@ -81,6 +77,18 @@ def test_a_decoy_has_the_pixels_of_another_class_but_not_its_arrangement(items: 
 def test_equal_seeds_give_equal_scenes_and_other_seeds_others(items: Items, scenes: Scenes) -> None:
     assert pixels_hash(make_scenes(items, 20, seed=3)) == pixels_hash(scenes)
     assert pixels_hash(make_scenes(items, 20, seed=4)) != pixels_hash(scenes)
+
+
+def test_finer_classes_are_garments_of_the_upper_body_with_decoys_and_clutter_of_their_own_kind(items: Items) -> None:
+    kept = {"t-shirt", "pullover", "dress", "coat", "shirt"}
+    finer = make_scenes(items, 4, seed=3, variant="finer-classes")
+    assert {CLASS_NAMES[label] for label in finer.labels} == kept
+    assert len(finer.labels) == 20
+    assert finer.decoys.sum() == 10
+    # Black items of all other classes change nothing: no pixel is theirs.
+    others = ~np.isin(items.labels, [CLASS_NAMES.index(name) for name in kept])
+    blackened = Items(np.where(others[:, None, None], 0, items.images).astype(np.uint8), items.labels)
+    assert np.array_equal(finer.images, make_scenes(blackened, 4, seed=3, variant="finer-classes").images)
 
 
 def test_the_plain_variant_is_the_items_themselves_each_once(items: Items) -> None:
@@ -100,27 +108,29 @@ def test_small_items_lie_in_larger_scenes_with_their_true_boxes(items: Items) ->
         assert (box >= items.images[items.labels == label]).all(axis=(1, 2)).any()
 
 
-def _write_idx(folder: Path, items: Items) -> None:
-    header = struct.pack(">4i", 0x0803, len(items.labels), ITEM_PX, ITEM_PX)
-    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + items.images.tobytes()))
-    header = struct.pack(">2i", 0x0801, len(items.labels))
-    content = header + items.labels.astype(np.uint8).tobytes()
-    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content))
+def test_mixed_items_have_three_sizes_and_as_large_decoys_beside_them(items: Items) -> None:
+    mixed = make_scenes(items, 30, seed=3, variant="mixed-items")
+    assert mixed.images.shape == (300, 64, 64)
+    assert set(mixed.sides) == {20, 28, 36}
+    assert set(mixed.sides[mixed.decoys]) == {20, 28, 36}, "with a decoy that is small enough to lie beside it"
+    for image, top, left, side in zip(mixed.images, mixed.tops, mixed.lefts, mixed.sides, strict=True):
+        assert (image[top : top + side, left : left + side] > 0).all(), "an item without a black pixel fills its box"
+    covered = (mixed.images > 0).sum(axis=(1, 2))
+    assert (covered[mixed.decoys] >= mixed.sides[mixed.decoys] ** 2 + 20**2).all()
+
+
+def test_scenes_of_a_mask_are_those_alone(scenes: Scenes) -> None:
+    half = scenes.only(scenes.decoys)
+    assert len(half.labels) == len(half.sides) == 100
+    assert half.decoys.all()
+    assert np.array_equal(half.images, scenes.images[scenes.decoys])
 
 
 def test_the_command_reads_idx_files_and_writes_every_class(items: Items, tmp_path: Path) -> None:
-    _write_idx(tmp_path, items)
-    assert np.array_equal(read_items("train", tmp_path).images, items.images)
+    write_idx(tmp_path, items)
     arguments = ["--split", "train", "--per-class", "2", "--source", str(tmp_path), "--out", str(tmp_path / "s.tar")]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     with tarfile.open(tmp_path / "s.tar") as tar:
         folders = {name.split("/")[0] for name in tar.getnames() if name.endswith(".png")}
     assert folders == set(CLASS_NAMES)
-
-
-def test_a_damaged_idx_file_is_refused(items: Items, tmp_path: Path) -> None:
-    _write_idx(tmp_path, items)
-    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\0" * 32))
-    with pytest.raises(ValueError, match="not an IDX file"):
-        read_items("train", tmp_path)

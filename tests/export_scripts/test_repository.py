@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,9 @@ def test_the_configs_carry_the_pipeline_s_identity(tiny_pipeline: Path, tiny_rep
     assert (identity.dift, identity.rule, identity.prior_weight) == ("mid@161", "rotating-weighted-brightness", 0.25)
     assert set(identity.timestep_weights) == {1.0, 2.0}
     assert len(identity.timesteps) == identity.draws == DRAWS
+    assert identity.centring == "none"
+    moving = replace(source, profile=replace(source.profile, centring="contrast"))
+    assert make_leaves(moving, DRAWS).identity == replace(identity, centring="contrast")
 
 
 def test_a_loss_can_be_recomputed_from_the_repository_s_own_constants(

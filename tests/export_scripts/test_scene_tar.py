@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export_scripts.make_scenes import ITEM_PX, Items, Scenes, make_scenes
+from export_scripts.fashion_items import ITEM_PX, Items
+from export_scripts.make_scenes import Scenes, make_scenes
 from export_scripts.scene_tar import read_tar, write_tar
 
 

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 
 from export_scripts import tune_scoring
 from export_scripts.draw_bank import Band, make_draw_bank
-from export_scripts.make_scenes import CLASS_NAMES, ITEM_PX, Items, Scenes, make_scenes
+from export_scripts.fashion_items import CLASS_NAMES, ITEM_PX, Items
+from export_scripts.make_scenes import Scenes, make_scenes
 from export_scripts.scene_tar import write_tar
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.training_model import ModelConfig, build_pipeline
 from export_scripts.tune_scoring import compare_rules, localise, main, slice_weights
+from selector.scoring.centring import CENTRINGS
 from selector.scoring.typicality import RULES
 from selector.scoring.windows import window_grid
 
@@ -78,6 +80,7 @@ def test_the_command_writes_a_profile_chosen_among_the_candidates(
     profile = ScoringProfile.load(tmp_path / "pipe")
     assert (profile.t_min, profile.t_max) in tune_scoring.BANDS
     assert profile.rule in RULES
+    assert profile.centring in CENTRINGS
     assert profile.dift_timestep == 150
     assert profile.window_fraction == 28 / 64
     assert profile.timestep_weights is not None

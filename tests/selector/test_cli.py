@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from selector.cli import cli, main
+from selector.commands.configuration import fractions_of
+from selector.errors import UsageError
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -51,3 +53,13 @@ def test_a_domain_error_is_one_line_and_its_exit_code(tmp_path: Path, capsys: py
         main(["run", "--ipc", "0", "--out", str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "fractions"), [(None, None), ("0.5", (0.5,)), ("0.3, 0.44,0.6", (0.3, 0.44, 0.6))])
+def test_patch_fractions_are_one_number_or_several(text: str | None, fractions: tuple[float, ...] | None) -> None:
+    assert fractions_of(text) == fractions
+
+
+def test_a_patch_fraction_that_is_no_number_is_refused_by_its_flag() -> None:
+    with pytest.raises(UsageError, match="--patch-fraction"):
+        fractions_of("half")

@@ -21,7 +21,14 @@ def test_max_failed_is_a_count_or_a_percentage_of_the_files_seen(text: str, allo
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("draws", 0), ("fit", "stretch"), ("patch_fraction", 0.0), ("max_failed", "few"), ("patches_per_image", 0)],
+    [
+        ("draws", 0),
+        ("fit", "stretch"),
+        ("patch_fraction", (0.4, 0.0)),
+        ("max_failed", "few"),
+        ("patches_per_image", 0),
+        ("centring", "sharp"),
+    ],
 )
 def test_a_setting_that_can_not_be_is_refused_by_its_flag(field: str, value: object) -> None:
     with pytest.raises(UsageError, match="--" + field.replace("_", "-")):

@@ -17,8 +17,10 @@ from selector.images.canvas import fit
 from selector.images.datasets import image_id, list_items
 from selector.images.originals import originals
 from selector.records import PatchTable
+from selector.scoring.centring import placement
+from selector.scoring.scales import scored_grids
 from selector.scoring.typicality import combine_rounds
-from selector.scoring.windows import best_windows, box_means, brightness_z, window_grid
+from selector.scoring.windows import best_windows, box_means, brightness_z, choose_among, window_grid
 from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
 from selector.store.view import StoreView, view_store
 
@@ -32,10 +34,20 @@ def maps_of(source: str) -> NDArray[np.float16]:
 
 
 def pixels_of(source: str) -> NDArray[np.uint8]:
-    return np.random.default_rng([1, *source.encode()]).integers(0, 256, (*SIZES[source], 3), dtype=np.uint8)
+    """Noise, black at one edge, so that what stands out is not in the middle of a window."""
+    noise = np.random.default_rng([1, *source.encode()]).integers(0, 256, (*SIZES[source], 3))
+    return (noise * np.linspace(0, 1, SIZES[source][1])[:, None]).astype(np.uint8)
 
 
-def make(folder: Path, *, rule: str = "null", fit_mode: str = "crop", rounds: int = 1) -> StoreView:
+def make(
+    folder: Path,
+    *,
+    rule: str = "null",
+    fit_mode: str = "crop",
+    rounds: int = 1,
+    centring: str = "none",
+    scales: tuple[int, ...] = (),
+) -> StoreView:
     """A store of three images with the one best window of each, and its view."""
     rows: list[dict[str, Any]] = []
     for source in SIZES:
@@ -44,8 +56,12 @@ def make(folder: Path, *, rule: str = "null", fit_mode: str = "crop", rounds: in
         file = io.BytesIO()
         Image.fromarray(pixels_of(source)).save(file, format="PNG")
         path.write_bytes(file.getvalue())
-        _, mapping = fit(pixels_of(source), SIDE, fit_mode)
-        (best,) = best_windows(maps_of(source).astype(np.float32), SIDE, WINDOW, STRIDE, 1, mapping.valid)
+        canvas, mapping = fit(pixels_of(source), SIDE, fit_mode)
+        place, delta = placement(centring, canvas, mapping.valid), maps_of(source).astype(np.float32)
+        if scales:
+            (best,) = choose_among(scored_grids(delta, canvas, scales, STRIDE, mapping.valid, 3.0), 1, place=place)
+        else:
+            (best,) = best_windows(delta, SIDE, WINDOW, STRIDE, 1, mapping.valid, place=place)
         original, ok = mapping.to_original(best.box), {"status": "ok", "reason": "", "draws": 4}
         known = {
             "image_id": image_id(file.getvalue()),
@@ -64,6 +80,8 @@ def make(folder: Path, *, rule: str = "null", fit_mode: str = "crop", rounds: in
         "fit": fit_mode,
         "rule": rule,
         "prior_weight": 3.0,
+        **({"centring": centring} if centring != "none" else {}),
+        **({"scales": list(scales)} if scales else {}),
     }
     store = Store.create_or_open(folder / "store", mark)
     store.write_data_root(folder / "data", {name: number for number, name in enumerate(CLASSES)})
@@ -96,19 +114,43 @@ def boxes_of(table: PatchTable, source: str) -> list[tuple[int, int, int, int]]:
     return [tuple(int(getattr(table, edge)[row]) for edge in ("top", "left", "height", "width")) for row in rows]
 
 
+@pytest.mark.parametrize("centring", ["none", "contrast"])
 @pytest.mark.parametrize("fit_mode", ["crop", "pad"])
-def test_they_are_the_windows_that_scoring_for_more_would_have_stored(tmp_path: Path, fit_mode: str) -> None:
-    table = found(make(tmp_path, fit_mode=fit_mode))
+def test_they_are_the_windows_that_scoring_for_more_would_have_stored(
+    tmp_path: Path, fit_mode: str, centring: str
+) -> None:
+    table = found(make(tmp_path, fit_mode=fit_mode, centring=centring))
+    moved = 0
     for source in SIZES:
-        _, mapping = fit(pixels_of(source), SIDE, fit_mode)
+        canvas, mapping = fit(pixels_of(source), SIDE, fit_mode)
         delta = maps_of(source).astype(np.float32)
-        _, *more = best_windows(delta, SIDE, WINDOW, STRIDE, 17, mapping.valid)
+        place = placement(centring, canvas, mapping.valid)
+        _, *more = best_windows(delta, SIDE, WINDOW, STRIDE, 17, mapping.valid, place=place)
         assert more
+        grid = window_grid(SIDE, WINDOW, STRIDE, mapping.valid)
+        moved += sum(window.box != grid.box(*window.at) for window in more)
         assert boxes_of(table, source) == [tuple(vars(mapping.to_original(window.box)).values()) for window in more]
         mine = table.take(table.source == source)
         np.testing.assert_array_equal(mine.typicality, [box_means(delta, window.box, SIDE) for window in more])
         assert mine.patch_rank.tolist() == list(range(1, len(more) + 1))
         assert np.isnan(mine.standard_error).all()
+    assert (moved > 0) == (centring == "contrast")
+
+
+@pytest.mark.parametrize("fit_mode", ["crop", "pad"])
+def test_of_several_sizes_they_are_the_windows_that_scoring_for_more_would_have_stored(
+    tmp_path: Path, fit_mode: str
+) -> None:
+    table = found(make(tmp_path, rule="rotating-brightness", fit_mode=fit_mode, centring="contrast", scales=(8, 12)))
+    sides = set()
+    for source in SIZES:
+        canvas, mapping = fit(pixels_of(source), SIDE, fit_mode)
+        delta = maps_of(source).astype(np.float32)
+        grids = scored_grids(delta, canvas, (8, 12), STRIDE, mapping.valid, 3.0)
+        _, *more = choose_among(grids, 17, place=placement("contrast", canvas, mapping.valid))
+        assert boxes_of(table, source) == [tuple(vars(mapping.to_original(window.box)).values()) for window in more]
+        sides |= {window.box.height for window in more}
+    assert sides == {8, 12}
 
 
 def test_a_rule_with_a_prior_keeps_it(tmp_path: Path) -> None:

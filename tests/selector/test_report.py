@@ -78,7 +78,7 @@ def a_report(ipc: int = 6, **changed: object) -> ReportInput:
     report = ReportInput(
         title="Two classes",
         ipc=ipc,
-        order="clusters",
+        order="herding",
         counts={"seen": 37, "scored": 35, "filtered": 1, "failed": 1},
         unet_rows=840,
         classes=class_reports(made, table, NAMES, crop),
@@ -130,7 +130,8 @@ def test_every_pick_is_shown_in_rank_order_with_its_facts() -> None:
         assert button["data-source"] == pick.source
         assert button["data-typicality"] == f"{signed(pick.typicality)} ± 0.004"
         assert button["data-box"] == f"top {pick.box.top}, left {pick.box.left}, 28 × 28 px"
-        assert (button["data-cluster"] or "").startswith(str(pick.cluster_label))
+        cluster = "unclustered" if pick.cluster_label < 0 else f"{pick.cluster_label} (membership"
+        assert (button["data-cluster"] or "").startswith(cluster)
         assert pick.source in (button["aria-label"] or "")
 
 

@@ -13,7 +13,7 @@ from selector.images.prepare import FAILED, FILTERED, OK, Prepared
 from selector.scoring.plan import Plan
 from selector.scoring.racing import Race
 from selector.scoring.reduction import Drawn, ImageScore, failed, pair_means, reduced
-from selector.scoring.typicality import combine_rounds, rule
+from selector.scoring.typicality import combine_rounds, reduce_deltas, rule, window_standard_error
 
 DRAWS = 12
 GRID = Plan(
@@ -30,6 +30,7 @@ GRID = Plan(
     min_side=8,
     classes=3,
 )
+CENTRED = replace(GRID, rule=rule("rotating-weighted"), patches_per_image=1, centring="contrast")
 RACE = replace(GRID, race=Race((4, 8, 12), (1.0, 0.5, 0.5)))
 
 
@@ -94,3 +95,59 @@ def test_a_filtered_image_stays_filtered_and_a_usable_one_fails_with_its_reason(
     assert failed(image(0), 1, "draw 3: NaN", 8).prepared.status == FAILED
     kept = failed(replace(image(0), status=FILTERED, reason="small"), 1, "small", 0)
     assert (kept.prepared.status, kept.unet_rows, kept.windows) == (FILTERED, 0, ())
+
+
+def spotted() -> tuple[Prepared, NDArray[np.float32]]:
+    """A bright 8 px square at (11, 17) of a black canvas, and deltas that are large where it is: a cell is 4 px."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[11:19, 17:25] = 250
+    canvas, mapping = fit(pixels, 32)
+    deltas = np.random.default_rng(3).normal(0, 0.1, (DRAWS, 8, 8)).astype(np.float32)
+    deltas[:, 2:5, 4:7] += 1
+    return Prepared("a.png", "0" * 16, OK, "", 32, 32, canvas, mapping), deltas
+
+
+def test_a_centred_window_lands_on_the_item_off_the_grid_and_is_scored_there() -> None:
+    """The square's middle is (15, 21); a window of 12 px around it starts at (9, 15), between the grid's even places.
+    Reference: deltas enlarged to pixels, whose plain mean over the box is what the box has."""
+    prepared, deltas = spotted()
+    whole = drawn(deltas, range(DRAWS))
+    (before,) = reduced(replace(CENTRED, centring="none"), prepared, 1, 0, whole).windows
+    score = reduced(CENTRED, prepared, 1, 0, whole)
+    (after,) = score.windows
+    assert before.canvas.top % 2 == before.canvas.left % 2 == 0
+    assert (after.canvas.top, after.canvas.left) == (after.original.top, after.original.left) == (9, 15)
+    enlarged = deltas.repeat(4, axis=1).repeat(4, axis=2)[:, 9:21, 15:27].astype(np.float64).mean(axis=(1, 2))
+    assert after.typicality == pytest.approx(np.average(enlarged, weights=CENTRED.weights), rel=1e-5)
+    error = window_standard_error(enlarged.astype(np.float32), weights=CENTRED.weights, timesteps=CENTRED.timesteps)
+    assert after.standard_error == pytest.approx(float(error), rel=1e-4)
+    assert np.array_equal(score.delta, reduce_deltas(deltas, CENTRED.weights))  # type: ignore[arg-type]
+
+
+def test_in_a_race_a_centred_window_keeps_the_numbers_of_the_grids_window() -> None:
+    prepared, deltas = spotted()
+    plan = replace(CENTRED, race=RACE.race)
+    (still,) = reduced(replace(plan, centring="none"), prepared, 1, 0, drawn(deltas, range(4))).windows
+    (moved,) = reduced(plan, prepared, 1, 0, drawn(deltas, range(4))).windows
+    assert (moved.canvas.top, moved.canvas.left) == (9, 15) != (still.canvas.top, still.canvas.left)
+    assert (moved.typicality, moved.standard_error) == (still.typicality, still.standard_error)
+
+
+def test_windows_of_several_sizes_do_not_overlap_and_are_scored_where_they_are() -> None:
+    sides = set()
+    for seed in range(4):
+        deltas = np.random.default_rng(seed).normal(1, 1, (DRAWS, 8, 8)).astype(np.float32)
+        plan = replace(GRID, scales=(8, 12, 16), patches_per_image=4, centring="contrast" if seed % 2 else "none")
+        windows = reduced(plan, image(seed), 1, 0, drawn(deltas, range(DRAWS))).windows
+        sides |= {window.canvas.height for window in windows}
+        covered = np.zeros((32, 32), np.int64)
+        for window in windows:
+            box = window.canvas
+            covered[box.top : box.top + box.height, box.left : box.left + box.width] += 1
+            enlarged = deltas.repeat(4, axis=1).repeat(4, axis=2).astype(np.float64)
+            inside = enlarged[:, box.top : box.top + box.height, box.left : box.left + box.width].mean(axis=(1, 2))
+            assert window.typicality == pytest.approx(np.average(inside, weights=plan.weights), rel=1e-4)
+            error = window_standard_error(inside.astype(np.float32), weights=plan.weights, timesteps=plan.timesteps)
+            assert window.standard_error == pytest.approx(float(error), rel=1e-3)
+        assert covered.max() == 1
+    assert sides == {8, 12, 16}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,10 +13,13 @@ from numpy.typing import NDArray
 
 from selector.records import Box
 from selector.scoring.windows import (
+    ScoredGrid,
     WindowGrid,
     best_windows,
     box_means,
     brightness_z,
+    choose_among,
+    choose_windows,
     standardise,
     window_grid,
     window_means,
@@ -181,3 +187,29 @@ def test_a_prior_moves_the_choice_but_not_the_stored_typicality() -> None:
     assert window.score > 90
     with pytest.raises(ValueError, match=r"prior of shape \(3, 3\)"):
         best_windows(delta, 64, 28, 4, 1, prior_scores=prior[:3, :3])
+
+
+@given(seed=st.integers(0, 200), count=st.integers(1, 6))
+def test_windows_are_placed_one_by_one_so_fewer_are_the_first_of_more(seed: int, count: int) -> None:
+    """Each is placed before the next is chosen, and those that an image gave already may be handed in instead."""
+    draw = np.random.default_rng(seed)
+    grid, means = window_grid(64, 20, 4), draw.normal(size=window_grid(64, 20, 4).shape).astype(np.float32)
+    shift = int(draw.integers(0, 3))
+
+    def place(box: Box, taken: Sequence[Box]) -> Box:
+        moved = Box(min(box.top + shift, 44), box.left, box.height, box.width)
+        return box if any(_overlap(moved, other) for other in taken) else moved
+
+    more = choose_windows(means, grid, 9, place=place)
+    fewer = choose_windows(means, grid, count, place=place)
+    assert fewer == more[:count]
+    rest = choose_among([ScoredGrid(grid, means, means)], 9 - count, [window.box for window in fewer], place)
+    assert fewer + rest == more
+    assert not any(_overlap(a.box, b.box) for a, b in combinations(more, 2))
+    assert all(window.typicality == means[window.at] for window in more)
+    assert all(window.box.top - grid.tops[window.at[0]] in (0, shift) or window.box.top == 44 for window in more)
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    rows = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
+    return rows > 0 and min(a.left + a.width, b.left + b.width) > max(a.left, b.left)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from selector.records import ClassOrder, PatchTable
 from selector.selection import order_cache
 from selector.selection.order_cache import OrderCache, order_key
+from selector.selection.ordering import DEFAULT_ORDER
 from selector.selection.selection import Selection, select
 from selector.selection.strategies import STRATEGIES
 from tests.patch_tables import blobs, patch_table, scattered
@@ -166,7 +167,9 @@ def _a_folder(path: Path, other: Path) -> None:
 def test_a_damaged_or_foreign_file_is_passed_over(tmp_path: Path, damage: Callable[[Path, Path], None]) -> None:
     table, cache = a_table(), OrderCache(tmp_path)
     plain = select(table, NAMES, 20, cache=cache)
-    keys = [order_key("clusters", seed, table.take(table.class_id == number)) for number, seed in enumerate(_seeds())]
+    keys = [
+        order_key(DEFAULT_ORDER, seed, table.take(table.class_id == number)) for number, seed in enumerate(_seeds())
+    ]
     path, other = (tmp_path / f"order-{key}.bin" for key in keys)
     damage(path, other)
     assert cache.read(keys[0], 60) is None

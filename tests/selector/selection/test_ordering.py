@@ -1,4 +1,4 @@
-"""Orders of one class: the interface, the cluster order, herding and facility location."""
+"""Orders of one class: the interface, the cluster order and herding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from selector.config import SelectConfig
 from selector.errors import SelectorError
 from selector.records import ClassOrder
-from selector.selection.cluster_order import near_duplicates, typical_then_unlike
+from selector.selection.cluster_order import typical_then_unlike
 from selector.selection.distances import FeatureSpace
-from selector.selection.greedy import FACILITY_LIMIT, FacilityLocation, herding, similarity, unit_range
+from selector.selection.greedy import herding
 from selector.selection.ordering import DEFAULT_ORDER, ORDERS
-from selector.selection.pool import Pool
+from selector.selection.pool import Pool, near_duplicates
 from selector.selection.strategies import STRATEGIES
 from tests.patch_tables import blobs, image_ids, scattered
 
@@ -38,9 +39,9 @@ def some_typicality(count: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=count).astype(np.float32)
 
 
-def test_the_orders_are_the_named_ones_and_clusters_is_the_default() -> None:
-    assert list(ORDERS) == ["clusters", "herding", "facility-location", "typicality"]
-    assert DEFAULT_ORDER == "clusters"
+def test_the_orders_are_the_named_ones_and_herding_is_the_default() -> None:
+    assert list(ORDERS) == ["herding", "facility-location", "clusters", "typicality"]
+    assert DEFAULT_ORDER == SelectConfig.order == "herding"
 
 
 @EVERY
@@ -87,6 +88,30 @@ def test_every_image_gives_its_best_patch_before_any_gives_a_second(name: str) -
 
 
 @EVERY
+def test_near_duplicates_come_after_all_other_best_patches_and_before_further_ones(name: str) -> None:
+    features = blobs([40, 40], spread=0.2)
+    features[5] = features[9]
+    features[60] = features[61] = features[62]
+    typicality = some_typicality(80)
+    typicality[5], typicality[9] = 5.0, 6.0
+    typicality[60], typicality[61], typicality[62] = 1.0, 3.0, 2.0
+    ids, ranks = np.array([f"{row:016x}" for row in range(80)]), np.zeros(80, dtype=np.int32)
+    ids[70:], ranks[70:] = ids[10:20], 1
+    made = STRATEGIES[name](features, typicality, ids, ranks, 0)
+    assert set(made.permutation[67:70].tolist()) == {5, 60, 62}
+    assert set(made.permutation[70:].tolist()) == set(range(70, 80))
+
+
+@pytest.mark.parametrize("name", list(ORDERS))
+def test_every_candidate_for_the_default_records_the_same_clusters(name: str) -> None:
+    features, typicality = blobs([40, 30, 30], spread=0.08), some_typicality(100)
+    made, by_clusters = in_order(name, features, typicality), in_order("clusters", features, typicality)
+    assert (made.method, made.clusters) == ("hdbscan", 3)
+    np.testing.assert_array_equal(made.cluster_label, by_clusters.cluster_label)
+    np.testing.assert_array_equal(made.membership, by_clusters.membership)
+
+
+@EVERY
 def test_values_that_are_not_finite_are_refused(name: str) -> None:
     typicality = some_typicality(8)
     typicality[2] = np.nan
@@ -130,7 +155,7 @@ def test_unclustered_patches_come_after_all_clustered_ones() -> None:
     assert not loose[made.permutation][: -loose.sum()].any()
 
 
-def test_near_duplicates_come_last() -> None:
+def test_the_most_typical_of_near_duplicates_stands_for_them() -> None:
     features = blobs([40, 40], spread=0.2)
     features[5] = features[9]
     typicality = some_typicality(80)
@@ -194,40 +219,3 @@ def test_herding_represents_the_class_better_than_random_picks_do() -> None:
     for count in (5, 10, 50):
         chance = [gap(draw.permutation(200)[:count]) for _ in range(200)]
         assert gap(herd[:count]) < min(chance)
-
-
-# Facility location
-
-
-@given(st.integers(0, 2**20), st.integers(1, 25))
-@settings(max_examples=25, deadline=None)
-def test_lazy_facility_location_equals_the_plain_greedy(seed: int, count: int) -> None:
-    features = scattered(count, seed, width=5)
-    features[count // 2 :: 3] = features[0]  # ties
-    typicality = np.round(np.random.default_rng(seed).normal(size=count), 1)
-    pool = pool_of(features, typicality)
-    between, bonus = similarity(pool.space), 0.5 * unit_range(typicality)
-
-    def value(rows: list[int]) -> float:
-        return float(between[rows].max(axis=0).sum() + bonus[rows].sum())
-
-    order = FacilityLocation()(pool)[0].tolist()
-    for place in range(count):
-        best = max(value([*order[:place], row]) for row in order[place:])
-        assert value(order[: place + 1]) == pytest.approx(best, abs=1e-9)
-
-
-def test_more_weight_on_typicality_brings_more_typical_picks() -> None:
-    pool = pool_of(scattered(60), some_typicality(60).astype(np.float64))
-    means = [pool.typicality[FacilityLocation(weight)(pool)[0][:10]].mean() for weight in (0.0, 5.0, 500.0)]
-    assert means[0] < means[1] < means[2]
-
-
-def test_facility_location_refuses_a_class_whose_matrix_would_not_fit() -> None:
-    class Endless(Pool):
-        def __len__(self) -> int:
-            return FACILITY_LIMIT + 1
-
-    small = pool_of(scattered(2), np.zeros(2))
-    with pytest.raises(SelectorError, match="clusters or herding"):
-        FacilityLocation()(Endless(small.space, small.typicality, small.first, 0))

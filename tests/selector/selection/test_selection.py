@@ -131,7 +131,7 @@ def test_enough_patches_are_never_refused() -> None:
 
 def test_nonsense_is_refused() -> None:
     table = patch_table([12])
-    with pytest.raises(UsageError, match="unknown order 'best'; there are: clusters, herding"):
+    with pytest.raises(UsageError, match="unknown order 'best'; there are: herding, facility-location"):
         select(table, ["a"], 5, order="best")
     with pytest.raises(UsageError, match="at least 1, got 0"):
         select(table, ["a"], 0)

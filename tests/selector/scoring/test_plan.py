@@ -1,0 +1,75 @@
+"""What a plan takes from the repository and what from the command, and what of it is in the store's fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selector.config import ScoreConfig
+from selector.errors import UsageError
+from selector.scoring.plan import fingerprint, make_plan
+from tests.toy_repository import IDENTITY
+
+CENTRED = replace(IDENTITY, centring="contrast")
+
+
+def config(**changes: Any) -> ScoreConfig:
+    return ScoreConfig(Path(), Path(), Path(), draws=4, **changes)
+
+
+@pytest.mark.parametrize(
+    ("identity", "asked", "centring"),
+    [
+        (IDENTITY, None, "none"),
+        (IDENTITY, "contrast", "contrast"),
+        (CENTRED, None, "contrast"),
+        (CENTRED, "none", "none"),
+    ],
+)
+def test_centring_is_the_repositorys_own_unless_asked_for_and_no_field_where_there_is_none(
+    identity: Any, asked: str | None, centring: str
+) -> None:
+    plan = make_plan(identity, config(centring=asked))
+    assert plan.centring == centring
+    assert fingerprint(identity, plan).get("centring", "none") == centring
+    assert ("centring" in fingerprint(identity, plan)) == (centring == "contrast"), "older stores have no such field"
+
+
+def test_a_repository_that_asks_for_an_unknown_centring_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'sharp'.*none, contrast"):
+        make_plan(replace(IDENTITY, centring="sharp"), config())
+
+
+def test_the_fingerprint_of_a_plain_full_grid_has_the_fields_it_always_had() -> None:
+    """A field more, and every store from before it would be refused."""
+    assert set(fingerprint(IDENTITY, make_plan(IDENTITY, config()))) == {
+        *("spec_version", "pipeline", "classes", "prompts", "draws", "timesteps", "timestep_weights", "resolution"),
+        *("precision", "window_fraction", "rule", "prior_weight", "dift", "bank", "window_px", "stride_px"),
+        *("patches_per_image", "fit", "min_side", "decoder"),
+    }
+
+
+def test_several_fractions_are_windows_of_several_sizes_in_whatever_order_they_are_named() -> None:
+    plan = make_plan(IDENTITY, config(patch_fraction=(0.75, 0.25, 0.5, 0.25)))
+    assert (plan.scales, plan.window_px) == ((4, 8, 12), 8), "of 16 px; the middle one stands for them"
+    assert fingerprint(IDENTITY, plan)["scales"] == [4, 8, 12]
+    same = make_plan(IDENTITY, config(patch_fraction=(0.25, 0.5, 0.75)))
+    assert fingerprint(IDENTITY, same) == fingerprint(IDENTITY, plan)
+
+
+@pytest.mark.parametrize("fractions", [(0.5,), (0.5, 0.51), None])
+def test_one_size_is_no_field_of_the_fingerprint(fractions: tuple[float, ...] | None) -> None:
+    plan = make_plan(IDENTITY, config(patch_fraction=fractions))
+    assert (plan.scales, plan.window_px) == ((), 8)
+    assert "scales" not in fingerprint(IDENTITY, plan)
+
+
+def test_a_race_goes_with_one_size_alone() -> None:
+    bank = replace(IDENTITY, draws=8, timesteps=IDENTITY.timesteps * 2, timestep_weights=IDENTITY.timestep_weights * 2)
+    raced = ScoreConfig(Path(), Path(), Path(), draws=8, rows_per_image=12.0, patch_fraction=(0.25, 0.5))
+    with pytest.raises(UsageError, match="--rows-per-image goes with windows of one size"):
+        make_plan(bank, raced)
+    assert make_plan(bank, replace(raced, patch_fraction=(0.5,))).race
