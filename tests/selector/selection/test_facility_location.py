@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from selector.errors import SelectorError
+from selector.selection.block_coverage import BlockPicks, OpenCoverage, gain_of
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FACILITY_LIMIT, FacilityLocation, similarity, unit_range
 from selector.selection.pool import Pool
@@ -96,7 +97,7 @@ def test_blocks_of_similarities_give_the_order_of_the_whole_matrix(
     assert FacilityLocation(weight, open_limit)(parts)[0].tolist() == expected
 
 
-@pytest.mark.parametrize("open_limit", [0, 10**6])
+@pytest.mark.parametrize("open_limit", [0, 500, 10**6])
 def test_ties_up_to_rounding_are_decided_as_by_the_whole_matrix(open_limit: int) -> None:
     for seed in range(10):
         half = scattered(40, seed)
@@ -104,6 +105,16 @@ def test_ties_up_to_rounding_are_decided_as_by_the_whole_matrix(open_limit: int)
         expected = plain_lazy_greedy(pool_of(features, np.zeros(80)), 0.5)
         found = FacilityLocation(open_limit=open_limit)(pool_of(features, np.zeros(80), held=False))[0]
         assert found.tolist() == expected
+
+
+def test_gains_from_the_open_similarities_are_those_of_all_to_the_last_bit() -> None:
+    pool = pool_of(scattered(300), np.zeros(300), held=False)
+    begun = BlockPicks(pool.space, pool.first, np.zeros(300))
+    left = begun.until_few_are_open(pool.tiers(), 15_000)
+    assert len(begun.order) > 1
+    between, covered, coverage = similarity(pool.space), begun.covered.copy(), OpenCoverage(begun, left)
+    for row in np.concatenate(left).tolist():
+        assert coverage.gain(row) == gain_of(between[row], covered, np.empty(300))
 
 
 @pytest.mark.parametrize("structured", [True, False])
