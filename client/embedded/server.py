@@ -35,9 +35,10 @@ class EmbeddedServer:
 
     log: where the server writes (appended to); without it the log lives as long as the server, and is kept if the start
     fails. ready_timeout_s: how long loading may take. grpc_port, http_port: 0 takes free ones. threads: of each model,
-    shared by its instances (overlay.py); None is one per core. restarts: how often a server that dies is replaced, on the
-    same ports, before it is given up. grace_s: how long a stop waits for requests in flight. arguments: more flags of
-    tritonserver, such as those of TLS or of restricted protocols.
+    shared by its instances (overlay.py); None is one per core. restarts: how often within restarts_within_s a server that
+    dies is replaced, on the same ports, before it is given up; a long run may outlive more deaths than that. grace_s: how
+    long a stop waits for requests in flight. arguments: more flags of tritonserver, such as those of TLS or of restricted
+    protocols.
 
     After the start: `grpc_url` and `http_url` ("127.0.0.1:PORT"), `metrics_url` (with scheme and path), `version`,
     `log`.
@@ -53,6 +54,7 @@ class EmbeddedServer:
         http_port: int = 0,
         threads: int | None = None,
         restarts: int = 3,
+        restarts_within_s: float = 600.0,
         grace_s: float = 10.0,
         arguments: Sequence[str] = (),
     ) -> None:
@@ -63,6 +65,7 @@ class EmbeddedServer:
         self._ports: tuple[int, int, int] | None = None
         self._threads = threads
         self._allowed_restarts = restarts
+        self._restarts_within_s = restarts_within_s
         self._grace_s = grace_s
         self._arguments = tuple(arguments)
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -157,6 +160,7 @@ class EmbeddedServer:
                 "remove_log": self._own_log is None,
                 "token": self._run_folder.name,
                 "restarts": self._allowed_restarts,
+                "restarts_within_s": self._restarts_within_s,
                 "grace_s": self._grace_s,
                 "parent": os.getpid(),
                 "lock_fd": lock,

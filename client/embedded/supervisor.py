@@ -35,13 +35,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Supervisor:
-    """One server from start to end. `spec`: command, log, run_folder, token, restarts, grace_s, parent, lock_fd,
-    remove_log."""
+    """One server from start to end. `spec`: command, log, run_folder, token, restarts, restarts_within_s, grace_s, parent,
+    lock_fd, remove_log."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
         self._run_folder = Path(spec["run_folder"])
         self._restarts = 0
+        self._died: list[float] = []  # when, of the deaths that still count
         self._server = self._start()
 
     def run(self) -> int:
@@ -61,8 +62,11 @@ class Supervisor:
                     self._watch_stubs()
                 continue
             self._remove_remains()
-            if not ready or self._restarts >= self._spec["restarts"]:
+            now = time.monotonic()
+            self._died = [at for at in self._died if now - at < self._spec["restarts_within_s"]]
+            if not ready or len(self._died) >= self._spec["restarts"]:
                 return code or 1
+            self._died.append(now)
             self._restarts += 1
             self._server = self._start()
 

@@ -150,6 +150,15 @@ def test_a_server_that_keeps_dying_is_given_up(toy_repository: Path, tmp_path: P
         assert not left(regions)
 
 
+def test_deaths_of_long_ago_do_not_count(toy_repository: Path) -> None:
+    """One restart within a tenth of a second, which a start takes longer than: every death is the first one."""
+    with EmbeddedServer(toy_repository, restarts=1, restarts_within_s=0.1) as server:
+        for death in (1, 2):
+            os.kill(server.pid, signal.SIGKILL)
+            until(lambda death=death: server.restarts == death, "a restart")
+            until(lambda: health.live(server.http_url), "the new server is live")
+
+
 def test_a_killed_parent_leaves_no_orphan_no_shared_memory_and_no_file(toy_repository: Path, own_runs: Path) -> None:
     """kill -9 of the program that started the server."""
     parent = subprocess.Popen(
