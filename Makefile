@@ -166,7 +166,7 @@ results-orders: $(RESULTS)/orders/data-ready results-data
 results-picks: results-data
 	test -f $(RESULTS)/teacher.pt || $(MAKE) results-students
 	$(TEST_ENV)/bin/python -m selector.evaluation.pick_quality --store $(RESULTS)/store \
-		--teacher $(RESULTS)/teacher.pt > $(RESULTS)/picks.md
+		--teacher $(RESULTS)/teacher.pt --methods $(METHODS),typicality,k-center,k-means > $(RESULTS)/picks.md
 	$(DOCUMENT) picks $(RESULTS)/picks.md
 
 results-selection-speed: $(TEST_ENV)/installed

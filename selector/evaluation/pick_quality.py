@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from selector.errors import SelectorError
+from selector.errors import SelectorError, UsageError
 from selector.evaluation.boxes import centred, overlap
 from selector.evaluation.methods import Pick, methods
 from selector.evaluation.pools import Pool, resampled
@@ -35,14 +35,23 @@ def quality(pool: Pool, picks: Sequence[Pick]) -> tuple[float, float]:
     return float(np.mean([centred(*pair) for pair in known])), float(np.mean([overlap(*pair) for pair in known]))
 
 
-def as_markdown(found: Mapping[str, NDArray[np.float64]]) -> str:
-    """found: method → float64 [pools, 2], pointing and IoU."""
-    lines = ["| Method | Pointing of the picks | Mean IoU | Pools |", "|---|---|---|---|"]
+def as_markdown(found: Mapping[str, NDArray[np.float64]], budgets: Sequence[int]) -> str:
+    """found: method → float64 [pools, budgets, 2], pointing and IoU; mean ± standard deviation over pools."""
+    heads = [f"{what}, IPC {ipc}" for ipc in budgets for what in ("Pointing", "mean IoU")]
+    lines = [f"| Method | {' | '.join(heads)} | Pools |", "|---" * (2 + len(heads)) + "|"]
     for name, values in found.items():
-        pointing, iou = values.mean(axis=0)
-        spread = values.std(axis=0, ddof=1) if len(values) > 1 else (np.nan, np.nan)
-        lines.append(f"| {name} | {pointing:.3f} ± {spread[0]:.3f} | {iou:.3f} ± {spread[1]:.3f} | {len(values)} |")
+        spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+        pairs = zip(values.mean(axis=0).ravel(), spread.ravel(), strict=True)
+        cells = [f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in pairs]
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(values)} |")
     return "\n".join(lines) + "\n"
+
+
+def _budgets(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"takes whole numbers, separated by commas, not {value!r}") from None
 
 
 @click.command()
@@ -51,20 +60,34 @@ def as_markdown(found: Mapping[str, NDArray[np.float64]]) -> str:
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="Where the images lie now.")
 @click.option("--pools", default=8, show_default=True, help="Resampled pools.")
 @click.option("--pool-size", default=100, show_default=True, help="Images of a class in a pool.")
-@click.option("--ipc", default=10, show_default=True, help="Picks of a class.")
+@click.option("--ipc", "budgets", default="10,50", show_default=True, callback=_budgets, help="Picks of a class.")
+@click.option("--methods", "names", default="", help="Methods; default: all whose windows are as they were scored.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the pools.")
-def main(store: Path, teacher: Path, data: Path | None, pools: int, pool_size: int, ipc: int, seed: int) -> None:
+def main(
+    store: Path,
+    teacher: Path,
+    data: Path | None,
+    pools: int,
+    pool_size: int,
+    budgets: tuple[int, ...],
+    names: str,
+    seed: int,
+) -> None:
     """Measure and print a Markdown table."""
     torch.set_num_threads(1)
     judge = load_teacher(teacher)
     root = data or Store.open(store).read_data_root().root
     view = view_store(store, list_items(root))
     by_name = methods(judge.confidence, judge.side_px)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in by_name}
+    asked = [part.strip() for part in names.split(",") if part.strip()] or [name for name in by_name if "+" not in name]
+    strangers = [name for name in asked if name not in by_name]
+    if strangers:
+        raise UsageError(f"unknown methods {', '.join(strangers)}; there are: {', '.join(by_name)}")
+    found: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in asked}
     for pool in resampled(view.patches, view.class_names, root, pools, pool_size, seed):
-        for name, method in by_name.items():
-            found[name].append(quality(pool, method(pool, ipc)))
-    click.echo(as_markdown({name: np.array(values) for name, values in found.items()}), nl=False)
+        for name in asked:
+            found[name].append([quality(pool, by_name[name](pool, ipc)) for ipc in budgets])
+    click.echo(as_markdown({name: np.array(values) for name, values in found.items()}, budgets), nl=False)
 
 
 if __name__ == "__main__":

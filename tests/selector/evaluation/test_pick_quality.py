@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from selector.errors import UsageError
 from selector.evaluation.boxes import centred, overlap
 from selector.evaluation.pick_quality import main
 from selector.evaluation.pictures import read_data_set
@@ -38,7 +39,16 @@ def test_the_table_has_every_method_and_true_boxes_are_perfect(tmp_path: Path) -
     )
     save_teacher(teacher, tmp_path / "teacher.pt")
     asked = ["--store", write_store(tmp_path / "store", data), "--teacher", tmp_path / "teacher.pt", "--pools", 2]
-    arguments = [*map(str, asked), "--pool-size", "3", "--ipc", "2"]
+    arguments = [*map(str, asked), "--pool-size", "3", "--ipc", "1,2"]
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert "| true-boxes | 1.000 ± 0.000 | 1.000 ± 0.000 | 2 |" in done.stdout
+    assert f"| true-boxes |{' 1.000 ± 0.000 |' * 4} 2 |" in done.stdout
     assert "| rded |" in done.stdout
+    assert "+centred" not in done.stdout
+    some = CliRunner().invoke(main, [*arguments, "--methods", "rded+centred"], catch_exceptions=False)
+    assert [line.split(" | ")[0] for line in some.stdout.splitlines()] == [
+        "| Method",
+        "|---|---|---|---|---|---|",
+        "| rded+centred",
+    ]
+    with pytest.raises(UsageError, match="unknown methods best"):
+        CliRunner().invoke(main, [*arguments, "--methods", "best"], catch_exceptions=False)
