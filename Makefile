@@ -53,7 +53,7 @@ SCENES = $(TEST_ENV)/bin/python -m export_scripts.make_scenes
 DOCUMENT = $(TEST_ENV)/bin/python -m selector.evaluation.document docs/RESULTS.md
 METHODS := rded,random-image,random-patch,brightest,window-random,clusters,facility-location,herding,true-boxes,rded+centred
 FEWER := rded,random-patch,facility-location,herding,true-boxes
-ORDERS := rded,clusters,facility-location,herding,facility-location+centred,herding+centred,true-boxes
+ORDERS := rded,clusters,facility-location,herding,window-random+centred,facility-location+centred,herding+centred,true-boxes
 TEACHER = --teacher $(RESULTS)/teacher.pt --teacher-data $(RESULTS)/teacher.tar --teacher-steps 1500
 EVALUATE = $(TEST_ENV)/bin/selector evaluate --pool-size 100 --recipe precision=bf16
 STUDENTS = $(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar --out $(RESULTS)/students \
