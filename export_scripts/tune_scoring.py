@@ -1,4 +1,4 @@
-"""Measures how a small pipeline is best used and writes its scoring.json: band, weights, rule, features.
+"""Measures how a small pipeline is best used and writes its scoring.json: band, weights, rule, centring, features.
 
 Owns the choice of settings on scenes with true boxes, which must not be the ones that results are reported on.
 Everything is computed in eager torch by the graphs, draw bank, rules and windows that serving uses; must not know

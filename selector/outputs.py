@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from selector.errors import UsageError
+from selector.errors import SelectorError, UsageError
 from selector.records import Box, PatchTable
 from selector.selection.selection import Selection
 
@@ -137,6 +137,22 @@ def summary(selection: Selection, table: PatchTable, class_names: Sequence[str] 
         "picks": len(selection),
         "classes": classes,
     }
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """How a written selection was made: its order, on_short and seed. Raises SelectorError if the folder holds none."""
+    try:
+        stated = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["selection"]
+        return {name: stated[name] for name in ("order", "on_short", "seed")}
+    except (OSError, ValueError, KeyError) as error:
+        raise SelectorError(f"{folder} holds no selection: make it first (selector select)") from error
+
+
+def holds(folder: Path, selection: Selection, table: PatchTable, class_names: Mapping[int, str]) -> bool:
+    """Whether the picks written in the folder are those of the selection."""
+    picks = ["class_id", "rank", "image_id", "top", "left", "height", "width"]
+    made = selection_table(selection, table, class_names).select(picks)
+    return bool(pq.read_table(folder / SELECTION_FILE, columns=picks).equals(made))
 
 
 def class_folder(class_name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +17,12 @@ import numpy as np
 
 from selector import __version__
 from selector.config import ScoreConfig, SelectConfig, plain
-from selector.errors import SelectorError
+from selector.errors import SelectorError, UsageError
 from selector.further_patches import further_patches, with_further
 from selector.images.datasets import list_items
 from selector.images.originals import Originals, originals
 from selector.order_pool import order_pool
-from selector.outputs import write_selection
+from selector.outputs import holds, settings_of, write_selection
 from selector.progress import Progress
 from selector.report import Failed, ReportInput, class_reports, write_report
 from selector.report_scenes import scenes_of
@@ -71,14 +72,24 @@ def select(store: Path, data: Path | None, selection: SelectConfig, progress: Pr
     return _publish(root, view, selection, _Spent(), {"store": str(store), "data": str(root)}, progress)
 
 
-def report(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> Path:
-    """Writes the report of an existing selection again."""
+def report(store: Path, data: Path | None, out: Path, ipc: int, asked: Mapping[str, Any], progress: Progress) -> Path:
+    """Writes the report of an existing selection again. asked: order, on_short and seed where they were named.
+
+    They are the selection's own; raises UsageError for others, SelectorError if the store gives other picks by now.
+    """
+    folder = out / f"ipc-{ipc}"
+    made = settings_of(folder)
+    for name, value in asked.items():
+        if value != made[name]:
+            flag = name.replace("_", "-")
+            raise UsageError(
+                f"{folder} was selected with --{flag} {made[name]}, not {value}: select again, or leave it away"
+            )
     root, view = _opened(store, data)
-    folder = selection.out / f"ipc-{selection.ipc}"
-    if not folder.is_dir():
-        raise SelectorError(f"{folder} is not there: make the selection first (selector select)")
     with originals(root, view.image_ids) as images:
-        view, chosen = _chosen(view, selection, images, progress)
+        view, chosen = _chosen(view, SelectConfig(ipc, out, **made), images, progress)
+        if not holds(folder, chosen, view.patches, view.class_names):
+            raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
         return write_report(folder / "report.html", _report_input(view, chosen, images, _Spent()))
 
 

@@ -49,15 +49,15 @@ def write_data(out: Path, per_class: int, seed: int, *, boxes: bool = True) -> P
     return out
 
 
-def write_store(out: Path, data: Path) -> Path:
-    """A store that says the images' top left 16 px are their best windows."""
+def write_store(out: Path, data: Path, class_ids: tuple[int, ...] = (0, 1, 2)) -> Path:
+    """A store that says the images' top left 16 px are their best windows. class_ids: the pipeline's, of CLASSES."""
     rows, vectors = [], np.random.default_rng(0).normal(size=(len(list_items(data).items), 24))
     with open_reader(data) as reader:
         for item in list_items(data).items:
             known = {
                 "image_id": image_id(reader.read(item.source)),
                 "source": item.source,
-                "class_id": CLASSES.index(item.folder),
+                "class_id": class_ids[CLASSES.index(item.folder)],
                 "status": "ok",
                 "reason": "",
                 "draws": 4,
@@ -65,9 +65,12 @@ def write_store(out: Path, data: Path) -> Path:
                 "standard_error": 0.01,
             }
             rows.append(known | {"patch_rank": 0, "top": 0, "left": 0, "height": WINDOW, "width": WINDOW})
-    mark = {"draws": 4, "classes": list(CLASSES), "window_px": WINDOW, "resolution": SIDE, "pipeline": "a test's"}
+    names = [f"other {number}" for number in range(class_ids[-1] + 1)]
+    for name, number in zip(CLASSES, class_ids, strict=True):
+        names[number] = name
+    mark = {"draws": 4, "classes": names, "window_px": WINDOW, "resolution": SIDE, "pipeline": "a test's"}
     store = Store.create_or_open(out, mark)
-    store.write_data_root(data, {name: number for number, name in enumerate(CLASSES)})
+    store.write_data_root(data, dict(zip(CLASSES, class_ids, strict=True)))
     store.commit_images(
         0,
         0,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from selector.commands.configuration import check_failures, finish, score_config, selection_config
 from selector.commands.options import EXISTING, PATH, json_option, option, scoring_options, selection_options
@@ -72,9 +73,13 @@ def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
 @json_option
-def report(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
-    """Write report.html again from the store."""
+@click.pass_context
+def report(
+    context: click.Context, /, store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any
+) -> None:
+    """Write report.html of an earlier selection again, from the store; its order and seed are that selection's."""
     from selector.run import report as write_again
 
-    page = write_again(store, data, selection_config(flags, ipc, out), Progress(quiet=as_json))
+    asked = {name: flags[name] for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json))
     finish({"report": str(page)}, as_json, str(page))

@@ -30,7 +30,7 @@ def accuracy_over_ipc(table: Sequence[Line], title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-        f'<text x="{_LEFT}" y="18" font-size="13">{escape(title)}</text>',
+        f'<text x="{_LEFT}" y="18" font-size="13">{escape(title)}: accuracy, %</text>',
         *_axes(scale),
     ]
     for place, method in enumerate(dict.fromkeys(line.method for line in table)):
@@ -65,7 +65,6 @@ def _axes(scale: _Scale) -> list[str]:
         parts.append(f'<text x="{scale.x(ipc):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{ipc}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">images per class</text>')
-    parts.append(f'<text x="6" y="{_TOP - 4}">accuracy, %</text>')
     return parts
 
 

@@ -7,7 +7,7 @@ an image as long as a class has enough of them; after that another shuffle is de
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from selector.records import Box, PatchTable
 class Pool:
     """Scored images of every class: their pictures, and their patches as a table that the orders of `select` take.
 
-    patch_of: int64 [images], the table's row of each picture's best patch. class_names: class_id → name.
+    patch_of: int64 [images], the table's row of each picture's best patch. class_names: class_id → name. Classes are numbered
+    as the teacher's are: 0, 1, … in the order of the store's class_ids, of which a data set may have some alone.
     """
 
     number: int
@@ -61,6 +62,7 @@ def resampled(
     table: PatchTable, class_names: dict[int, str], root: Path, pools: int, size: int, seed: int
 ) -> Iterator[Pool]:
     """The pools one after another, each with a seed of its own; pictures are read when its turn comes."""
+    table, class_names = _numbered_densely(table, class_names)
     for number, rows in enumerate(pool_rows(table, pools, size, seed)):
         patches = table.take(rows)
         labels = {str(source): int(c) for source, c in zip(patches.source, patches.class_id, strict=True)}
@@ -69,3 +71,9 @@ def resampled(
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         patch_of = np.array([best[source] for source in pictures.sources], dtype=np.int64)
         yield Pool(number, own_seed, class_names, pictures, patches, patch_of)
+
+
+def _numbered_densely(table: PatchTable, class_names: dict[int, str]) -> tuple[PatchTable, dict[int, str]]:
+    numbers = sorted(class_names)
+    places = np.searchsorted(numbers, table.class_id).astype(table.class_id.dtype)
+    return replace(table, class_id=places), {place: class_names[number] for place, number in enumerate(numbers)}

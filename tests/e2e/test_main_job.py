@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_images_that_run_short_give_further_patches_offline(demo: Path, tmp_path
 def test_select_works_offline_from_the_store(demo: Path, tmp_path: Path) -> None:
     selector("select", "--store", demo / "store", "--ipc", 3, "--out", tmp_path)
     assert picks(tmp_path, 3) == picks(demo, 3)
+
+
+def test_a_report_written_again_is_of_the_picks_that_lie_there_whatever_the_default_order(
+    demo: Path, tmp_path: Path
+) -> None:
+    store, folder = demo / "store", tmp_path / "ipc-2"
+    selector("select", "--store", store, "--ipc", 2, "--order", "typicality", "--out", tmp_path)
+    page = (folder / "report.html").read_text()
+    selector("report", "--store", store, "--ipc", 2, "--out", tmp_path)
+    shown = re.findall('data-source="([^"]*)"', (folder / "report.html").read_text())
+    assert shown == re.findall('data-source="([^"]*)"', page)
+    assert sorted(shown) == sorted(pick["source"] for pick in picks(tmp_path, 2))
+    refused = selector("report", "--store", store, "--ipc", 2, "--out", tmp_path, "--order", "herding", code=2)
+    assert "--order typicality, not herding" in refused.stderr
 
 
 def test_a_fresh_run_on_another_listing_with_other_workers_and_shards_gives_the_same_bytes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def test_pointing_asks_for_the_windows_centre_in_the_true_box(scenes: Scenes) ->
     assert found.mean_iou == pytest.approx((18 + 2 * shifted) / 20)
 
 
+def test_centring_is_compared_by_the_windows_that_it_moves(scenes: Scenes) -> None:
+    grid = window_grid(64, ITEM_PX, 4)
+    scores = np.zeros((20, *grid.shape), np.float32)
+    for score, top, left in zip(scores, scenes.tops, scenes.lefts, strict=True):
+        score[min(9, round(top / 4)), min(9, round(left / 4))] = 1
+    assert localise(scores, grid, scenes, "contrast").mean_iou > localise(scores, grid, scenes, "none").mean_iou
+
+
 def test_slices_with_larger_deltas_weigh_less() -> None:
     bank = make_draw_bank(64, Band(0.4, 0.8, 1000), (1, 2, 2))
     windows = np.random.default_rng(0).standard_normal((30, 64, 4, 4)).astype(np.float32)
@@ -65,6 +74,12 @@ def test_the_brightness_prior_breaks_what_deltas_leave_open(scenes: Scenes) -> N
     assert figures["rotating", 0.0].pointing < 0.8
 
 
+def merit(text: str) -> float:
+    """`Found.merit` of "pointing P decoys D IoU I"."""
+    _, pointing, _, decoys, _, iou = text.split()
+    return (float(pointing) + float(decoys)) / 2 + 0.1 * float(iou)
+
+
 def test_the_command_writes_a_profile_chosen_among_the_candidates(
     scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +95,10 @@ def test_the_command_writes_a_profile_chosen_among_the_candidates(
     profile = ScoringProfile.load(tmp_path / "pipe")
     assert (profile.t_min, profile.t_max) in tune_scoring.BANDS
     assert profile.rule in RULES
-    assert profile.centring in CENTRINGS
+    figures, _ = json.JSONDecoder().raw_decode(result.stdout)
+    merits = {name: merit(text) for name, text in figures["centring"].items()}
+    assert merits.keys() == set(CENTRINGS)
+    assert merits[profile.centring] > max(merits.values()) - 0.002, "figures have three digits"
     assert profile.dift_timestep == 150
     assert profile.window_fraction == 28 / 64
     assert profile.timestep_weights is not None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from selector.errors import SelectorError, UsageError
-from selector.outputs import class_folder, selection_table, summary, write_selection
+from selector.outputs import class_folder, holds, selection_table, settings_of, summary, write_selection
 from selector.records import Box, PatchTable
 from selector.selection.selection import Selection, select
 from tests.patch_tables import patch_table
@@ -73,6 +73,17 @@ def test_the_parquet_file_holds_the_stated_columns_of_every_pick(tmp_path: Path)
         assert (row["top"], row["left"], row["height"], row["width"]) == (table.top[patch], table.left[patch], 28, 28)
         assert row["typicality"] == table.typicality[patch]
         assert (row["rank"], row["cluster_label"]) == (made.rank[place], made.cluster_label[place])
+
+
+def test_a_folder_says_how_its_picks_were_made_and_whether_they_are_those_of_a_selection(tmp_path: Path) -> None:
+    folder, made, table = write(tmp_path, order="typicality", seed=3)
+    assert settings_of(folder) == {"order": "typicality", "on_short": "error", "seed": 3}
+    assert holds(folder, made, table, NAMES)
+    assert not holds(folder, select(table, NAMES, 4, order="random"), table, NAMES)
+    moved = replace(table, top=table.top + 1)
+    assert not holds(folder, made, moved, NAMES)
+    with pytest.raises(SelectorError, match="holds no selection"):
+        settings_of(tmp_path)
 
 
 def test_two_writings_are_byte_identical(tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def test_finished_runs_are_not_trained_again_and_missing_ones_come_back_the_same
     assert {**after, "seconds": 0} == {**before, "seconds": 0}
 
 
+def test_data_with_some_of_the_pipelines_classes_gives_the_same_as_with_all(config: EvaluateConfig) -> None:
+    """A store numbers classes as the pipeline does, a teacher those of its data: 0, 3, 5 are its 0, 1, 2."""
+    assert config.teacher_data is not None
+    some = write_store(config.out.parent / "some", config.store.parent / "data.tar", (0, 3, 5))
+    asked = replace(config, store=some, out=config.out.parent / "some-out", methods=("true-boxes", "rded", "herding"))
+    evaluate(replace(asked, pools=1, reference="rded", labels=("soft", "hard")), QUIET)
+    both = [out / "runs" / "true-boxes-pool0-ipc3-convnet-soft.json" for out in (config.out, asked.out)]
+    first, second = (json.loads(path.read_text()) for path in both)
+    assert first["last"] == second["last"]
+    assert len(list((asked.out / "runs").iterdir())) == 6
+
+
 def test_other_conditions_in_the_same_folder_are_refused_by_name(config: EvaluateConfig) -> None:
     with pytest.raises(StoreError, match=r"recipe\.steps: 40 there, 41 now"):
         evaluate(replace(config, recipe=replace(config.recipe, steps=41)), QUIET)
