@@ -9,7 +9,6 @@ from typing import Any
 
 from client.security import Security
 from selector.errors import UsageError
-from selector.scoring.centring import CENTRINGS
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class ScoreConfig:
             raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
         if self.patch_fraction is not None and not all(0 < fraction <= 1 for fraction in self.patch_fraction):
             raise UsageError(f"--patch-fraction must lie in (0, 1], not {', '.join(map(str, self.patch_fraction))}")
-        if self.centring is not None and self.centring not in CENTRINGS:
-            raise UsageError(f"--centring must be {' or '.join(CENTRINGS)}, not {self.centring!r}")
+        if self.centring not in (None, "none", "contrast"):
+            raise UsageError(f"--centring must be none or contrast, not {self.centring!r}")
         if self.shard_size < 1:
             raise UsageError(f"--shard-size must be at least 1, not {self.shard_size}")
         self.failed_allowed(1)

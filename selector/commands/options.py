@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import click
 
 from selector.config import SelectConfig
-from selector.scoring.centring import CENTRINGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -69,7 +68,7 @@ scoring_options = together(
     ),
     option(
         "--centring",
-        type=click.Choice(CENTRINGS),
+        type=click.Choice(["none", "contrast"]),
         help="Move windows by up to a seventh of their side onto what stands out in them; default: the repository's own.",
     ),
     option("--patches-per-image", type=int, default=1, help="Windows taken from an image, without overlap."),

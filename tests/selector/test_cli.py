@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +12,9 @@ from click.testing import CliRunner
 
 from selector.cli import cli, main
 from selector.commands.configuration import fractions_of
+from selector.config import ScoreConfig
 from selector.errors import UsageError
+from selector.scoring.centring import CENTRINGS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -53,6 +57,20 @@ def test_a_domain_error_is_one_line_and_its_exit_code(tmp_path: Path, capsys: py
         main(["run", "--ipc", "0", "--out", str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_waits_for_no_numpy() -> None:
+    """The commands import what they need when they are called."""
+    code = "import sys, selector.cli; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_command_offers_the_centrings_that_there_are() -> None:
+    for name in ("run", "score"):
+        (centring,) = (option for option in cli.commands[name].params if option.name == "centring")
+        assert isinstance(centring.type, click.Choice)
+        assert tuple(centring.type.choices) == CENTRINGS
+    assert [ScoreConfig(Path(), Path(), Path(), centring=name).centring for name in CENTRINGS] == list(CENTRINGS)
 
 
 @pytest.mark.parametrize(("text", "fractions"), [(None, None), ("0.5", (0.5,)), ("0.3, 0.44,0.6", (0.3, 0.44, 0.6))])
