@@ -100,9 +100,12 @@ results-architectures: results-data
 	$(SECTION) $(RESULTS)/architectures --students "" > $(RESULTS)/architectures.md
 	$(DOCUMENT) architectures $(RESULTS)/architectures.md
 
+# Four patches of a class, each at half the side, as the quarters of one training image.
 results-mosaics: results-data
 	$(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar $(TEACHER) \
-		--out $(RESULTS)/mosaics --ipc 10 --pools 4 --mosaic 4 --methods rded,random-patch,herding,clusters
+		--out $(RESULTS)/mosaics --ipc 10 --pools 4 --mosaic 4 --methods rded,random-patch,facility-location,herding
+	$(SECTION) $(RESULTS)/mosaics > $(RESULTS)/mosaics.md
+	$(DOCUMENT) mosaics $(RESULTS)/mosaics.md
 
 # Fewer and finer classes, garments for the upper body; a teacher of their own.
 $(RESULTS)/finer/data-ready: $(TEST_ENV)/installed
