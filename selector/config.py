@@ -83,7 +83,8 @@ class ScoreConfig:
 class SelectConfig:
     """How a selection is made from a store.
 
-    order: names one of `strategies.STRATEGIES`. workers: processes that order classes, 0 for one per core.
+    order: names one of `strategies.STRATEGIES`. workers: processes that order classes, 0 for two more
+    than cores.
     """
 
     ipc: int

@@ -56,7 +56,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @option("--out", type=PATH, required=True, help="Output folder.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
-@option("--workers", type=int, default=0, help="Processes that order classes; 0: one per core.")
+@option("--workers", type=int, default=0, help="Processes that order classes; 0: two more than cores.")
 @json_option
 def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
     """Select from a scored store, offline: no server, no torch."""

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from selector.errors import SelectorError
 from selector.evaluation.synthetic_store import synthetic_class, write_synthetic_store
-from selector.order_pool import order_pool
+from selector.order_pool import default_processes, order_pool
 from selector.records import PatchTable
 from selector.selection.order_cache import OrderCache
 from selector.selection.ordering import DEFAULT_ORDER
@@ -230,7 +230,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, Spent]:
 @click.option("--classes", default=40, show_default=True, help="Classes on disk; 1000 are extrapolated from them.")
 @click.option("--patches", default=1300, show_default=True, help="Patches of a class.")
 @click.option("--width", default=1280, show_default=True, help="Numbers of a feature.")
-@click.option("--workers", default=2, show_default=True, help="Processes that order classes.")
+@click.option("--workers", default=default_processes(), show_default=True, help="Processes that order classes.")
 @click.option("--threads", default=1, show_default=True, help="Threads of BLAS and OpenMP in this process.")
 @click.option("--order", default=DEFAULT_ORDER, show_default=True, help="Order of a class's patches.")
 @click.option(
