@@ -45,8 +45,8 @@ class FacilityLocation:
     def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
         if len(pool) > FACILITY_LIMIT:
             raise SelectorError(
-                f"facility-location compares all patches of a class: {len(pool)} are more than the {FACILITY_LIMIT} for "
-                "which that takes half an hour; use --order clusters or herding"
+                f"facility-location compares all patches of a class with each other: {len(pool)} are more than "
+                f"{FACILITY_LIMIT}; use --order clusters or herding"
             )
         bonus = self.weight * unit_range(pool.typicality)
         if pool.space.holds_matrix:
