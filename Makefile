@@ -47,7 +47,7 @@ export-sd15: $(TEST_ENV)/installed
 # The tables of docs/RESULTS.md, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-one-step \
-	results-racing results-frontier results-scales results-references
+	results-frontier results-scales results-references
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m export_scripts.make_scenes
 DOCUMENT = $(TEST_ENV)/bin/python -m selector.evaluation.document docs/RESULTS.md
@@ -184,15 +184,6 @@ results-one-step: $(TEST_ENV)/installed
 	$(DOCUMENT) one-step $(RESULTS)/one-step.json
 
 # Maps of single draws are kept: what was stopped goes on, and another table of them takes seconds.
-$(RESULTS)/racing/pool.tar: $(TEST_ENV)/installed
-	mkdir -p $(RESULTS)/racing
-	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 31 --out $@
-
-results-racing: $(RESULTS)/racing/pool.tar
-	$(TEST_ENV)/bin/python -m selector.evaluation.racing $< --limit-per-class 200 --maps $(RESULTS)/racing/maps \
-		> $(RESULTS)/racing.md
-	$(DOCUMENT) racing $(RESULTS)/racing.md
-
 $(RESULTS)/references/validation.tar: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)/references
 	$(SCENES) --split train --items 55000:60000 --per-class 100 --seed 51 --out $@

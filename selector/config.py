@@ -18,9 +18,7 @@ class ScoreConfig:
     data: folder or tar of class folders. store: where scores go. servers: HOST:PORT of running servers; none starts the
     embedded server on `repository`. rule, prior_weight, patch_fraction, centring: None takes the repository's own.
     patch_fraction: several are windows of several sizes. centring: "contrast" moves chosen windows onto what stands out in
-    them, "none" leaves them. draws: draws per image, each costs two UNet evaluations. rows_per_image: mean UNet evaluations
-    per image, spent where they decide; `draws`
-    is then the most that one image gets. None gives all draws to every image. fit: "crop" or "pad". patches_per_image:
+    them, "none" leaves them. draws: draws per image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image:
     windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the
     first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
     security: certificates and headers for `servers`.
@@ -33,7 +31,6 @@ class ScoreConfig:
     rule: str | None = None
     prior_weight: float | None = None
     draws: int = 12
-    rows_per_image: float | None = None
     fit: str = "crop"
     patch_fraction: tuple[float, ...] | None = None
     centring: str | None = None

@@ -174,7 +174,6 @@ def _manifest(
         "failures": [vars(failure) for failure in view.failures],
         "unet_rows": spent.unet_rows,
         "unet_rows_in_store": view.unet_rows,
-        "unet_rows_full_grid": view.unet_rows_full_grid,
         "server_restarts": spent.restarts,
         "seconds": spent.seconds,
         "scoring_runs": history,
@@ -200,7 +199,7 @@ def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: 
         **_versions(history),
         "pipeline": str(mark["pipeline"])[:16],
         "scoring rule": str(mark["rule"]),
-        "draws per image": _draws(view),
+        "draws per image": str(mark["draws"]),
         "window": _window(mark),
         "features": str(mark["dift"]),
         "precision": str(mark["precision"]),
@@ -225,13 +224,6 @@ def _window(mark: dict[str, Any]) -> str:
     moved = ", moved onto what stands out in it" if "centring" in mark else ""
     sides = ", ".join(map(str, mark.get("scales", [mark["window_px"]])))
     return f"{sides} of {mark['resolution']} px, every {mark['stride_px']} px{moved}"
-
-
-def _draws(view: StoreView) -> str:
-    if "race" not in view.fingerprint:
-        return str(view.fingerprint["draws"])
-    saved = 1 - view.unet_rows / max(1, view.unet_rows_full_grid)
-    return f"up to {view.fingerprint['draws']} where they decide, {saved:.0%} of the full grid's UNet rows saved"
 
 
 def _timings(spent: _Spent, history: list[dict[str, Any]]) -> dict[str, float]:

@@ -73,7 +73,6 @@ def write_store(out: Path, data: Path, class_ids: tuple[int, ...] = (0, 1, 2)) -
     store.write_data_root(data, dict(zip(CLASSES, class_ids, strict=True)))
     store.commit_images(
         0,
-        0,
         pa.Table.from_pylist([_image_row(row) for row in rows], IMAGE_SCHEMA),
         np.zeros((len(rows), 8, 8), np.float16),
     )

@@ -56,11 +56,6 @@ scoring_options = together(
     option("--rule", help="Scoring rule; default: the repository's own."),
     option("--prior-weight", type=float, help="Weight of the rule's label-free prior; default: the repository's own."),
     option("--draws", type=int, default=12, help="Draws per image; each costs two UNet evaluations."),
-    option(
-        "--rows-per-image",
-        type=float,
-        help="Mean UNet evaluations per image, spent where they decide; --draws is then the most an image gets.",
-    ),
     option("--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."),
     option(
         "--patch-fraction",

@@ -1,4 +1,4 @@
-"""Delta maps of single draws of a data set, computed once and kept: what racing is measured on.
+"""Delta maps of single draws of a data set, computed once and kept.
 
 Owns collecting and keeping them. Must not know what is made of them. The bank is cut into replicates, each with the
 references of a grid from its start, so that two replicates are two grids of the same design with other noises. Pieces that
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,12 +24,10 @@ from client.scoring import ClientConfig, ScoringClient
 from selector.config import ScoreConfig
 from selector.errors import SelectorError, StoreError
 from selector.images.datasets import Item, match_classes
-from selector.images.prepare import Prepared, prepare_crops, prepare_images
+from selector.images.prepare import Prepared, prepare_images
 from selector.progress import Progress
-from selector.records import Box
 from selector.scoring.plan import Plan, fingerprint, make_plan
 from selector.scoring.score import listing_of
-from selector.scoring.stage_two import describe_crops
 
 _PIECE = 50
 _PATIENCE_S = 3600.0  # a measurement in the background may be paused
@@ -59,49 +57,6 @@ def collect(config: ScoreConfig, replicates: int, folder: Path, progress: Progre
         return asyncio.run(
             _collect(config, listing.items, listing.folders, replicates, folder, progress, server.grpc_url)
         )
-
-
-def describe(
-    config: ScoreConfig, maps: DrawMaps, wanted: Iterable[tuple[int, Box]], folder: Path
-) -> dict[tuple[int, Box], NDArray[np.float16]]:
-    """Features of windows given as (image number, pixels of the original), from the embedded server; `folder` keeps them."""
-    path = folder / "features.npz"
-    known: dict[tuple[int, Box], NDArray[np.float16]] = {}
-    if path.exists():
-        with np.load(path) as kept:
-            known = {(int(i), Box(*map(int, box))): v for i, *box, v in zip(*_columns(kept), strict=True)}
-    missing: dict[int, list[Box]] = {}
-    for number, box in sorted(set(wanted) - set(known), key=lambda key: (key[0], *vars(key[1]).values())):
-        missing.setdefault(number, []).append(box)
-    if missing:
-        with EmbeddedServer(config.repository, threads=1) as server:
-            known |= asyncio.run(_describe(config, maps, missing, server.grpc_url))
-        keys = np.array([(i, *vars(box).values()) for i, box in known], np.int64)
-        with path.with_suffix(".tmp").open("wb") as file:
-            np.savez(file, keys=keys, vectors=np.stack(list(known.values())))
-        path.with_suffix(".tmp").replace(path)
-    return known
-
-
-def _columns(kept: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
-    return (*kept["keys"].T, kept["vectors"])
-
-
-async def _describe(
-    config: ScoreConfig, maps: DrawMaps, missing: Mapping[int, Sequence[Box]], server: str
-) -> dict[tuple[int, Box], NDArray[np.float16]]:
-    images = [maps.images[number] for number in missing]
-    wanted = [(i.source, i.image_id, tuple(boxes)) for i, boxes in zip(images, missing.values(), strict=True)]
-    crops = prepare_crops(config.data, wanted, maps.plan.resolution)
-    async with ScoringClient(ClientConfig((server,), deadline_s=_PATIENCE_S, attempt_s=_PATIENCE_S)) as client:
-        class_ids = [int(maps.class_id[number]) for number in missing]
-        described = await describe_crops(client, crops, class_ids, lambda _: None)
-    found: dict[tuple[int, Box], NDArray[np.float16]] = {}
-    for (number, boxes), one in zip(missing.items(), described, strict=True):
-        if one.features is None:
-            raise SelectorError(f"{one.source} can't be described: {one.reason}")
-        found |= {(number, box): v.astype(np.float16) for box, v in zip(boxes, one.features, strict=True)}
-    return found
 
 
 async def _collect(

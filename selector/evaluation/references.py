@@ -20,13 +20,15 @@ from selector.builtin import builtin_repository
 from selector.config import ScoreConfig
 from selector.evaluation.boxes import centred
 from selector.evaluation.draw_maps import DrawMaps, collect
-from selector.evaluation.racing import DRAWS, REPLICATES, true_boxes
+from selector.evaluation.pictures import true_boxes
 from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.centring import NONE
 from selector.scoring.reduction import grid_of, prior_of
 from selector.scoring.windows import choose_windows, window_means
 
+REPLICATES = 2
+DRAWS = 32
 FEWEST = 5
 """References of a class that are tried at least."""
 
@@ -115,7 +117,8 @@ def main(data: Path, repository: Path, limit_per_class: int, folder: Path, draws
     """Try references on DATA, whose boxes.csv has the true boxes, and print a Markdown table."""
     config = ScoreConfig(data, folder, repository, draws=DRAWS, limit_per_class=limit_per_class, centring=NONE)
     maps = collect(config, REPLICATES, folder, Progress())
-    click.echo(table(maps, true_boxes(data, maps), [int(part) for part in draws.split(",")]))
+    labels = {image.source: int(class_id) for image, class_id in zip(maps.images, maps.class_id, strict=True)}
+    click.echo(table(maps, true_boxes(data, labels), [int(part) for part in draws.split(",")]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Owns the plan and the store's fingerprint of it. Pure: must not know servers, fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,6 @@ from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.images.decoding import DECODER
 from selector.scoring.centring import CENTRINGS, NONE
-from selector.scoring.racing import Race, make_race
 from selector.scoring.typicality import ScoringRule, rule
 
 
@@ -25,9 +23,8 @@ from selector.scoring.typicality import ScoringRule, rule
 class Plan:
     """Everything that decides a score.
 
-    weights: float32 [draws]. timesteps: int64 [draws]. window_px, stride_px: canvas pixels. resolution: S. race: how draws
-    are spent where they decide; None is the full grid, all draws for every image. centring: one of CENTRINGS. scales: sides
-    of windows where there are several, ascending; window_px is then the middle one.
+    weights: float32 [draws]. timesteps: int64 [draws]. window_px, stride_px: canvas pixels. resolution: S. centring: one of
+    CENTRINGS. scales: sides of windows where there are several, ascending; window_px is then the middle one.
     """
 
     rule: ScoringRule
@@ -42,18 +39,8 @@ class Plan:
     fit: str
     min_side: int
     classes: int
-    race: Race | None = None
     centring: str = NONE
     scales: tuple[int, ...] = ()
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of draws: one for the full grid."""
-        return len(self.race.ends) if self.race else 1
-
-    def span(self, round: int) -> range:
-        """The draws of a round; each costs an image two UNet evaluations."""
-        return self.race.span(round) if self.race else range(self.draws)
 
 
 def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
@@ -69,9 +56,6 @@ def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
         raise UsageError(f"the repository asks for centring {centring!r}, this version knows {', '.join(CENTRINGS)}")
     fractions = config.patch_fraction or (identity.window_fraction,)
     sides = tuple(sorted({max(1, round(fraction * identity.resolution)) for fraction in fractions}))
-    race = make_race(config.draws, config.rows_per_image)
-    if race and len(sides) > 1:
-        raise UsageError("--rows-per-image goes with windows of one size: name one --patch-fraction, or leave it away")
     return Plan(
         rule=scoring_rule,
         prior_weight=identity.prior_weight if config.prior_weight is None else config.prior_weight,
@@ -85,15 +69,9 @@ def make_plan(identity: Identity, config: ScoreConfig) -> Plan:
         fit=config.fit,
         min_side=config.min_side,
         classes=len(identity.classes),
-        race=race,
         centring=centring,
         scales=sides if len(sides) > 1 else (),
     )
-
-
-def draw_weights(mark: Mapping[str, Any]) -> NDArray[np.float32]:
-    """The weights of a store's draws, float32 [draws], from its fingerprint."""
-    return rule(mark["rule"]).weights(np.asarray(mark["timestep_weights"], np.float32))
 
 
 def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
@@ -116,6 +94,5 @@ def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
     }
     del mark["centring"]  # the repository's own; the plan's is what counts
     # What a plan does without is no field, as there was none before there was such a thing: those stores stay what they were.
-    race = {"race": plan.race.as_dict()} if plan.race else {}
     centring = {"centring": plan.centring} if plan.centring != NONE else {}
-    return mark | race | centring | ({"scales": list(plan.scales)} if plan.scales else {})
+    return mark | centring | ({"scales": list(plan.scales)} if plan.scales else {})

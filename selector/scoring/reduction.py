@@ -1,15 +1,12 @@
 """From the delta maps of an image's draws to its mean map, its windows and their standard errors.
 
-Owns the numbers of an image. Must not know rows, servers, files or who goes on in a race. A race keeps, of every pair of
-draws, the mean over every window: with them windows, typicality and standard error after a later round are those of one
-round of all draws (but for the rounding of float32), though the maps of single draws are gone. A window that is moved
-(centring) has the typicality and the error of the box that is handed back, but in a race those of the window of the grid that it
-was chosen as: off the grid there are no values of single draws any more.
+Owns the numbers of an image. Must not know rows, servers or files. A window that is moved (centring) has the typicality and the
+error of the box that is handed back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +26,13 @@ from selector.scoring.windows import (
     box_means,
     brightness_z,
     choose_among,
-    choose_windows,
     window_grid,
-    window_means,
 )
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A round's answers in draw order. deltas: float32 [draws, h, w]. losses_prompt, losses_reference: one per draw."""
+    """An image's answers in draw order. deltas: float32 [draws, h, w]. losses_prompt, losses_reference: one per draw."""
 
     deltas: NDArray[np.float32]
     losses_prompt: tuple[float, ...]
@@ -58,10 +53,8 @@ class ScoredWindow:
 class ImageScore:
     """The outcome of one image; `windows` and `losses` are empty and `delta` is None unless status is ok.
 
-    delta: float32 [h, w], mean delta map of this round's draws. losses_prompt, losses_reference: one per draw of this round.
-    windows: best first, of all rounds' draws. draws: how many those are. window_values: float32 [draws / 2 × windows of the
-    grid], this round's pairs by window in a race, else empty. unet_rows: UNet evaluations spent on it now, whatever came of
-    them.
+    delta: float32 [h, w], mean delta map. losses_prompt, losses_reference: one per draw. windows: best first. draws: how many
+    it was scored by. unet_rows: UNet evaluations spent on it now, whatever came of them.
     """
 
     prepared: Prepared
@@ -71,7 +64,6 @@ class ImageScore:
     losses_reference: tuple[float, ...] = ()
     windows: tuple[ScoredWindow, ...] = ()
     draws: int = 0
-    window_values: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     unet_rows: int = 0
 
 
@@ -81,35 +73,12 @@ def failed(image: Prepared, class_id: int, reason: str, unet_rows: int) -> Image
     return ImageScore(replace(image, status=status, reason=reason), class_id, unet_rows=unet_rows)
 
 
-def reduced(
-    plan: Plan, image: Prepared, class_id: int, round: int, drawn: Drawn, earlier: NDArray[np.float32] | None = None
-) -> ImageScore:
-    """The outcome of an image after a round; earlier: the window values of the rounds before, joined, None in round 0."""
-    span = plan.span(round)
-    delta = reduce_deltas(drawn.deltas, plan.weights[span.start : span.stop])
-    if plan.race is None:
-        values, windows = np.zeros(0, np.float32), _windows(plan, image, drawn.deltas, delta)
-    else:
-        grid = grid_of(plan, image)
-        values = pair_means(window_means(drawn.deltas, grid)).reshape(-1)
-        windows = _raced_windows(plan, image, grid, values if earlier is None else np.concatenate([earlier, values]))
-    return ImageScore(
-        image,
-        class_id,
-        delta,
-        drawn.losses_prompt,
-        drawn.losses_reference,
-        windows,
-        span.stop,
-        values,
-        2 * len(span),
-    )
-
-
-def pair_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means over antithetic pairs, float32 [draws / 2, ...]; values: [draws, ...], an even number of draws in order."""
-    pairs = values.reshape(len(values) // 2, 2, *values.shape[1:])
-    return np.asarray(pairs.mean(axis=1, dtype=np.float64), np.float32)
+def reduced(plan: Plan, image: Prepared, class_id: int, drawn: Drawn) -> ImageScore:
+    """The outcome of an image that has the answers of all draws."""
+    delta = reduce_deltas(drawn.deltas, plan.weights)
+    windows = _windows(plan, image, drawn.deltas, delta)
+    losses = drawn.losses_prompt, drawn.losses_reference
+    return ImageScore(image, class_id, delta, *losses, windows, plan.draws, 2 * plan.draws)
 
 
 def _windows(
@@ -131,30 +100,16 @@ def _windows(
     return _scored(plan, image, chosen, per_draw)
 
 
-def _raced_windows(
-    plan: Plan, image: Prepared, grid: WindowGrid, values: NDArray[np.float32]
-) -> tuple[ScoredWindow, ...]:
-    """values: float32 [pairs × windows] of all pairs so far."""
-    pairs = values.reshape(-1, *grid.shape)
-    means = reduce_deltas(pairs, plan.weights[: 2 * len(pairs) : 2])
-    prior, place = prior_of(plan, image, grid), place_of(plan, image)
-    chosen = choose_windows(means, grid, plan.patches_per_image, prior, place)
-    # Both draws of a pair get its mean: groups are made of whole pairs, so the error is that of single draws.
-    return _scored(plan, image, chosen, [np.repeat(pairs[:, *window.at], 2) for window in chosen])
-
-
 def _scored(
     plan: Plan, image: Prepared, chosen: tuple[Window, ...], per_draw: list[NDArray[np.float32]]
 ) -> tuple[ScoredWindow, ...]:
     mapping = _mapping(image)
-    draws = len(per_draw[0])
-    weights, timesteps = plan.weights[:draws], plan.timesteps[:draws]
     return tuple(
         ScoredWindow(
             window.box,
             mapping.to_original(window.box),
             window.typicality,
-            float(window_standard_error(values, weights=weights, timesteps=timesteps)),
+            float(window_standard_error(values, weights=plan.weights, timesteps=plan.timesteps)),
         )
         for window, values in zip(chosen, per_draw, strict=True)
     )

@@ -46,7 +46,6 @@ class ScoreReport:
             "counts": self.view.counts,
             "unet_rows": self.unet_rows,
             "unet_rows_in_store": self.view.unet_rows,
-            "unet_rows_full_grid": self.view.unet_rows_full_grid,
             "seconds": self.seconds,
             "server_restarts": self.restarts,
             "history": self.history,
@@ -68,11 +67,6 @@ def score(config: ScoreConfig, progress: Progress) -> ScoreReport:
         asyncio.run(Work(config, listing, progress, pool, spent).everything(addresses))
     history = _append_history(config.store, spent)
     view = view_store(config.store, listing)
-    if "race" in view.fingerprint:
-        share = view.unet_rows / max(1, view.unet_rows_full_grid)
-        progress.note(
-            f"{view.unet_rows} UNet rows in the store, {share:.0%} of the full grid's {view.unet_rows_full_grid}"
-        )
     return ScoreReport(view, spent.unet_rows, spent.seconds, spent.restarts, history)
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ScoredFile:
-    """A file to score: its path relative to the data, its class, and its image_id where an earlier round has read it."""
+    """A file to score: its path relative to the data, and its class."""
 
     source: str
     class_id: int
-    image_id: str = ""
 
 
 @dataclass(frozen=True)

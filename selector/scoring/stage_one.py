@@ -1,4 +1,4 @@
-"""Stage I of one shard: canvases → latents → loss rows of a round of draws → delta maps of single draws.
+"""Stage I of one shard: canvases → latents → loss rows of every draw → delta maps of single draws.
 
 Owns which rows an image needs and the collecting of their answers. Must not know files, shards' numbers, how the server is
 reached, or how maps become windows (reduction.py). Answers are put in draw order, so the results do not depend on the order
@@ -32,24 +32,20 @@ async def score_images(
     images: Sequence[Prepared],
     class_ids: Sequence[int],
     advance: Callable[[int], None],
-    round: int = 0,
-    earlier: Sequence[NDArray[np.float32]] | None = None,
 ) -> list[ImageScore]:
-    """Scores the usable ones of the images by a round's draws, all of them accounted for in the input's order.
+    """Scores the usable ones of the images, all of them accounted for in the input's order.
 
-    earlier: for each image the window values of the rounds before (ImageScore.window_values, joined); none in round 0.
     `advance` is called with the number of UNet evaluations whenever some were answered.
     """
-    span = plan.span(round)
     failures = {i: image.reason for i, image in enumerate(images) if image.status != OK}
     usable = [i for i in range(len(images)) if i not in failures]
     latents = await _latents(client, images, usable, failures)
-    answers: dict[int, list[Answer | None]] = {i: [None] * len(span) for i in latents}
-    references = {c: plan.rule.references(c, plan.classes, span.stop) for c in set(class_ids)}
+    answers: dict[int, list[Answer | None]] = {i: [None] * plan.draws for i in latents}
+    references = {c: plan.rule.references(c, plan.classes, plan.draws) for c in set(class_ids)}
 
     def rows() -> Iterator[Row]:
         for i, latent in latents.items():
-            for draw in span:
+            for draw in range(plan.draws):
                 yield loss_row((i, draw), latent, class_ids[i] + 1, int(references[class_ids[i]][draw]), draw)
 
     async for outcome in client.score(rows()):
@@ -57,12 +53,12 @@ async def score_images(
         if isinstance(outcome, Failure):
             failures.setdefault(i, f"draw {draw}: {outcome.reason}")
         else:
-            answers[i][draw - span.start] = outcome
+            answers[i][draw] = outcome
         advance(2)
     return [
-        failed(image, class_ids[i], failures[i], 2 * len(span) if i in latents else 0)
+        failed(image, class_ids[i], failures[i], 2 * plan.draws if i in latents else 0)
         if i in failures
-        else reduced(plan, image, class_ids[i], round, _drawn(answers[i]), earlier[i] if earlier else None)
+        else reduced(plan, image, class_ids[i], _drawn(answers[i]))
         for i, image in enumerate(images)
     ]
 

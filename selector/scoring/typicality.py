@@ -8,7 +8,7 @@ a contrast of two classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -134,18 +134,6 @@ def reduce_deltas(deltas: NDArray[np.float32], weights: NDArray[np.float32]) -> 
     if moments.weight == 0:
         raise ValueError("no draw has a positive weight")
     return moments.mean
-
-
-def combine_rounds(
-    means: Sequence[NDArray[np.float16] | NDArray[np.float32]], weights: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """The mean map over all rounds of draws, float32 [h, w], from each round's mean map and draws' weights.
-
-    Equals one round of all draws up to the rounding of what is given: for float16 maps each cell is within
-    max over rounds of (2⁻¹¹ × |mean| + 2⁻²⁵) of it, plus float32 rounding. Rounds must be in draw order.
-    """
-    totals = np.asarray([np.sum(w, dtype=np.float64) for w in weights], np.float32)
-    return reduce_deltas(np.stack([np.asarray(m, np.float32) for m in means]), totals)
 
 
 def window_standard_error(

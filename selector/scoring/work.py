@@ -1,4 +1,4 @@
-"""The work of one scoring run: rounds of stage I, then stage II, shard by shard, a few shards at a time.
+"""The work of one scoring run: stage I, then stage II, shard by shard, a few shards at a time.
 
 Owns the order of work, the shards in flight and their timing. Must not know flags, servers' lives or history (score.py).
 Numbers come from stage_one and stage_two, files from prepare, durability from store.
@@ -21,7 +21,6 @@ from selector.images.prepare import Crops, Prepared, prepare_crops, prepare_imag
 from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.plan import Plan, fingerprint, make_plan
-from selector.scoring.rounds import unchanged, work_left
 from selector.scoring.shards import ScoredFile, Shard, plan_shards
 from selector.scoring.stage_one import score_images
 from selector.scoring.stage_two import describe_crops
@@ -73,31 +72,20 @@ class Work:
 
     async def _images(self, client: ScoringClient, plan: Plan, store: Store, files: Sequence[ScoredFile]) -> None:
         shards = plan_shards(files, store.sources(), store.image_shards(), self._config.shard_size)
-        await self._round(client, plan, store, 0, shards)
-        for round in range(1, plan.rounds):
-            await self._round(client, plan, store, round, await asyncio.to_thread(work_left, store, plan, round))
+        rows_per_image = 2 * plan.draws
 
-    async def _round(
-        self, client: ScoringClient, plan: Plan, store: Store, round: int, shards: Sequence[Shard]
-    ) -> None:
-        rows_per_image = 2 * len(plan.span(round))
-        name = "typicality" if plan.rounds == 1 else f"typicality {round + 1}/{plan.rounds}"
+        total = sum(len(shard.files) for shard in shards) * rows_per_image
 
-        with self._timed(name, sum(len(shard.files) for shard in shards) * rows_per_image, "UNet rows") as advance:
+        with self._timed("typicality", total, "UNet rows") as advance:
 
             async def one(shard: Shard) -> None:
                 prepared = await self._prepared(plan, [file.source for file in shard.files])
                 class_ids = [file.class_id for file in shard.files]
-                earlier = None
-                if round:
-                    prepared = [unchanged(image, file) for image, file in zip(prepared, shard.files, strict=True)]
-                    values = await asyncio.to_thread(store.window_values, shard.number, round)
-                    earlier = [values[file.source] for file in shard.files]
-                scores = await score_images(client, plan, prepared, class_ids, advance, round, earlier)
+                scores = await score_images(client, plan, prepared, class_ids, advance)
                 self._spent.unet_rows += sum(score.unet_rows for score in scores)
                 advance(sum(rows_per_image - score.unet_rows for score in scores))
                 rows, maps = image_rows(scores, client.geometry.latent[1:])
-                await asyncio.to_thread(store.commit_images, shard.number, round, rows, maps)
+                await asyncio.to_thread(store.commit_images, shard.number, rows, maps)
 
             await _bounded(one, shards)
 

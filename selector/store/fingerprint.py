@@ -16,11 +16,8 @@ from selector.store.commits import read_json, write_json
 
 Fingerprint = Mapping[str, Any]
 
-LAYOUT = 2
-"""Version of the layout on disk; part of store.json. Since 2 an image may have several rounds (column window_values)."""
-
-READABLE = (1, 2)
-"""Layouts that this version reads and goes on with: one of 1 has no rounds, and its fingerprint no race."""
+LAYOUT = 3
+"""Version of the layout on disk; part of store.json. No other is read: nothing was released with one."""
 
 FILE = "store.json"
 
@@ -33,9 +30,9 @@ def write_fingerprint(store: Path, fingerprint: Fingerprint) -> None:
 def read_fingerprint(path: Path) -> dict[str, Any]:
     """The fingerprint of the store at the path; raises StoreError if there is none or of another layout."""
     content = read_json(path / FILE)
-    if content.get("layout") not in READABLE:
+    if content.get("layout") != LAYOUT:
         raise StoreError(
-            f"{path} has layout {content.get('layout')!r}, this version reads {' and '.join(map(str, READABLE))}"
+            f"{path} has layout {content.get('layout')!r}, this version reads layout {LAYOUT}: score again, into a new store"
         )
     return dict(content["fingerprint"])
 

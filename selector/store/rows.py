@@ -42,7 +42,6 @@ def _image_row(score: ImageScore) -> dict[str, Any]:
         **{f"window_canvas_{edge}": [getattr(window.canvas, edge) for window in windows] for edge in _EDGES},
         "typicality": [window.typicality for window in windows],
         "standard_error": [window.standard_error for window in windows],
-        "window_values": score.window_values,
     }
 
 

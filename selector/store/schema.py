@@ -41,14 +41,9 @@ IMAGE_SCHEMA: pa.Schema = _schema(
     **{name: pa.list_(pa.int32()) for name in (*_WINDOW_BOX, *_CANVAS_BOX)},
     typicality=pa.list_(pa.float32()),
     standard_error=pa.list_(pa.float32()),
-    window_values=pa.list_(pa.float32()),
 )
-"""One row per file of the data and round. Window columns are lists of one entry per chosen window, empty unless status is ok;
-window_* are pixels of the original after EXIF rotation, window_canvas_* those of the canvas. draws and windows are of all
-rounds so far, losses and window_values of this round alone: what a race keeps of every pair of its draws, the means over all
-windows of the grid; empty for the full grid. Stores of layout 1 have no such column."""
-
-_SINCE_LAYOUT_2 = ("window_values",)
+"""One row per file of the data. Window columns are lists of one entry per chosen window, empty unless status is ok; window_* are
+pixels of the original after EXIF rotation, window_canvas_* those of the canvas. losses are lists of one entry per draw."""
 
 PATCH_SCHEMA: pa.Schema = _schema(
     image_id=pa.string(),
@@ -86,9 +81,6 @@ def conforming(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     if rows.schema.equals(schema):  # what we wrote ourselves; a cast would cost as much as reading a shard
         return rows.replace_schema_metadata(None)
     missing = [name for name in schema.names if name not in rows.column_names]
-    for name in [name for name in missing if name in _SINCE_LAYOUT_2]:
-        missing.remove(name)
-        rows = rows.append_column(name, pa.array([[]] * len(rows), schema.field(name).type))
     if missing:
         raise ValueError(f"rows lack {missing}")
     return rows.select(schema.names).replace_schema_metadata(None).cast(schema)

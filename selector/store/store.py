@@ -5,14 +5,11 @@ selected.
 
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, folder → class_id
-    images/00000-r0.{parquet,npy}  stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
-    races/r1-00000.json            who of the data goes on into a later round of draws, if there are any
+    images/00000.{parquet,npy}     stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
     patches/00000.{parquet,npy}    stage II, one row per patch; features, float16 [n, F]
 
 A shard is whole or absent (see commits.py). Shard numbers are the caller's; committing one again replaces it.
-A later round of draws adds -r1 files and rewrites nothing: typicality.combine_rounds reduces the rounds'
-maps, in draw order. Boxes are pixels of the original image after EXIF rotation, those named window_canvas_*
-pixels of the canvas.
+Boxes are pixels of the original image after EXIF rotation, those named window_canvas_* pixels of the canvas.
 """
 
 from __future__ import annotations
@@ -131,7 +128,7 @@ class Store:
         content = read_json(self.path / "data.json")
         return DataRoot(Path(content["root"]), content["folders"])
 
-    def commit_images(self, shard: int, round: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
+    def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
         """Commits stage I of a shard: rows of IMAGE_SCHEMA, maps float16 [n, h, w] (zeros where not ok).
 
         Raises ValueError for anything else, StoreError if it can't be written.
@@ -140,7 +137,7 @@ class Store:
         if maps.dtype != np.float16 or maps.ndim != 3:
             raise ValueError(f"maps must be float16 [n, h, w], not {maps.dtype} {maps.shape}")
         check_image_rows(table)
-        write_commit(self._images, f"{shard:05d}-r{round}", table, maps)
+        write_commit(self._images, _stem(shard), table, maps)
 
     def commit_patches(self, shard: int, rows: pa.Table, features: NDArray[np.float16]) -> None:
         """Commits stage II of a shard: rows of PATCH_SCHEMA, features float16 [n, F].
@@ -149,90 +146,53 @@ class Store:
         """
         if features.dtype != np.float16 or features.ndim != 2:
             raise ValueError(f"features must be float16 [n, F], not {features.dtype} {features.shape}")
-        write_commit(self._patches, f"{shard:05d}", conforming(rows, PATCH_SCHEMA), features)
-
-    def images(self) -> list[tuple[int, int]]:
-        """(shard, round) of all commits of stage I, sorted."""
-        return sorted((int(m[1]), int(m[2])) for m in _matches(self._images, r"(\d{5,})-r(\d+)\.parquet"))
+        write_commit(self._patches, _stem(shard), conforming(rows, PATCH_SCHEMA), features)
 
     def image_shards(self) -> set[int]:
-        """Shards whose first round is committed."""
-        return {shard for shard, round_ in self.images() if round_ == 0}
+        """Shards whose stage I is committed."""
+        return _committed(self._images)
 
     def patch_shards(self) -> set[int]:
         """Shards whose stage II is committed."""
-        return {int(m[1]) for m in _matches(self._patches, r"(\d{5,})\.parquet")}
+        return _committed(self._patches)
 
     def sources(self) -> set[str]:
         """Sources of all files that stage I accounts for, whatever became of them."""
         return {row["source"] for row in self.image_records(["source"])}
 
     def image_records(self, columns: list[str]) -> list[dict[str, Any]]:
-        """These columns of stage I, one record per file; a later round of draws stands for an earlier one."""
+        """These columns of stage I, one record per file; a later shard stands for an earlier one."""
         latest: dict[str, dict[str, Any]] = {}
-        for shard, round_ in sorted(self.images(), key=lambda commit: commit[::-1]):
-            rows = read_rows(self._images, f"{shard:05d}-r{round_}", sorted({*columns, "source"}))
+        for shard in sorted(self.image_shards()):
+            rows = read_rows(self._images, _stem(shard), sorted({*columns, "source"}))
             latest.update((row["source"], {name: row[name] for name in columns}) for row in rows.to_pylist())
         return list(latest.values())
-
-    def image_rows(self, shard: int, round: int, columns: list[str]) -> list[dict[str, Any]]:
-        """These columns of one commit of stage I, one record per file in committed order."""
-        rows = read_rows(self._images, f"{shard:05d}-r{round}", columns)
-        return [{name: row[name] for name in columns} for row in rows.to_pylist()]
-
-    def window_values(self, shard: int, rounds: int) -> dict[str, NDArray[np.float32]]:
-        """Source → the window values of its first rounds, joined in draw order, for files that went through them all."""
-        parts: dict[str, list[NDArray[np.float32]]] = {}
-        for round_ in range(rounds):
-            for row in self.image_rows(shard, round_, ["source", "window_values"]):
-                parts.setdefault(row["source"], []).append(np.asarray(row["window_values"], np.float32))
-        return {source: np.concatenate(values) for source, values in parts.items() if len(values) == rounds}
-
-    def write_race(self, round: int, shard: int, decision: Mapping[str, Any]) -> None:
-        """Notes who goes on into a round, under the first shard it holds for; raises StoreError."""
-        folder = self.path / "races"
-        folder.mkdir(exist_ok=True)
-        write_json(folder / f"r{round}-{shard:05d}.json", decision)
-
-    def read_races(self, round: int) -> list[dict[str, Any]]:
-        """What write_race noted for this round, by shard; raises StoreError for a damaged file."""
-        return [read_json(path) for path in sorted((self.path / "races").glob(f"r{round}-*.json"))]
 
     def patch_failures(self) -> dict[str, str]:
         """Source → reason of every image that has windows but failed in stage II."""
         return {
             row["source"]: row["reason"]
             for shard in sorted(self.patch_shards())
-            for row in read_rows(self._patches, f"{shard:05d}", ["source", "status", "reason"]).to_pylist()
+            for row in read_rows(self._patches, _stem(shard), ["source", "status", "reason"]).to_pylist()
             if row["status"] != "ok"
         }
 
     def scored_images(self, shard: int) -> tuple[ScoredImage, ...]:
-        """The shard's usable images with their windows, in committed order; an image's latest round counts.
-
-        Failed and filtered files are left out.
-        """
-        latest: dict[str, ScoredImage | None] = {}
-        for number, round_ in self.images():
-            if number == shard:
-                rows = read_rows(self._images, f"{shard:05d}-r{round_}")
-                latest.update((row["source"], scored_image(row)) for row in rows.to_pylist())
-        return tuple(image for image in latest.values() if image)
+        """The shard's usable images with their windows, in committed order; failed and filtered files are left out."""
+        if shard not in self.image_shards():
+            return ()
+        images = map(scored_image, read_rows(self._images, _stem(shard)).to_pylist())
+        return tuple(image for image in images if image)
 
     def read_images(self) -> tuple[pa.Table, StoredMaps]:
-        """All rows of stage I (IMAGE_SCHEMA, int32 shard, round) sorted by shard and round, and their maps."""
-        commits = self.images()
-        stems = [f"{shard:05d}-r{round_}" for shard, round_ in commits]
-        tables = []
-        for (shard, round_), stem in zip(commits, stems, strict=True):
-            rows = conforming(read_rows(self._images, stem), IMAGE_SCHEMA)
-            for name, value in (("shard", shard), ("round", round_)):
-                rows = rows.append_column(name, pa.array(np.full(len(rows), value, np.int32)))
-            tables.append(rows)
-        lengths = [len(table) for table in tables]
-        empty = IMAGE_SCHEMA.empty_table().append_column("shard", pa.array([], pa.int32()))
-        tables = tables or [empty.append_column("round", pa.array([], pa.int32()))]
-        return pa.concat_tables(tables), StoredMaps(self._images, stems, lengths)
+        """All rows of stage I (IMAGE_SCHEMA and int32 shard) sorted by shard, and their maps."""
+        shards = sorted(self.image_shards())
+        tables = [IMAGE_SCHEMA.empty_table()]
+        tables += [conforming(read_rows(self._images, _stem(shard)), IMAGE_SCHEMA) for shard in shards]
+        lengths = [len(table) for table in tables[1:]]
+        numbers = np.repeat(np.asarray(shards, np.int32), lengths)
+        rows = pa.concat_tables(tables).append_column("shard", pa.array(numbers))
+        return rows, StoredMaps(self._images, [_stem(shard) for shard in shards], lengths)
 
     def read_patches(self) -> PatchTable:
         """All patches that did not fail, sorted by (class_id, image_id, patch_rank).
@@ -240,7 +200,7 @@ class Store:
         Their features stay on disk until np.asarray reads them, which verifies the vectors' checksums.
         """
         tables, commits, width = [PATCH_SCHEMA.empty_table()], [], 0
-        stems = [f"{shard:05d}" for shard in sorted(self.patch_shards())]
+        stems = [_stem(shard) for shard in sorted(self.patch_shards())]
         with ThreadPoolExecutor(_READERS) as pool:
             read = list(pool.map(partial(read_rows, self._patches), stems))
         for stem, rows in zip(stems, read, strict=True):
@@ -254,12 +214,15 @@ class Store:
 
     def verify(self) -> None:
         """Reads every committed byte; raises StoreError naming the first damaged shard."""
-        for shard, round_ in self.images():
-            read_commit(self._images, f"{shard:05d}-r{round_}", verify=True)
-        for shard in sorted(self.patch_shards()):
-            read_commit(self._patches, f"{shard:05d}", verify=True)
+        for folder in (self._images, self._patches):
+            for shard in sorted(_committed(folder)):
+                read_commit(folder, _stem(shard), verify=True)
 
 
-def _matches(folder: Path, pattern: str) -> list[re.Match[str]]:
-    found = (re.fullmatch(pattern, path.name) for path in folder.glob("*.parquet"))
-    return [match for match in found if match]
+def _stem(shard: int) -> str:
+    return f"{shard:05d}"
+
+
+def _committed(folder: Path) -> set[int]:
+    found = (re.fullmatch(r"(\d{5,})\.parquet", path.name) for path in folder.glob("*.parquet"))
+    return {int(match[1]) for match in found if match}

@@ -34,9 +34,8 @@ class StoreView:
 
     counts: seen = scored + filtered + failed over the listing's files that stage I has seen; duplicates are among the
     filtered; unscored files are yet to be seen; skipped is what the listing passed over, gone what the store has beyond
-    the listing. unet_rows: UNet evaluations behind all scores of the store; unet_rows_full_grid: what they would be with all
-    draws for every image, the same but for a race. conversions: what decoding did to usable
-    files, such as "rotated by EXIF", and to how many. class_names: class_id → name of every class folder of the data.
+    the listing. unet_rows: UNet evaluations behind all scores of the store. conversions: what decoding did to usable files,
+    such as "rotated by EXIF", and to how many. class_names: class_id → name of every class folder of the data.
     image_ids: source → image_id of every scored file.
     """
 
@@ -45,7 +44,6 @@ class StoreView:
     class_names: dict[int, str]
     counts: dict[str, int]
     unet_rows: int
-    unet_rows_full_grid: int
     conversions: dict[str, int]
     failures: tuple[Outcome, ...]
     patches: PatchTable
@@ -86,7 +84,6 @@ def view_store(path: Path, listing: Listing) -> StoreView:
             "patches": len(patches),
         },
         unet_rows=2 * sum(row["draws"] for row in rows.values()),
-        unet_rows_full_grid=2 * int(mark["draws"]) * sum(row["draws"] > 0 for row in rows.values()),
         conversions=_conversions(rows[source]["reason"] for source in sorted(stands)),
         failures=(*outcomes, *(Outcome(s.source, "skipped", s.reason) for s in listing.skipped)),
         patches=patches,

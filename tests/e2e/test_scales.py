@@ -48,8 +48,3 @@ def test_images_that_run_short_give_further_windows_of_these_sizes_offline(out: 
     assert len(chosen) == 30
     assert {pick["height"] for pick in chosen} <= SIDES
     assert not any(overlap(a, b) for a, b in combinations(chosen, 2) if a["source"] == b["source"])
-
-
-def test_a_race_of_several_sizes_is_refused_in_words(tmp_path: Path) -> None:
-    refused = selector("run", "--ipc", 1, *SETTINGS, "--draws", 8, "--rows-per-image", 12, "--out", tmp_path, code=2)
-    assert "--rows-per-image goes with windows of one size" in refused.stderr

@@ -27,7 +27,7 @@ def contents(store: Path) -> tuple[list[dict[str, Any]], np.ndarray, list[Any]]:
     opened = Store.open(store)
     opened.verify()
     images, maps = opened.read_images()
-    rows = images.drop_columns(["shard", "round"]).to_pylist()
+    rows = images.drop_columns(["shard"]).to_pylist()
     order = sorted(range(len(rows)), key=lambda i: rows[i]["source"])
     patches = opened.read_patches()
     columns = [np.asarray(column).tolist() for column in vars(patches).values()]

@@ -15,11 +15,8 @@ from client.embedded.wheel import embedded_problem
 from export_scripts.delta_maps import collect as collect_scenes
 from selector.config import ScoreConfig
 from selector.errors import StoreError
-from selector.evaluation.draw_maps import DrawMaps, collect, describe
-from selector.evaluation.racing import compared, contenders
-from selector.evaluation.racing_trial import Trial
+from selector.evaluation.draw_maps import DrawMaps, collect
 from selector.progress import Progress
-from selector.records import Box
 from selector.scoring.typicality import rule
 from tests.tiny_pipeline import CLASSES, RESOLUTION
 
@@ -95,24 +92,3 @@ def test_scenes_go_on_from_their_pieces_and_refuse_those_of_others(server: str, 
     assert np.array_equal(again.deltas["rotating"], found.deltas["rotating"])
     with pytest.raises(ValueError, match="other images"):
         asyncio.run(collect_scenes(server, images[::-1], labels, 4, kinds, tmp_path))
-
-
-def test_the_table_has_the_full_grid_first_and_a_row_for_every_contender(
-    maps: DrawMaps, config: ScoreConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("selector.evaluation.racing.GRIDS", {8: ((4,), (10,))})
-    monkeypatch.setattr("selector.evaluation.racing.OTHER_MERITS_AT", 10)
-    found = contenders(Trial(maps), 8)
-    wanted = {(i, w.original) for one in found for scores in one.scores for i, w in enumerate(scores.windows)}
-    features = describe(config, maps, wanted, folder)
-    assert wanted <= set(features)
-    table = compared(
-        maps, found, features, [Box(0, 0, RESOLUTION, RESOLUTION)] * len(maps.images), (1, 2), "typicality"
-    )
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    assert [row[0] for row in rows[2:4]] == ["full grid, 8 draws", "4 draws for all"]
-    assert len(rows) == 2 + len(found) == 2 + 5
-    assert {len(row) for row in rows} == {10}
-    assert rows[2][1:5] == ["16.0", "0%", "1.00 / 1.00", "1.00 / 1.00"]
-    assert rows[2][6] == "+0.000 ± 0.000 / +0.000 ± 0.000"
-    assert rows[2][8:] == ["1.000 / 1.000", "1.000"], "every window is centred in the whole image"

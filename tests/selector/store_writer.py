@@ -82,7 +82,7 @@ def write_for_ever(path: Path) -> None:
     fresh = max([5, *store.image_shards()]) + 1
     for version in count(1):
         for shard in (version % 6, fresh + version):
-            store.commit_images(shard, 0, image_rows(shard, version), vectors(shard, version, 16, 16))
+            store.commit_images(shard, image_rows(shard, version), vectors(shard, version, 16, 16))
             store.commit_patches(shard, patch_rows(shard, version), vectors(shard, version, WIDTH))
 
 

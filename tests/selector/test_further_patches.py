@@ -19,7 +19,6 @@ from selector.images.originals import originals
 from selector.records import PatchTable
 from selector.scoring.centring import placement
 from selector.scoring.scales import scored_grids
-from selector.scoring.typicality import combine_rounds
 from selector.scoring.windows import best_windows, box_means, brightness_z, choose_among, window_grid
 from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
 from selector.store.view import StoreView, view_store
@@ -44,7 +43,6 @@ def make(
     *,
     rule: str = "null",
     fit_mode: str = "crop",
-    rounds: int = 1,
     centring: str = "none",
     scales: tuple[int, ...] = (),
 ) -> StoreView:
@@ -85,10 +83,8 @@ def make(
     }
     store = Store.create_or_open(folder / "store", mark)
     store.write_data_root(folder / "data", {name: number for number, name in enumerate(CLASSES)})
-    for round_ in range(rounds):
-        records = [_record(row, 4 * (round_ + 1) // rounds) for row in rows]
-        maps = np.stack([maps_of(row["source"]) * np.float16(1 - 2 * round_) for row in rows])
-        store.commit_images(0, round_, pa.Table.from_pylist(records, IMAGE_SCHEMA), maps)
+    maps = np.stack([maps_of(row["source"]) for row in rows])
+    store.commit_images(0, pa.Table.from_pylist([_record(row, 4) for row in rows], IMAGE_SCHEMA), maps)
     patches = [{name: row[name] for name in PATCH_SCHEMA.names} for row in rows]
     store.commit_patches(0, pa.Table.from_pylist(patches, PATCH_SCHEMA), np.eye(3, 5, dtype=np.float16))
     return view_store(store.path, list_items(folder / "data"))
@@ -186,17 +182,6 @@ def test_only_classes_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:
     view = make(tmp_path)
     assert set(found(view, (1,)).source) == {"coat/c.png"}
     assert len(found(view, ())) == 0
-
-
-def test_maps_of_several_rounds_are_joined_by_the_draws_weights(tmp_path: Path) -> None:
-    table = found(make(tmp_path, rule="null-weighted", rounds=2))
-    source = "bag/a.png"
-    maps = [maps_of(source), -maps_of(source)]
-    joined = combine_rounds(maps, [np.float32([1, 1]), np.float32([2, 2])]).astype(np.float16).astype(np.float32)
-    top, left, *_ = boxes_of(table, source)[0]
-    grid = window_grid(SIDE, WINDOW, STRIDE)
-    box = grid.box(grid.tops.index(top), grid.lefts.index(left))
-    assert table.typicality[table.source == source][0] == pytest.approx(float(box_means(joined, box, SIDE)), abs=1e-6)
 
 
 def test_both_tables_together_keep_their_rows_and_have_no_features(tmp_path: Path) -> None:

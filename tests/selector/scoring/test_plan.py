@@ -43,7 +43,7 @@ def test_a_repository_that_asks_for_an_unknown_centring_is_refused() -> None:
         make_plan(replace(IDENTITY, centring="sharp"), config())
 
 
-def test_the_fingerprint_of_a_plain_full_grid_has_the_fields_it_always_had() -> None:
+def test_the_fingerprint_of_a_plain_plan_has_the_fields_it_always_had() -> None:
     """A field more, and every store from before it would be refused."""
     assert set(fingerprint(IDENTITY, make_plan(IDENTITY, config()))) == {
         *("spec_version", "pipeline", "classes", "prompts", "draws", "timesteps", "timestep_weights", "resolution"),
@@ -65,11 +65,3 @@ def test_one_size_is_no_field_of_the_fingerprint(fractions: tuple[float, ...] | 
     plan = make_plan(IDENTITY, config(patch_fraction=fractions))
     assert (plan.scales, plan.window_px) == ((), 8)
     assert "scales" not in fingerprint(IDENTITY, plan)
-
-
-def test_a_race_goes_with_one_size_alone() -> None:
-    bank = replace(IDENTITY, draws=8, timesteps=IDENTITY.timesteps * 2, timestep_weights=IDENTITY.timestep_weights * 2)
-    raced = ScoreConfig(Path(), Path(), Path(), draws=8, rows_per_image=12.0, patch_fraction=(0.25, 0.5))
-    with pytest.raises(UsageError, match="--rows-per-image goes with windows of one size"):
-        make_plan(bank, raced)
-    assert make_plan(bank, replace(raced, patch_fraction=(0.5,))).race

@@ -12,7 +12,6 @@ from export_scripts.draw_bank import Band, make_draw_bank
 from selector.scoring.typicality import (
     RULES,
     RunningMoments,
-    combine_rounds,
     reduce_deltas,
     rule,
     window_standard_error,
@@ -110,18 +109,6 @@ def test_a_small_signal_survives_on_a_large_mean() -> None:
 def test_weights_that_can_not_be_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="weight"):
         reduce_deltas(np.zeros((2, 3, 3), np.float32), np.asarray(weights, np.float32))
-
-
-@given(st.integers(0, 10_000), st.integers(1, 11), st.sampled_from([1e-6, 1.0, 300.0]))
-def test_rounds_add_up_to_one_round_within_the_promised_rounding(seed: int, first: int, scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    deltas = (scale * rng.normal(size=(12, 5, 5))).astype(np.float32)
-    weights = rng.uniform(0.1, 2, 12).astype(np.float32)
-    parts = (slice(0, first), slice(first, 12))
-    means = [reduce_deltas(deltas[part], weights[part]) for part in parts]
-    combined = combine_rounds([mean.astype(np.float16) for mean in means], [weights[part] for part in parts])
-    bound = np.max([2.0**-11 * np.abs(mean) + 2.0**-25 for mean in means], axis=0)
-    assert (np.abs(combined - reduce_deltas(deltas, weights)) <= bound + 2e-6 * scale).all()
 
 
 def test_the_standard_error_of_a_hand_worked_case() -> None:

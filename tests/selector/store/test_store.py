@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from selector.errors import StoreError
 from selector.records import Box
-from selector.scoring.typicality import combine_rounds, reduce_deltas
 from selector.store import commits
 from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
 from tests.selector.store_writer import WIDTH, image_rows, patch_rows, vectors
@@ -98,9 +97,9 @@ def test_images_round_trip_with_their_maps(
         scores = {"typicality": [0.25] * windows, "standard_error": [0.5] * windows}
         rows.append(a_row(source, status="ok", losses_prompt=losses, losses_reference=losses[::-1], **boxes, **scores))
     maps = np.random.default_rng(seed).normal(size=(len(rows), 4, 3)).astype(np.float16)
-    store.commit_images(7, 0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), maps)
+    store.commit_images(7, pa.Table.from_pylist(rows, IMAGE_SCHEMA), maps)
     table, stored = Store.open(store.path).read_images()
-    assert table.drop(["shard", "round"]).to_pylist() == rows
+    assert table.drop(["shard"]).to_pylist() == rows
     assert table["shard"].to_pylist() == [7] * len(rows)
     assert len(stored) == len(rows)
     assert all((stored[i] == maps[i]).all() for i in range(len(rows)))
@@ -110,8 +109,8 @@ def test_an_empty_store_reads_as_empty_tables(store: Store) -> None:
     assert len(store.read_patches()) == 0
     table, maps = store.read_images()
     assert table.num_rows == len(maps) == 0
-    assert table.column_names == [*IMAGE_SCHEMA.names, "shard", "round"]
-    assert store.images() == []
+    assert table.column_names == [*IMAGE_SCHEMA.names, "shard"]
+    assert store.image_shards() == set()
     assert store.sources() == set()
     with pytest.raises(IndexError):
         maps[0]
@@ -127,7 +126,7 @@ def test_a_failed_feature_keeps_its_row_but_is_no_patch(store: Store) -> None:
 
 def test_scored_images_are_those_with_windows(store: Store) -> None:
     rows = [*image_rows(3, 12, rows=2).to_pylist(), a_row("3/broken.png"), a_row("3/tiny.png", status="filtered")]
-    store.commit_images(3, 0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), np.zeros((4, 2, 2), np.float16))
+    store.commit_images(3, pa.Table.from_pylist(rows, IMAGE_SCHEMA), np.zeros((4, 2, 2), np.float16))
     first, second = store.scored_images(3)
     assert (first.source, second.source) == ("3/0.png", "3/1.png")
     assert first.boxes == (Box(3, 3, 3, 3),)
@@ -139,35 +138,12 @@ def test_scored_images_are_those_with_windows(store: Store) -> None:
 
 def test_committing_a_shard_again_replaces_it(store: Store) -> None:
     for version, rows in ((1, 40), (2, 25)):
-        store.commit_images(0, 0, image_rows(0, version, rows), vectors(0, version, 4, 4, rows=rows))
+        store.commit_images(0, image_rows(0, version, rows), vectors(0, version, 4, 4, rows=rows))
         store.commit_patches(0, patch_rows(0, version, rows), vectors(0, version, 9, rows=rows))
     table = store.read_patches()
     assert len(table) == len(np.unique(table.image_id)) == 25
     assert set(table.draws.tolist()) == {2}
     assert store.read_images()[0].num_rows == 25
-
-
-def test_a_later_round_adds_files_and_the_reduction_over_rounds_is_that_of_one_round(store: Store) -> None:
-    """Twelve draws in one round, against eight in r0 and four more in r1 for one of the images."""
-    rng = np.random.default_rng(0)
-    deltas = rng.normal(size=(12, 2, 8, 8)).astype(np.float32)
-    weights = rng.uniform(0.5, 2, 12).astype(np.float32)
-    first = np.stack([reduce_deltas(deltas[:8, i], weights[:8]) for i in range(2)])
-    second = reduce_deltas(deltas[8:, 0], weights[8:])[None]
-    store.commit_images(0, 0, image_rows(0, 8, 2), first.astype(np.float16))
-    before = {path.name: path.read_bytes() for path in (store.path / "images").iterdir()}
-    store.commit_images(0, 1, image_rows(0, 12, 1), second.astype(np.float16))
-    assert {name: (store.path / "images" / name).read_bytes() for name in before} == before
-
-    assert store.images() == [(0, 0), (0, 1)]
-    assert store.image_shards() == {0}
-    table, maps = store.read_images()
-    of_first = [i for i, source in enumerate(table["source"].to_pylist()) if source == "0/0.png"]
-    assert [table["round"][i].as_py() for i in of_first] == [0, 1]
-    combined = combine_rounds([maps[i] for i in of_first], [weights[:8], weights[8:]])
-    np.testing.assert_allclose(combined, reduce_deltas(deltas[:, 0], weights), atol=2.0**-10)
-    assert [image.draws for image in store.scored_images(0)] == [12, 8]
-    assert [record["draws"] for record in store.image_records(["draws"])] == [12, 8]
 
 
 @pytest.mark.parametrize(
@@ -264,8 +240,8 @@ def test_damage_is_an_error_that_names_the_shard_and_what_to_do(store: Store, da
 )
 def test_maps_that_do_not_fit_are_refused(store: Store, maps: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        store.commit_images(0, 0, image_rows(0, 1, 2), maps)
-    assert store.images() == []
+        store.commit_images(0, image_rows(0, 1, 2), maps)
+    assert store.image_shards() == set()
 
 
 @pytest.mark.parametrize(
@@ -276,7 +252,7 @@ def test_rows_that_contradict_themselves_are_refused(store: Store, change: dict[
     rows = image_rows(0, 1, 1).to_pylist()
     rows[0].update(change)
     with pytest.raises(ValueError, match=message):
-        store.commit_images(0, 0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), np.zeros((1, 2, 2), np.float16))
+        store.commit_images(0, pa.Table.from_pylist(rows, IMAGE_SCHEMA), np.zeros((1, 2, 2), np.float16))
 
 
 def test_rows_without_a_column_are_refused(store: Store) -> None:
@@ -387,10 +363,10 @@ def _check_whole(store: Store) -> int:
     """Every listed shard has all rows of one version, and exactly that version's vectors; returns their number."""
     store.verify()
     table, maps = store.read_images()
-    for shard, _ in store.images():
+    for shard in store.image_shards():
         at = np.flatnonzero(np.asarray(table["shard"]) == shard)
         version = table["draws"][int(at[0])].as_py()
-        assert table.drop(["shard", "round"]).take(at).to_pylist() == image_rows(shard, version).to_pylist()
+        assert table.drop(["shard"]).take(at).to_pylist() == image_rows(shard, version).to_pylist()
         assert (np.stack([maps[int(i)] for i in at]) == vectors(shard, version, 16, 16)).all()
     patches = store.read_patches()
     for shard in store.patch_shards():
@@ -398,4 +374,4 @@ def _check_whole(store: Store) -> int:
         assert len(np.unique(mine.image_id)) == len(mine) == 40
         assert len(set(mine.draws.tolist())) == 1
         assert (np.asarray(mine.features) == vectors(shard, int(mine.draws[0]), WIDTH)).all()
-    return len(store.images()) + len(store.patch_shards())
+    return len(store.image_shards()) + len(store.patch_shards())
