@@ -142,7 +142,8 @@ class Delivery:
             return await self._insist(model, rows, attempts)
         except WireError as error:
             if len(rows) == 1:
-                return [Failure(rows[0].key, f"the server failed on this row alone, twice: {error}")]
+                reason = f"the server failed on this row alone, twice: {error}"
+                return [Failure(rows[0].key, reason, lasting=False)]
         # One bad row fails its whole batch: its neighbours are innocent.
         half = len(rows) // 2
         return [

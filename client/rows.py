@@ -37,10 +37,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why the row of this key has no answer, though its neighbours have theirs."""
+    """Why the row of this key has no answer, though its neighbours have theirs.
+
+    lasting: whether it lies in the row, so that any server would answer the same; False is a server's trouble, which may pass.
+    """
 
     key: Hashable
     reason: str
+    lasting: bool = True
 
 
 Result = Answer | Failure

@@ -21,7 +21,8 @@ class ScoreConfig:
     them, "none" leaves them. draws: draws per image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image:
     windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the
     first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
-    security: certificates and headers for `servers`.
+    retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked at again.
+    wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
     """
 
     data: Path
@@ -42,6 +43,8 @@ class ScoreConfig:
     shard_size: int = 256
     max_failed: str = "1%"
     server_log: Path | None = None
+    retry_failed: bool = False
+    wait: bool = True
     security: Security = field(default_factory=Security)
 
     def __post_init__(self) -> None:
@@ -81,7 +84,7 @@ class SelectConfig:
     """How a selection is made from a store.
 
     order: names one of `strategies.STRATEGIES`. workers: processes that order classes, 0 for two more
-    than cores.
+    than cores. wait: whether to wait for another process that uses the same folder.
     """
 
     ipc: int
@@ -90,6 +93,7 @@ class SelectConfig:
     on_short: str = "error"
     seed: int = 0
     workers: int = 0
+    wait: bool = True
 
     def __post_init__(self) -> None:
         if self.ipc < 1:
@@ -101,8 +105,8 @@ class SelectConfig:
 def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:
     """The configuration as JSON values, to be written beside the output."""
     values = asdict(config)
-    # What `security` holds is secret, and no score depends on it.
-    return {f.name: _json(values[f.name]) for f in fields(config) if f.name != "security"}
+    # What `security` holds is secret; nothing depends on it, nor on `wait`.
+    return {f.name: _json(values[f.name]) for f in fields(config) if f.name not in ("security", "wait")}
 
 
 def _json(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """The files of a selection: OUT/ipc-N/ with the picks' images, selection.parquet and manifest.json.
 
-Owns their names, columns and the replacement of the folder. Must not know how picks were chosen, nor where the crops
+Owns their names and columns. Must not know how picks were chosen, nor where the crops
 come from: a callback gives them.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from selector.errors import SelectorError, UsageError
+from selector.output.replacement import replaced
 from selector.records import Box, PatchTable
 from selector.selection.selection import Selection
 
@@ -49,6 +50,7 @@ SELECTION_SCHEMA = pa.schema(
 
 SELECTION_FILE = "selection.parquet"
 MANIFEST_FILE = "manifest.json"
+REPORT_FILE = "report.html"
 
 
 def write_selection(
@@ -62,32 +64,22 @@ def write_selection(
 ) -> Path:
     """Writes out_dir/ipc-N and returns it; an older ipc-N is replaced as a whole, and only when the new one is complete.
 
+    Files in the older one that are no selection's are kept, at the same place in the new one. The caller sees to it that no other
+    process writes to out_dir meanwhile.
+
     `images/<class>/<rank:04d>_<image_id>.png` (rank from 0) is the native crop, not resized; manifest.json is
     `manifest` with the selection's summary under "selection". The same arguments give the same bytes. Raises what
     `crop` raises, in which case the older folder stands untouched, and UsageError if ipc-N is there but was not
     written by this function.
     """
-    final = out_dir / f"ipc-{ipc}"
-    _refuse_foreign(final)
+    final = refuse_foreign(out_dir, ipc)
     names = dict(class_names) if isinstance(class_names, Mapping) else dict(enumerate(class_names))
-    out_dir.mkdir(parents=True, exist_ok=True)
-    partial, retired = out_dir / f".ipc-{ipc}.partial", out_dir / f".ipc-{ipc}.old"
-    if retired.exists() and not final.exists():  # an earlier call was killed between its two renames
-        retired.rename(final)
-    for leftover in (partial, retired):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    partial.mkdir()
-    _write_images(partial / "images", selection, table, names, crop)
-    pq.write_table(selection_table(selection, table, names), partial / SELECTION_FILE, compression="zstd")
-    stated = {**manifest, "selection": summary(selection, table, names)}
-    text = json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    (partial / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
-    if final.exists():
-        final.rename(retired)
-    partial.rename(final)
-    if retired.exists():
-        shutil.rmtree(retired)
+    with replaced(final, _own_files) as partial:
+        _write_images(partial, selection, table, names, crop)
+        pq.write_table(selection_table(selection, table, names), partial / SELECTION_FILE, compression="zstd")
+        stated = {**manifest, "selection": summary(selection, table, names)}
+        text = json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (partial / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
     return final
 
 
@@ -162,20 +154,19 @@ def class_folder(class_name: str) -> str:
 
 
 def _write_images(
-    images: Path, selection: Selection, table: PatchTable, class_names: Mapping[int, str], crop: Crop
+    folder: Path, selection: Selection, table: PatchTable, class_names: Mapping[int, str], crop: Crop
 ) -> None:
     for number, name in sorted(class_names.items()):
         picks = np.flatnonzero(selection.class_id == number)
         if not len(picks):
             continue
-        folder = images / class_folder(name)
-        folder.mkdir(parents=True)
         encoded: dict[int, bytes] = {}  # on_short="repeat" takes a row again
         for pick in picks:
             row = int(selection.row[pick])
             if row not in encoded:
                 encoded[row] = _png(crop(str(table.source[row]), box_of(table, row)))
-            path = folder / f"{selection.rank[pick]:04d}_{table.image_id[row]}.png"
+            path = folder / _image_path(name, int(selection.rank[pick]), str(table.image_id[row]))
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded[row])
 
 
@@ -191,12 +182,25 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _refuse_foreign(final: Path) -> None:
-    """Raises UsageError if the folder to be replaced is not one of ours."""
-    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
-        return
-    if not (final / SELECTION_FILE).is_file() or not (final / MANIFEST_FILE).is_file():
+def refuse_foreign(out_dir: Path, ipc: int) -> Path:
+    """The folder out_dir/ipc-N; raises UsageError if what lies there is no selection."""
+    final = out_dir / f"ipc-{ipc}"
+    if not os.path.lexists(final) or (final.is_dir() and not final.is_symlink() and not any(final.iterdir())):
+        return final
+    if final.is_symlink() or not (final / SELECTION_FILE).is_file() or not (final / MANIFEST_FILE).is_file():
         raise UsageError(
             f"{final} is there and holds no selection ({SELECTION_FILE}, {MANIFEST_FILE}): it is not replaced. "
             "Move it away, or choose another --out."
         )
+    return final
+
+
+def _own_files(folder: Path) -> set[str]:
+    """What a written selection holds, relative to its folder."""
+    picks = pq.read_table(folder / SELECTION_FILE, columns=["class_name", "rank", "image_id"]).to_pylist()
+    images = {_image_path(pick["class_name"], pick["rank"], pick["image_id"]) for pick in picks}
+    return {SELECTION_FILE, MANIFEST_FILE, REPORT_FILE, *images}
+
+
+def _image_path(class_name: str, rank: int, identifier: str) -> str:
+    return f"images/{class_folder(class_name)}/{rank:04d}_{identifier}.png"

@@ -16,17 +16,19 @@ from typing import Any
 import numpy as np
 
 from selector import __version__
+from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import SelectorError, UsageError
 from selector.further_patches import further_patches, with_further
 from selector.images.datasets import list_items
 from selector.images.originals import Originals, originals
+from selector.locks import held
 from selector.order_pool import order_pool
-from selector.outputs import holds, settings_of, write_selection
+from selector.outputs import REPORT_FILE, holds, refuse_foreign, settings_of, write_selection
 from selector.progress import Progress
 from selector.report import Failed, ReportInput, class_reports, write_report
 from selector.report_scenes import scenes_of
-from selector.scoring.score import listing_of, read_history, score
+from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
@@ -54,25 +56,36 @@ class _Spent:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
-    """Scores what is missing, then selects and exports; returns the manifest."""
+def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, named_out: bool = True) -> dict[str, Any]:
+    """Scores what is missing, then selects and exports; returns the manifest.
+
+    named_out: whether somebody chose the output folder; otherwise one that holds scores of other data raises UsageError.
+    """
+    refuse_foreign(selection.out, selection.ipc)
+    if not named_out:
+        _refuse_other_data(scoring, selection.out)
     _refuse_hopeless(scoring, selection)
-    report = score(scoring, progress)
-    spent = _Spent(report.unet_rows, report.restarts, dict(report.seconds))
-    return _publish(scoring.data, report.view, selection, spent, plain(scoring), progress)
+    with held(selection.out, wait=selection.wait, note=progress.note):
+        report = score(scoring, progress)
+        spent = _Spent(report.unet_rows, report.restarts, dict(report.seconds))
+        return _publish(scoring.data, report.view, selection, spent, progress)
 
 
 def select(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
     """Selects and exports from a store; returns the manifest."""
+    refuse_foreign(selection.out, selection.ipc)
     root, view = _opened(store, data)
     if view.counts["gone"]:
         progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
     if view.counts["unscored"]:
         progress.note(f"{view.counts['unscored']} files of {root} are not scored: only the others are chosen from")
-    return _publish(root, view, selection, _Spent(), {"store": str(store), "data": str(root)}, progress)
+    with held(selection.out, wait=selection.wait, note=progress.note):
+        return _publish(root, view, selection, _Spent(), progress)
 
 
-def report(store: Path, data: Path | None, out: Path, ipc: int, asked: Mapping[str, Any], progress: Progress) -> Path:
+def report(
+    store: Path, data: Path | None, out: Path, ipc: int, asked: Mapping[str, Any], progress: Progress, wait: bool = True
+) -> Path:
     """Writes the report of an existing selection again. asked: order, on_short and seed where they were named.
 
     They are the selection's own; raises UsageError for others, SelectorError if the store gives other picks by now.
@@ -86,11 +99,11 @@ def report(store: Path, data: Path | None, out: Path, ipc: int, asked: Mapping[s
                 f"{folder} was selected with --{flag} {made[name]}, not {value}: select again, or leave it away"
             )
     root, view = _opened(store, data)
-    with originals(root, view.image_ids) as images:
+    with held(out, wait=wait, note=progress.note), originals(root, view.image_ids) as images:
         view, chosen = _chosen(view, SelectConfig(ipc, out, **made), images, progress)
         if not holds(folder, chosen, view.patches, view.class_names):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
-        return write_report(folder / "report.html", _report_input(view, chosen, images, _Spent()))
+        return write_report(folder / REPORT_FILE, _report_input(view, chosen, images, _Spent()))
 
 
 def _opened(store: Path, data: Path | None) -> tuple[Path, StoreView]:
@@ -98,6 +111,16 @@ def _opened(store: Path, data: Path | None) -> tuple[Path, StoreView]:
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
     return root, view_store(store, list_items(root))
+
+
+def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
+    """Two data sets of one name have the same default folder."""
+    before, now = data_root_of(scoring.store), scoring.data.resolve()
+    if before not in (None, now) and now != builtin_scenes().resolve():
+        raise UsageError(
+            f"{out} holds scores of {before}, not of {now}: name a folder for the output (--out), or the same one on purpose if "
+            "the data moved"
+        )
 
 
 def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig) -> None:
@@ -144,7 +167,6 @@ def _publish(
     view: StoreView,
     selection: SelectConfig,
     spent: _Spent,
-    scored_with: dict[str, Any],
     progress: Progress,
 ) -> dict[str, Any]:
     started = time.monotonic()
@@ -152,19 +174,19 @@ def _publish(
         view, chosen = _chosen(view, selection, images, progress)
         spent.seconds["select"] = round(time.monotonic() - started, 3)
         started = time.monotonic()
-        manifest = _manifest(view, chosen, selection, spent, scored_with)
+        manifest = _manifest(view, chosen, selection, spent)
         folder = write_selection(
             selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest
         )
         spent.seconds["export"] = round(time.monotonic() - started, 3)
-        write_report(folder / "report.html", _report_input(view, chosen, images, spent))
+        write_report(folder / REPORT_FILE, _report_input(view, chosen, images, spent))
     return manifest
 
 
-def _manifest(
-    view: StoreView, chosen: Selection, selection: SelectConfig, spent: _Spent, scored_with: dict[str, Any]
-) -> dict[str, Any]:
-    history = read_history(view.store)
+def _manifest(view: StoreView, chosen: Selection, selection: SelectConfig, spent: _Spent) -> dict[str, Any]:
+    store = Store.open(view.store)
+    history, data = store.read_history(), store.read_data_root()
+    scored_with = {"store": str(view.store), "data": str(data.root), "folders": dict(data.folders)}
     return {
         "versions": _versions(history),
         "fingerprint": view.fingerprint,
@@ -193,7 +215,7 @@ def _versions(history: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: _Spent) -> ReportInput:
-    history = read_history(view.store)
+    history = Store.open(view.store).read_history()
     mark = view.fingerprint
     provenance = {
         **_versions(history),

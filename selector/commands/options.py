@@ -72,6 +72,11 @@ scoring_options = together(
     option("--class-names", type=EXISTING, help="File of lines FOLDER<TAB>CLASS NAME."),
     option("--workers", type=int, default=0, help="Processes that decode; 0: one fewer than there are cores."),
     option("--shard-size", type=int, default=256, help="Images per commit to the store."),
+    option(
+        "--retry-failed",
+        is_flag=True,
+        help="Look again at files that failed or were filtered, and at scored ones that changed.",
+    ),
     option("--max-failed", default="1%", help="Failed files allowed before exit code 3: a count or a percentage."),
 )
 
@@ -90,4 +95,9 @@ selection_options = together(
     option("--seed", type=int, default=0, help="Seed of orders that draw at random."),
 )
 
+wait_option = option(
+    "--wait/--no-wait",
+    default=True,
+    help="Wait for another process that uses the same folder, or refuse at once.",
+)
 json_option = option("--json", "as_json", is_flag=True, help="One machine-readable object on stdout.")

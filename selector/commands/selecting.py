@@ -12,7 +12,15 @@ import click
 from click.core import ParameterSource
 
 from selector.commands.configuration import check_failures, finish, score_config, selection_config
-from selector.commands.options import EXISTING, PATH, json_option, option, scoring_options, selection_options
+from selector.commands.options import (
+    EXISTING,
+    PATH,
+    json_option,
+    option,
+    scoring_options,
+    selection_options,
+    wait_option,
+)
 from selector.progress import Progress
 
 
@@ -22,15 +30,16 @@ from selector.progress import Progress
 @option("--out", type=PATH, help="Output folder; default: runs/demo, or runs/<name of DATA>.")
 @scoring_options
 @selection_options
+@wait_option
 @json_option
 def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Score what is not yet scored, then select, export and report."""
     from selector.run import run as run_all
 
-    out = out or Path("runs") / (data.resolve().name if data else "demo")
+    named, out = out is not None, out or Path("runs") / (data.resolve().name if data else "demo")
     selection = selection_config(flags, ipc, out)
     scoring = score_config(flags, data, out / "store")
-    manifest = run_all(scoring, selection, Progress(quiet=as_json))
+    manifest = run_all(scoring, selection, Progress(quiet=as_json), named_out=named)
     finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
     check_failures(scoring, manifest["counts"])
 
@@ -39,6 +48,7 @@ def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 @click.argument("data", type=EXISTING, required=False)
 @option("--store", type=PATH, required=True, help="Folder of the store; an existing one is resumed.")
 @scoring_options
+@wait_option
 @json_option
 def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
     """Score images and describe their patches into the store; resumes."""
@@ -57,6 +67,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
 @option("--workers", type=int, default=0, help="Processes that order classes; 0: two more than cores.")
+@wait_option
 @json_option
 def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
     """Select from a scored store, offline: no server, no torch."""
@@ -72,14 +83,23 @@ def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
 @option("--out", type=PATH, required=True, help="Output folder of an earlier selection.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
+@wait_option
 @json_option
 @click.pass_context
 def report(
-    context: click.Context, /, store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any
+    context: click.Context,
+    /,
+    store: Path,
+    ipc: int,
+    out: Path,
+    data: Path | None,
+    wait: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Write report.html of an earlier selection again, from the store; its order and seed are that selection's."""
     from selector.run import report as write_again
 
     asked = {name: flags[name] for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json))
+    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json), wait)
     finish({"report": str(page)}, as_json, str(page))

@@ -23,7 +23,6 @@ import click
 from selector.evaluation.one_step_figure import figure
 from selector.images.datasets import list_items
 from selector.order_pool import order_pool
-from selector.scoring.score import read_history
 from selector.selection.order_cache import OrderCache
 from selector.selection.ordering import DEFAULT_ORDER
 from selector.selection.selection import select as select_patches
@@ -39,7 +38,7 @@ def measure(store: Path, budgets: tuple[int, ...], order: str) -> dict[str, Any]
     A further selection's seconds are the median of five. Scoring that was killed left rows but no record of its time:
     scoring_seconds are those of unet_rows, of which the store has unet_rows_in_store.
     """
-    history = read_history(store)
+    history = Store.open(store).read_history()
     started = time.perf_counter()
     view = view_store(store, list_items(Store.open(store).read_data_root().root))
     opened = time.perf_counter() - started

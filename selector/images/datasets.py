@@ -34,10 +34,14 @@ _LOOP = "a link to a folder that is listed already, or holds the data (a loop)"
 
 @dataclass(frozen=True)
 class Item:
-    """A file to be scored: `source` is its path relative to the data (posix), `folder` the class folder."""
+    """A file to be scored: `source` is its path relative to the data (posix), `folder` the class folder.
+
+    broken: a link to nothing, for now.
+    """
 
     source: str
     folder: str
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,15 @@ class _Walk:
             return
         seen.add(_identity(folder))
         for inner, path in self._entries(folder, f"{source}/"):
+            broken = False
             try:
                 mode = path.stat().st_mode
             except OSError:  # a link to nothing or to itself: reading it will say so
-                mode = stat.S_IFREG
+                mode, broken = stat.S_IFREG, True
             if stat.S_ISDIR(mode):
                 self._walk_folder(path, inner, class_folder, seen)
             elif stat.S_ISREG(mode):
-                self.items[inner] = Item(inner, class_folder)
+                self.items[inner] = Item(inner, class_folder, broken)
             else:
                 self.skip(inner, "not a regular file")
 

@@ -72,7 +72,7 @@ def decode_with_notes(content: bytes) -> Decoded:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             return _decoded(content)
-        except DecodeError:
+        except (DecodeError, MemoryError):  # a want of memory says nothing about the file
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise DecodeError(f"more pixels than the limit of {MAX_PIXELS}") from error

@@ -17,6 +17,7 @@ from selector.errors import SelectorError
 from selector.images.canvas import cut
 from selector.images.datasets import Reader, image_id, open_reader
 from selector.images.decoding import decode
+from selector.images.readers import ContentError
 from selector.records import Box
 
 
@@ -35,9 +36,12 @@ class Originals:
                 f"{self._root / source} can't be read any more ({error.strerror or error}): if the data moved, name its "
                 "new place (--data), otherwise run `selector run` again"
             ) from None
+        except ContentError as error:
+            raise SelectorError(f"{self._root / source} can't be read any more: {error}") from None
         if image_id(content) != self._expected[source]:
             raise SelectorError(
-                f"{self._root / source} changed since it was scored: put the old file back, or score into a new store"
+                f"{self._root / source} changed since it was scored: put the old file back, or score it again (selector run "
+                "--retry-failed)"
             )
         return decode(content)
 

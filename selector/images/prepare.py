@@ -1,7 +1,8 @@
 """From a file's bytes to what the server is sent, in worker processes: canvases for stage I, crops for stage II.
 
 Owns the work of one decoding process. Must not know the server, the store or how shards are cut. A file that can't be
-used is an outcome with its reason, never an exception.
+used is an outcome with its reason, never an exception. FAILED is for what the file holds, and lasts as long as the file does;
+UNREAD is for what lies around it (away, not permitted, an I/O error), and says nothing about the file.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from numpy.typing import NDArray
 from selector.images.canvas import CanvasMap, crop, fit
 from selector.images.datasets import Reader, image_id, open_reader
 from selector.images.decoding import DecodeError, decode, decode_with_notes
+from selector.images.readers import ContentError, Stamp
 from selector.records import Box
 
-OK, FILTERED, FAILED = "ok", "filtered", "failed"
+OK, FILTERED, FAILED, UNREAD = "ok", "filtered", "failed", "unread"
+
+
+CHANGED = "the file changed while it was being scored"
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Prepared:
 
     reason: why the status is not ok; of a file that is ok, what decoding converted ("rotated by EXIF"), "" if nothing.
     height, width: pixels of the original after EXIF rotation, 0 if unknown. image_id: "" if the file can't be read.
+    size, mtime_ns: the file's stamp.
     """
 
     source: str
@@ -38,14 +44,17 @@ class Prepared:
     width: int = 0
     canvas: NDArray[np.uint8] | None = None
     to_original: CanvasMap | None = None
+    size: int = 0
+    mtime_ns: int = 0
 
 
 @dataclass(frozen=True)
 class Crops:
-    """The crops of one file, uint8 [n, S, S, 3], in the order of the boxes asked for; None with a reason if it failed."""
+    """The crops of one file, uint8 [n, S, S, 3], in the order of the boxes asked for; None with a reason unless status is ok."""
 
     source: str
     images: NDArray[np.uint8] | None
+    status: str = OK
     reason: str = ""
 
 
@@ -55,21 +64,23 @@ def prepare_images(root: Path, sources: Sequence[str], resolution: int, mode: st
 
 
 def _prepare(root: Path, source: str, resolution: int, mode: str, min_side: int) -> Prepared:
+    identifier, stamp = "", Stamp(0, 0)
     try:
+        stamp = _reader(root).stamp(source)
         content = _reader(root).read(source)
-    except OSError as error:
-        return Prepared(source, "", FAILED, f"can't be read: {error.strerror or error}")
-    identifier = image_id(content)
-    try:
+        identifier = image_id(content)
         decoded = decode_with_notes(content)
-    except DecodeError as error:
-        return Prepared(source, identifier, FAILED, str(error))
+    except (OSError, MemoryError) as error:
+        return Prepared(source, "", UNREAD, _unread(error))
+    except (ContentError, DecodeError) as error:
+        return Prepared(source, identifier, FAILED, str(error), **stamp._asdict())
     height, width = decoded.image.shape[:2]
     if min(height, width) < min_side:
         reason = f"{width}×{height} pixels: the shorter side is below {min_side}"
-        return Prepared(source, identifier, FILTERED, reason, height, width)
+        return Prepared(source, identifier, FILTERED, reason, height, width, **stamp._asdict())
     canvas, mapping = fit(decoded.image, resolution, mode)
-    return Prepared(source, identifier, OK, "; ".join(decoded.notes), height, width, canvas, mapping)
+    notes = "; ".join(decoded.notes)
+    return Prepared(source, identifier, OK, notes, height, width, canvas, mapping, **stamp._asdict())
 
 
 def prepare_crops(root: Path, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
@@ -81,13 +92,19 @@ def _crops(root: Path, source: str, identifier: str, boxes: tuple[Box, ...], res
     try:
         content = _reader(root).read(source)
         if image_id(content) != identifier:
-            return Crops(source, None, "the file changed while it was being scored")
+            return Crops(source, None, UNREAD, CHANGED)
         image = decode(content)
-    except OSError as error:
-        return Crops(source, None, f"can't be read: {error.strerror or error}")
-    except DecodeError as error:
-        return Crops(source, None, str(error))
+    except (OSError, MemoryError) as error:
+        return Crops(source, None, UNREAD, _unread(error))
+    except (ContentError, DecodeError) as error:
+        return Crops(source, None, FAILED, str(error))
     return Crops(source, np.stack([crop(image, box, resolution) for box in boxes]))
+
+
+def _unread(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    return f"can't be read: {error.strerror or error}"
 
 
 @lru_cache(maxsize=2)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, NamedTuple, Protocol, Self
 
-from selector.errors import UsageError
+from selector.errors import SelectorError, UsageError
 
 MAX_FILE_BYTES = 1 << 28
 """Larger files are refused unread: no image of the decoder's pixel limit needs 256 MiB."""
@@ -25,6 +25,17 @@ MAX_FILE_BYTES = 1 << 28
 def image_id(content: bytes) -> str:
     """First 16 hex digits of the BLAKE2b hash of a file's bytes."""
     return hashlib.blake2b(content).hexdigest()[:16]
+
+
+class ContentError(SelectorError):
+    """A file whose bytes can't be had because of what it is; the text is a plain reason, without the file's name."""
+
+
+class Stamp(NamedTuple):
+    """What tells that a file was replaced: its size in bytes, and when it, or the tar that holds it, was written."""
+
+    size: int
+    mtime_ns: int
 
 
 class Reader(Protocol):
@@ -37,7 +48,10 @@ class Reader(Protocol):
     ) -> None: ...
 
     def read(self, source: str) -> bytes:
-        """The file's bytes; raises OSError (missing, broken link, above MAX_FILE_BYTES)."""
+        """The file's bytes; raises OSError if they can't be had now, ContentError if they never can."""
+
+    def stamp(self, source: str) -> Stamp:
+        """The file's stamp; raises OSError."""
 
 
 def open_reader(root: Path) -> Reader:
@@ -63,8 +77,13 @@ class FolderReader:
         """See Reader."""
         path = self._root / source
         with path.open("rb") as file:
-            _check_size(source, os.fstat(file.fileno()).st_size)
+            _check_size(os.fstat(file.fileno()).st_size)
             return file.read(MAX_FILE_BYTES)
+
+    def stamp(self, source: str) -> Stamp:
+        """See Reader."""
+        found = (self._root / source).stat()
+        return Stamp(found.st_size, found.st_mtime_ns)
 
 
 class TarReader:
@@ -92,21 +111,28 @@ class TarReader:
         """See Reader."""
         if self._file is None:
             raise ValueError("the reader is not open: use it in a with statement")
-        if source not in self._index:
-            raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
-        offset, size = self._index[source]
-        _check_size(source, size)
+        offset, size = self._member(source)
+        _check_size(size)
         with self._lock:
             self._file.seek(offset)
             content = self._file.read(size)
         if len(content) < size:
-            raise OSError(errno.EIO, f"the tar ends {size - len(content)} bytes too early", source)
+            raise ContentError(f"the tar ends {size - len(content)} bytes too early")
         return content
 
+    def stamp(self, source: str) -> Stamp:
+        """See Reader."""
+        return Stamp(self._member(source)[1], self._path.stat().st_mtime_ns)
 
-def _check_size(source: str, size: int) -> None:
+    def _member(self, source: str) -> tuple[int, int]:
+        if source not in self._index:
+            raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
+        return self._index[source]
+
+
+def _check_size(size: int) -> None:
     if size > MAX_FILE_BYTES:
-        raise OSError(errno.EFBIG, f"{size} bytes, more than the limit of {MAX_FILE_BYTES}", source)
+        raise ContentError(f"{size} bytes, more than the limit of {MAX_FILE_BYTES}")
 
 
 @contextmanager

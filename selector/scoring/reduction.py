@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.images.canvas import CanvasMap
-from selector.images.prepare import FAILED, OK, Prepared
+from selector.images.prepare import FAILED, OK, UNREAD, Prepared
 from selector.records import Box
 from selector.scoring.centring import NONE, placement
 from selector.scoring.plan import Plan
@@ -67,9 +67,12 @@ class ImageScore:
     unet_rows: int = 0
 
 
-def failed(image: Prepared, class_id: int, reason: str, unet_rows: int) -> ImageScore:
-    """The outcome of an image that can't be scored; a filtered one stays filtered."""
-    status = FAILED if image.status == OK else image.status
+def failed(image: Prepared, class_id: int, reason: str, unet_rows: int, *, lasting: bool = True) -> ImageScore:
+    """The outcome of an image that can't be scored; a filtered one stays filtered.
+
+    lasting: whether it lies in the image; otherwise its status is UNREAD.
+    """
+    status = image.status if image.status != OK else FAILED if lasting else UNREAD
     return ImageScore(replace(image, status=status, reason=reason), class_id, unet_rows=unet_rows)
 
 

@@ -7,7 +7,6 @@ shard is committed by itself, so a crash loses at most the shards in flight.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +20,13 @@ from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.images.datasets import Listing, list_items
 from selector.images.decoder_pool import decoder_pool
+from selector.locks import held
 from selector.progress import Progress
-from selector.scoring.plan import fingerprint, make_plan
-from selector.scoring.work import Spent, Work
-from selector.store.store import Store
+from selector.scoring.plan import make_plan
+from selector.scoring.remaining import failed_features, settled
+from selector.scoring.work import Spent, Work, opened_store
+from selector.store.store import DATA_FILE, Store
 from selector.store.view import StoreView, view_store
-
-_HISTORY = "history.json"
 
 
 @dataclass(frozen=True)
@@ -56,40 +55,49 @@ def score(config: ScoreConfig, progress: Progress) -> ScoreReport:
     """Brings the store up to date with the data; spends nothing where nothing is missing.
 
     Raises MismatchError for unknown class folders, StoreError for a store of another configuration, ServerError if a
-    server stays away, ContractError for a server that is not what the client needs.
+    server stays away, ContractError for a server that is not what the client needs, UsageError for a folder of another kind,
+    SelectorError where most files can't be read.
     """
     listing = listing_of(config)
+    Store.refuse_foreign(config.store)
+    with held(config.store, wait=config.wait, note=progress.note):  # one process writes a store
+        return _score(config, listing, progress)
+
+
+def data_root_of(store: Path) -> Path | None:
+    """Where the images of the store at the path lay when it was used last; None if there is no store, or it does not say."""
+    if not (store / DATA_FILE).is_file() or not Store.exists(store):
+        return None
+    return Store.open(store).read_data_root().root
+
+
+def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreReport:
     spent = Spent()
-    if _nothing_to_do(config, listing):
-        return ScoreReport(view_store(config.store, listing), 0, {}, 0, read_history(config.store))
-    config.store.mkdir(parents=True, exist_ok=True)
-    with _server(config, progress, spent) as addresses, decoder_pool(config.decoders) as pool:
-        asyncio.run(Work(config, listing, progress, pool, spent).everything(addresses))
-    history = _append_history(config.store, spent)
-    view = view_store(config.store, listing)
-    return ScoreReport(view, spent.unet_rows, spent.seconds, spent.restarts, history)
-
-
-def read_history(store: Path) -> list[dict[str, Any]]:
-    """One record per scoring run that did work: server version, UNet rows, seconds by stage, restarts."""
-    path = store / _HISTORY
-    return list(json.loads(path.read_text())) if path.exists() else []
-
-
-def _append_history(store: Path, spent: Spent) -> list[dict[str, Any]]:
-    history = read_history(store)
-    history.append(
-        {
-            "server_version": spent.server_version,
-            "unet_rows": spent.unet_rows,
-            "seconds": spent.seconds,
-            "server_restarts": spent.restarts,
-        }
-    )
-    temporary = store / (_HISTORY + ".tmp")
-    temporary.write_text(json.dumps(history, indent=2) + "\n")
-    temporary.replace(store / _HISTORY)
-    return history
+    before, now = data_root_of(config.store), config.data.resolve()
+    if before not in (None, now):
+        progress.note(
+            f"{config.store} was made from {before}: a file of {now} counts as scored where its path is the same"
+        )
+    if not _nothing_to_do(config, listing):
+        with _server(config, progress, spent) as addresses, decoder_pool(config.decoders) as pool:
+            asyncio.run(Work(config, listing, progress, pool, spent).everything(addresses))
+    store = Store.open(config.store)
+    if spent.commits:
+        store.append_history(
+            {
+                "server_version": spent.server_version,
+                "unet_rows": spent.unet_rows,
+                "seconds": spent.seconds,
+                "server_restarts": spent.restarts,
+            }
+        )
+    view = view_store(config.store, listing, spent.unread)
+    if view.unread:
+        source, reason = next(iter(view.unread.items()))
+        progress.note(
+            f"{len(view.unread)} files could not be read, the first {source}: {reason}. The next run tries again"
+        )
+    return ScoreReport(view, spent.unet_rows, spent.seconds, spent.restarts, store.read_history())
 
 
 def listing_of(config: ScoreConfig) -> Listing:
@@ -108,14 +116,18 @@ def listing_of(config: ScoreConfig) -> Listing:
 
 
 def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
-    """Whether every file of the listing is in the store; for the embedded server the configuration is checked as well."""
-    if not Store.exists(config.store):
+    """Whether the store, which is compared with what is asked, has everything. Running servers are always asked for theirs."""
+    if config.servers or not Store.exists(config.store):
         return False
-    store = Store.open(config.store)
-    if not config.servers:
-        identity = read_identity(config.repository)
-        store = Store.create_or_open(config.store, fingerprint(identity, make_plan(identity, config)))
-    return not (store.image_shards() - store.patch_shards()) and {i.source for i in listing.items} <= store.sources()
+    identity = read_identity(config.repository)
+    store, folders = opened_store(config, listing, identity, make_plan(identity, config))
+    sources, retry = {item.source for item in listing.items}, config.retry_failed
+    if sources - settled(store, config.data, sources, retry_failed=retry):
+        return False
+    if store.undescribed(sources, failed_features(store) if retry else set()):
+        return False
+    store.write_data_root(config.data, folders)
+    return True
 
 
 @contextmanager

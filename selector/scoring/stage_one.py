@@ -37,7 +37,7 @@ async def score_images(
 
     `advance` is called with the number of UNet evaluations whenever some were answered.
     """
-    failures = {i: image.reason for i, image in enumerate(images) if image.status != OK}
+    failures = {i: Failure(i, image.reason) for i, image in enumerate(images) if image.status != OK}
     usable = [i for i in range(len(images)) if i not in failures]
     latents = await _latents(client, images, usable, failures)
     answers: dict[int, list[Answer | None]] = {i: [None] * plan.draws for i in latents}
@@ -51,12 +51,14 @@ async def score_images(
     async for outcome in client.score(rows()):
         i, draw = cast(tuple[int, int], outcome.key)
         if isinstance(outcome, Failure):
-            failures.setdefault(i, f"draw {draw}: {outcome.reason}")
+            failures.setdefault(i, Failure(i, f"draw {draw}: {outcome.reason}", outcome.lasting))
         else:
             answers[i][draw] = outcome
         advance(2)
     return [
-        failed(image, class_ids[i], failures[i], 2 * plan.draws if i in latents else 0)
+        failed(
+            image, class_ids[i], failures[i].reason, 2 * plan.draws if i in latents else 0, lasting=failures[i].lasting
+        )
         if i in failures
         else reduced(plan, image, class_ids[i], _drawn(answers[i]))
         for i, image in enumerate(images)
@@ -64,13 +66,13 @@ async def score_images(
 
 
 async def _latents(
-    client: Scorer, images: Sequence[Prepared], usable: Sequence[int], failures: dict[int, str]
+    client: Scorer, images: Sequence[Prepared], usable: Sequence[int], failures: dict[int, Failure]
 ) -> dict[int, NDArray[np.float32]]:
     found: dict[int, NDArray[np.float32]] = {}
     async for outcome in client.score(encode_row(i, canvas_of(images[i])) for i in usable):
         key = cast(int, outcome.key)
         if isinstance(outcome, Failure):
-            failures[key] = f"encoding: {outcome.reason}"
+            failures[key] = Failure(key, f"encoding: {outcome.reason}", outcome.lasting)
         else:
             found[key] = outcome.outputs["LATENT"]
     return {i: found[i] for i in usable if i in found}

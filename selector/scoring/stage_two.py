@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.rows import Failure, Row, feature_row
-from selector.images.prepare import Crops
+from selector.images.prepare import FAILED, OK, UNREAD, Crops
 from selector.scoring.stage_one import Scorer
 
 
 @dataclass(frozen=True)
 class CropFeatures:
-    """Features of one file's crops, float32 [n, F] in the order of the crops; None with a reason if any failed."""
+    """Features of one file's crops, float32 [n, F] in the order of the crops; None with a reason unless status is ok.
+
+    status: OK, FAILED for what lies in the file, UNREAD for what lies around it.
+    """
 
     source: str
     features: NDArray[np.float32] | None
+    status: str = OK
     reason: str = ""
 
 
@@ -30,7 +34,7 @@ async def describe_crops(
     client: Scorer, crops: Sequence[Crops], class_ids: Sequence[int], advance: Callable[[int], None]
 ) -> list[CropFeatures]:
     """Describes every crop under its class's prompt; the result is in the input's order."""
-    failures = {i: crop.reason for i, crop in enumerate(crops) if crop.images is None}
+    failures = {i: (crop.status, crop.reason) for i, crop in enumerate(crops) if crop.images is None}
     found: dict[tuple[int, int], NDArray[np.float32]] = {}
 
     def rows() -> Iterator[Row]:
@@ -41,12 +45,12 @@ async def describe_crops(
     async for outcome in client.score(rows()):
         i, j = cast(tuple[int, int], outcome.key)
         if isinstance(outcome, Failure):
-            failures.setdefault(i, f"features: {outcome.reason}")
+            failures.setdefault(i, (FAILED if outcome.lasting else UNREAD, f"features: {outcome.reason}"))
         else:
             found[i, j] = outcome.outputs["FEATURE"]
         advance(1)
     return [
-        CropFeatures(crop.source, None, failures[i])
+        CropFeatures(crop.source, None, *failures[i])
         if i in failures or crop.images is None
         else CropFeatures(crop.source, np.stack([found[i, j] for j in range(len(crop.images))]))
         for i, crop in enumerate(crops)

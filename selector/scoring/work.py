@@ -8,40 +8,63 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from client.contract import Identity
 from client.scoring import ClientConfig, ScoringClient
 from selector.config import ScoreConfig
+from selector.errors import SelectorError
 from selector.images.datasets import Listing, match_classes, read_class_names
-from selector.images.prepare import Crops, Prepared, prepare_crops, prepare_images
+from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_crops, prepare_images
 from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.plan import Plan, fingerprint, make_plan
+from selector.scoring.remaining import failed_features, settled
 from selector.scoring.shards import ScoredFile, Shard, plan_shards
 from selector.scoring.stage_one import score_images
 from selector.scoring.stage_two import describe_crops
 from selector.store.rows import image_rows, patch_rows
-from selector.store.store import Store
+from selector.store.store import Store, Undescribed
 
 _SHARDS_IN_FLIGHT = 2
 _PIECE = 64  # files per call of a decoding process
 
+_PAUSES_S = (0.5, 2.0)  # before files that could not be read are tried again
+
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Read = TypeVar("Read", Prepared, Crops)
 
 
 @dataclass
 class Spent:
-    """Running totals of one run. unet_rows: UNet evaluations; seconds: by stage."""
+    """Running totals of one run. unet_rows: UNet evaluations; commits: of shards; seconds: by stage.
+
+    unread: source → why it came to nothing, for files that the next run tries again.
+    """
 
     unet_rows: int = 0
+    commits: int = 0
+    unread: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     server_version: str = ""
     restarts: int = 0
+
+
+def opened_store(config: ScoreConfig, listing: Listing, identity: Identity, plan: Plan) -> tuple[Store, dict[str, int]]:
+    """The store, made if there is none, and folder → class_id of the listing.
+
+    Raises StoreError if the store is of another configuration or has another class for a folder, MismatchError for a folder
+    that is no class.
+    """
+    mapping = read_class_names(config.class_names) if config.class_names else None
+    folders = match_classes(listing.folders, identity.classes, mapping)
+    store = Store.create_or_open(config.store, fingerprint(identity, plan))
+    store.check_folders(folders)
+    return store, folders
 
 
 class Work:
@@ -62,67 +85,110 @@ class Work:
         async with ScoringClient(ClientConfig(servers=addresses, security=self._config.security)) as client:
             self._spent.server_version = client.server_version
             plan = make_plan(client.identity, self._config)
-            mapping = read_class_names(self._config.class_names) if self._config.class_names else None
-            folders = match_classes(self._listing.folders, client.identity.classes, mapping)
-            store = Store.create_or_open(self._config.store, fingerprint(client.identity, plan))
+            store, folders = opened_store(self._config, self._listing, client.identity, plan)
             store.write_data_root(self._config.data, folders)
             files = [ScoredFile(item.source, folders[item.folder]) for item in self._listing.items]
-            await self._images(client, plan, store, files)
-            await self._patches(client, plan, store)
+            retry, sources = self._config.retry_failed, {file.source for file in files}
+            done = await asyncio.to_thread(settled, store, self._config.data, sources, retry_failed=retry)
+            again = failed_features(store) if retry else set()
+            await self._images(client, plan, store, files, done)
+            changed = await self._patches(client, plan, store, sources, again)
+            if changed:  # while they were being scored: once more, from the start
+                await self._images(client, plan, store, files, sources - changed)
+                await self._patches(client, plan, store, sources, set())
 
-    async def _images(self, client: ScoringClient, plan: Plan, store: Store, files: Sequence[ScoredFile]) -> None:
-        shards = plan_shards(files, store.sources(), store.image_shards(), self._config.shard_size)
+    async def _images(
+        self, client: ScoringClient, plan: Plan, store: Store, files: Sequence[ScoredFile], done: set[str]
+    ) -> None:
+        shards = plan_shards(files, done, store.image_shards(), self._config.shard_size)
         rows_per_image = 2 * plan.draws
-
         total = sum(len(shard.files) for shard in shards) * rows_per_image
 
         with self._timed("typicality", total, "UNet rows") as advance:
 
             async def one(shard: Shard) -> None:
                 prepared = await self._prepared(plan, [file.source for file in shard.files])
+                self._note_unread([(i.source, i.reason) for i in prepared if i.status == UNREAD], shard.of)
                 class_ids = [file.class_id for file in shard.files]
                 scores = await score_images(client, plan, prepared, class_ids, advance)
                 self._spent.unet_rows += sum(score.unet_rows for score in scores)
                 advance(sum(rows_per_image - score.unet_rows for score in scores))
-                rows, maps = image_rows(scores, client.geometry.latent[1:])
-                await asyncio.to_thread(store.commit_images, shard.number, rows, maps)
+                lost = [(s.prepared.source, s.prepared.reason) for s in scores if s.prepared.status == UNREAD]
+                self._note_unread(lost, shard.of)
+                kept = [score for score in scores if score.prepared.status != UNREAD]
+                if kept:
+                    rows, maps = image_rows(kept, client.geometry.latent[1:])
+                    await asyncio.to_thread(store.commit_images, shard.number, rows, maps)
+                    self._note_done([score.prepared.source for score in kept])
 
             await _bounded(one, shards)
 
-    async def _patches(self, client: ScoringClient, plan: Plan, store: Store) -> None:
-        shards = sorted(store.image_shards() - store.patch_shards())
-        images = {shard: store.scored_images(shard) for shard in shards}
-        total = sum(len(image.boxes) for group in images.values() for image in group)
+    async def _patches(
+        self, client: ScoringClient, plan: Plan, store: Store, listed: set[str], again: set[tuple[str, str]]
+    ) -> set[str]:
+        """Describes what has windows and no features; returns the sources whose files hold something else by now."""
+        groups = await asyncio.to_thread(store.undescribed, listed, again)
+        total = sum(len(image.boxes) for group in groups for image in group.images)
+        taken = store.patch_shards()
+        spare = max([-1, *store.image_shards(), *taken]) + 1
+        numbers = {group.shard: spare + i if group.shard in taken else group.shard for i, group in enumerate(groups)}
+        changed: set[str] = set()
 
         with self._timed("features", total, "patches") as advance:
 
-            async def one(shard: int) -> None:
-                scored = images[shard]
-                wanted = [(image.source, image.image_id, image.boxes) for image in scored]
+            async def one(group: Undescribed) -> None:
+                wanted = [(image.source, image.image_id, image.boxes) for image in group.images]
                 crops = await self._crops(wanted, plan.resolution)
-                features = await describe_crops(client, crops, [image.class_id for image in scored], advance)
-                rows, vectors = patch_rows(scored, features, client.geometry.feature)
-                await asyncio.to_thread(store.commit_patches, shard, rows, vectors)
+                self._note_unread([(c.source, c.reason) for c in crops if c.status == UNREAD], group.of)
+                changed.update(crop.source for crop in crops if crop.reason == CHANGED)
+                class_ids = [image.class_id for image in group.images]
+                features = await describe_crops(client, crops, class_ids, advance)
+                self._note_unread([(f.source, f.reason) for f in features if f.status == UNREAD], group.of)
+                both = zip(group.images, features, strict=True)
+                kept = [(image, feature) for image, feature in both if feature.status != UNREAD]
+                if kept:
+                    images, described = zip(*kept, strict=True)
+                    rows, vectors = patch_rows(images, described, client.geometry.feature)
+                    await asyncio.to_thread(store.commit_patches, numbers[group.shard], rows, vectors)
+                    self._note_done([image.source for image in images])
 
-            await _bounded(one, shards)
+            await _bounded(one, groups)
+        return changed
+
+    def _note_unread(self, lost: Sequence[tuple[str, str]], of: int) -> None:
+        """Remembers files that came to nothing for what lies around them; raises SelectorError if that is most of `of`."""
+        self._spent.unread.update(lost)
+        if 2 * len(lost) > of:
+            source, reason = lost[0]
+            raise SelectorError(
+                f"{len(lost)} of {of} files could not be read at once, the first {self._config.data / source}: {reason}. The "
+                "run stops, and nothing of this is recorded: make them readable, then run the same command again"
+            )
+
+    def _note_done(self, sources: Iterable[str]) -> None:
+        self._spent.commits += 1
+        for source in sources:
+            self._spent.unread.pop(source, None)
 
     async def _prepared(self, plan: Plan, sources: Sequence[str]) -> list[Prepared]:
-        loop = asyncio.get_running_loop()
-        calls = [
-            loop.run_in_executor(
-                self._pool, prepare_images, self._config.data, piece, plan.resolution, plan.fit, plan.min_side
-            )
-            for piece in _pieces(sources)
-        ]
-        return [image for part in await asyncio.gather(*calls) for image in part]
+        root, settings = self._config.data, (plan.resolution, plan.fit, plan.min_side)
+
+        async def prepare(wanted: Sequence[str]) -> list[Prepared]:
+            return await self._in_pool(lambda piece: (prepare_images, root, piece, *settings), wanted)
+
+        return await _insisted(prepare, sources)
 
     async def _crops(self, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
+        async def cut(wanted: Sequence[tuple[str, str, tuple[Box, ...]]]) -> list[Crops]:
+            return await self._in_pool(lambda piece: (prepare_crops, self._config.data, piece, resolution), wanted)
+
+        return await _insisted(cut, wanted)
+
+    async def _in_pool(self, call: Callable[[Sequence[Item]], tuple[Any, ...]], items: Sequence[Item]) -> list[Any]:
+        """The results of calls on pieces of the items, side by side in the decoding processes, in the items' order."""
         loop = asyncio.get_running_loop()
-        calls = [
-            loop.run_in_executor(self._pool, prepare_crops, self._config.data, piece, resolution)
-            for piece in _pieces(wanted)
-        ]
-        return [crop for part in await asyncio.gather(*calls) for crop in part]
+        calls = [loop.run_in_executor(self._pool, *call(piece)) for piece in _pieces(items)]
+        return [result for part in await asyncio.gather(*calls) for result in part]
 
     @contextmanager
     def _timed(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -137,6 +203,19 @@ class Work:
 
 def _pieces(items: Sequence[Item]) -> list[Sequence[Item]]:
     return [items[start : start + _PIECE] for start in range(0, len(items), _PIECE)]
+
+
+async def _insisted(read: Callable[[Sequence[Item]], Awaitable[list[Read]]], items: Sequence[Item]) -> list[Read]:
+    """The results of reading the items; those that could not be read are tried again after each pause."""
+    found = await read(items)
+    for pause_s in _PAUSES_S:
+        lost = [i for i, one in enumerate(found) if one.status == UNREAD and one.reason != CHANGED]
+        if not lost:
+            break
+        await asyncio.sleep(pause_s)
+        for i, one in zip(lost, await read([items[i] for i in lost]), strict=True):
+            found[i] = one
+    return found
 
 
 async def _bounded(work: Callable[[Item], Coroutine[Any, Any, None]], items: Sequence[Item]) -> None:

@@ -33,6 +33,8 @@ def _image_row(score: ImageScore) -> dict[str, Any]:
         "class_id": score.class_id,
         "status": image.status,
         "reason": image.reason,
+        "size": image.size,
+        "mtime_ns": image.mtime_ns,
         "draws": score.draws,
         "losses_prompt": list(score.losses_prompt),
         "losses_reference": list(score.losses_reference),

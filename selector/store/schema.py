@@ -33,6 +33,8 @@ IMAGE_SCHEMA: pa.Schema = _schema(
     class_id=pa.int32(),
     status=pa.string(),
     reason=pa.string(),
+    size=pa.int64(),
+    mtime_ns=pa.int64(),
     draws=pa.int32(),
     losses_prompt=pa.list_(pa.float32()),
     losses_reference=pa.list_(pa.float32()),
@@ -42,8 +44,9 @@ IMAGE_SCHEMA: pa.Schema = _schema(
     typicality=pa.list_(pa.float32()),
     standard_error=pa.list_(pa.float32()),
 )
-"""One row per file of the data. Window columns are lists of one entry per chosen window, empty unless status is ok; window_* are
-pixels of the original after EXIF rotation, window_canvas_* those of the canvas. losses are lists of one entry per draw."""
+"""One row per file of the data that could be read, with its size and mtime_ns then. Window columns are lists of one entry per
+chosen window, empty unless status is ok; window_* are pixels of the original after EXIF rotation, window_canvas_* those of the
+canvas. losses are lists of one entry per draw."""
 
 PATCH_SCHEMA: pa.Schema = _schema(
     image_id=pa.string(),

@@ -5,6 +5,7 @@ selected.
 
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, folder → class_id
+    history.json                   a record for every scoring run that did work
     images/00000.{parquet,npy}     stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
     patches/00000.{parquet,npy}    stage II, one row per patch; features, float16 [n, F]
 
@@ -14,8 +15,9 @@ Boxes are pixels of the original image after EXIF rotation, those named window_c
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selector.errors import StoreError
+from selector.errors import StoreError, UsageError
 from selector.records import PatchTable
 from selector.store.commits import committed_vectors, read_commit, read_json, read_rows, write_commit, write_json
 from selector.store.features import CommittedVectors, StoredFeatures
@@ -41,7 +43,22 @@ from selector.store.schema import (
     scored_image,
 )
 
-__all__ = ["IMAGE_SCHEMA", "PATCH_SCHEMA", "DataRoot", "Fingerprint", "ScoredImage", "Store", "StoredMaps"]
+__all__ = [
+    "IMAGE_SCHEMA",
+    "PATCH_SCHEMA",
+    "DataRoot",
+    "Fingerprint",
+    "ScoredImage",
+    "Store",
+    "StoredMaps",
+    "Undescribed",
+]
+
+DATA_FILE, HISTORY_FILE = "data.json", "history.json"
+
+_FOLDERS = ("images", "patches")
+_OURS = re.compile(r"^(\d{5,}\.(npy|parquet)|server\.log.*|\.selector\.lock|orders)$|\.[0-9a-f]{32}\.tmp$")
+"""What may lie in a folder that is to become a store: what a run leaves that was ended before it had made one."""
 
 _READERS = 4
 """Threads that read the Parquet files of many shards; half of that is spent outside of Python."""
@@ -53,6 +70,15 @@ class DataRoot:
 
     root: Path
     folders: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Undescribed:
+    """Images of a shard of stage I that are to be described. of: images of the shard."""
+
+    shard: int
+    images: tuple[ScoredImage, ...]
+    of: int
 
 
 class StoredMaps:
@@ -88,6 +114,21 @@ class Store:
         """Whether there is a store at the path, of whatever configuration."""
         return (path / "store.json").is_file()
 
+    @staticmethod
+    def refuse_foreign(path: Path) -> None:
+        """Raises UsageError if something lies at the path that no store is made of."""
+        if Store.exists(path) or not os.path.lexists(path):
+            return
+        if not path.is_dir():
+            raise UsageError(f"{path} is no folder: name another place for the store")
+        shards = [name for folder in _FOLDERS for name in (path / folder).glob("*") if not _OURS.search(name.name)]
+        foreign = sorted(e.name for e in path.iterdir() if e.name not in _FOLDERS and not _OURS.search(e.name))
+        foreign += [f"{name.parent.name}/{name.name}" for name in shards]
+        if foreign:
+            raise UsageError(
+                f"{path} holds what no store is made of ({', '.join(foreign[:3])}): name another folder for it"
+            )
+
     @classmethod
     def open(cls, path: Path) -> Self:
         """The store at the path as it is; raises StoreError if there is none or its layout is another."""
@@ -99,8 +140,8 @@ class Store:
         if not cls.exists(path):
             if any(path.glob("images/*.parquet")) or any(path.glob("patches/*.parquet")):
                 raise StoreError(f"{path} holds shards but no store.json: delete it or use another folder")
-            for folder in (path / "images", path / "patches"):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in _FOLDERS:
+                (path / folder).mkdir(parents=True, exist_ok=True)
             write_fingerprint(path, fingerprint)
         store = cls.open(path)
         check_fingerprint(path, store._fingerprint, fingerprint)
@@ -110,22 +151,37 @@ class Store:
         """What the rows of this store depend on."""
         return dict(self._fingerprint)
 
+    def check_folders(self, folders: Mapping[str, int]) -> dict[str, int]:
+        """All folders that the store knows of and these, with their class_ids; StoreError if one changes its class."""
+        known = dict(self.read_data_root().folders) if (self.path / DATA_FILE).exists() else {}
+        classes = self._fingerprint.get("classes", ())
+        for folder, class_id in folders.items():
+            before = known.setdefault(folder, class_id)
+            if before != class_id:
+                was, now = (classes[c] if c < len(classes) else f"class_id {c}" for c in (before, class_id))
+                raise StoreError(
+                    f"{self.path} was scored with the folder {folder!r} as {was!r}, now it is {now!r}: name the same "
+                    "--class-names, or use another store for another mapping of folders to classes"
+                )
+        return known
+
     def write_data_root(self, root: Path, folders: Mapping[str, int]) -> None:
         """Notes where the images lie. Data may move; a folder that changes its class raises StoreError."""
-        known: dict[str, int] = {}
-        if (self.path / "data.json").exists():
-            known.update(self.read_data_root().folders)
-        for folder, class_id in folders.items():
-            if known.setdefault(folder, class_id) != class_id:
-                raise StoreError(
-                    f"{self.path} was scored with the folder {folder!r} as class_id {known[folder]}, now it "
-                    f"is {class_id}: use another store for another mapping of folders to classes"
-                )
-        write_json(self.path / "data.json", {"root": str(root.resolve()), "folders": known})
+        known = self.check_folders(folders)
+        write_json(self.path / DATA_FILE, {"root": str(root.resolve()), "folders": known})
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """One record for every scoring run that did work, the earliest first."""
+        path = self.path / HISTORY_FILE
+        return list(read_json(path)["runs"]) if path.exists() else []
+
+    def append_history(self, record: Mapping[str, Any]) -> None:
+        """Adds the record of a scoring run; raises StoreError."""
+        write_json(self.path / HISTORY_FILE, {"runs": [*self.read_history(), dict(record)]})
 
     def read_data_root(self) -> DataRoot:
         """Where the images lay when they were scored last; raises StoreError if that was never noted."""
-        content = read_json(self.path / "data.json")
+        content = read_json(self.path / DATA_FILE)
         return DataRoot(Path(content["root"]), content["folders"])
 
     def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
@@ -156,10 +212,6 @@ class Store:
         """Shards whose stage II is committed."""
         return _committed(self._patches)
 
-    def sources(self) -> set[str]:
-        """Sources of all files that stage I accounts for, whatever became of them."""
-        return {row["source"] for row in self.image_records(["source"])}
-
     def image_records(self, columns: list[str]) -> list[dict[str, Any]]:
         """These columns of stage I, one record per file; a later shard stands for an earlier one."""
         latest: dict[str, dict[str, Any]] = {}
@@ -168,14 +220,13 @@ class Store:
             latest.update((row["source"], {name: row[name] for name in columns}) for row in rows.to_pylist())
         return list(latest.values())
 
-    def patch_failures(self) -> dict[str, str]:
-        """Source → reason of every image that has windows but failed in stage II."""
-        return {
-            row["source"]: row["reason"]
-            for shard in sorted(self.patch_shards())
-            for row in read_rows(self._patches, _stem(shard), ["source", "status", "reason"]).to_pylist()
-            if row["status"] != "ok"
-        }
+    def described(self) -> dict[tuple[str, str], str]:
+        """(source, image_id) of every image that stage II accounts for → why it failed, "" if it has its features."""
+        found: dict[tuple[str, str], str] = {}
+        for shard in sorted(self.patch_shards()):
+            for row in read_rows(self._patches, _stem(shard), ["source", "image_id", "status", "reason"]).to_pylist():
+                found[row["source"], row["image_id"]] = "" if row["status"] == "ok" else row["reason"]
+        return found
 
     def scored_images(self, shard: int) -> tuple[ScoredImage, ...]:
         """The shard's usable images with their windows, in committed order; failed and filtered files are left out."""
@@ -183,6 +234,22 @@ class Store:
             return ()
         images = map(scored_image, read_rows(self._images, _stem(shard)).to_pylist())
         return tuple(image for image in images if image)
+
+    def undescribed(self, listed: Collection[str], again: Collection[tuple[str, str]] = ()) -> list[Undescribed]:
+        """The usable images of these sources that stage II does not account for yet, by shard; no shard without any.
+
+        again: (source, image_id) of images that are to be described anew. A row that a later shard stands for is left out.
+        """
+        latest = {row["source"]: row["image_id"] for row in self.image_records(["source", "image_id"])}
+        done, listed = self.described().keys() - set(again), set(listed)
+        found = []
+        for shard in sorted(self.image_shards()):
+            rows = read_rows(self._images, _stem(shard), ["source", "image_id", "status"]).to_pylist()
+            if any(row["status"] == "ok" and (row["source"], row["image_id"]) not in done for row in rows):
+                current = (i for i in self.scored_images(shard) if latest[i.source] == i.image_id)
+                left = [i for i in current if i.source in listed and (i.source, i.image_id) not in done]
+                found += [Undescribed(shard, tuple(left), len(rows))] if left else []
+        return found
 
     def read_images(self) -> tuple[pa.Table, StoredMaps]:
         """All rows of stage I (IMAGE_SCHEMA and int32 shard) sorted by shard, and their maps."""

@@ -30,6 +30,8 @@ def image_rows(shard: int, version: int, rows: int = ROWS) -> pa.Table:
                 "class_id": shard,
                 "status": "ok",
                 "reason": "",
+                "size": 1000,
+                "mtime_ns": 1,
                 "draws": version,
                 "losses_prompt": [float(version)] * 4,
                 "losses_reference": [float(row)] * 4,

@@ -97,7 +97,7 @@ def _record(row: dict[str, Any], draws: int) -> dict[str, Any]:
     lists: dict[str, list[float]] = {column.name: [] for column in IMAGE_SCHEMA if pa.types.is_list(column.type)}
     lists |= {"typicality": [row["typicality"]], "standard_error": [0.1]}
     kept = {name: row[name] for name in ("image_id", "source", "class_id", "status", "reason")}
-    return lists | kept | windows | {"draws": draws, "height": 1, "width": 1}
+    return lists | kept | windows | {"draws": draws, "height": 1, "width": 1, "size": 1, "mtime_ns": 1}
 
 
 def found(view: StoreView, class_ids: tuple[int, ...] = (0, 1)) -> PatchTable:

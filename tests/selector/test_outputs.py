@@ -135,7 +135,7 @@ def test_a_source_that_changed_stops_the_writing_and_leaves_the_old_selection(tm
 def test_a_writing_killed_between_its_two_renames_is_mended(tmp_path: Path) -> None:
     folder, made, table = write(tmp_path)
     before = contents(folder)
-    folder.rename(tmp_path / ".ipc-4.old")
+    folder.rename(tmp_path / f".ipc-4.{'0' * 32}.old")
 
     def broken(source: str, box: Box) -> NDArray[np.uint8]:
         raise SelectorError("gone")

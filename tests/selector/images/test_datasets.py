@@ -181,7 +181,7 @@ def test_a_tar_that_ends_early_is_noticed(tmp_path: Path) -> None:
     with open_reader(path) as reader:
         os.truncate(path, 8000)
         assert reader.read("cats/a.png") == bytes(5000)
-        with pytest.raises(OSError, match="too early"):
+        with pytest.raises(readers.ContentError, match="too early"):
             reader.read("cats/b.png")
 
 
@@ -190,7 +190,7 @@ def test_a_file_of_absurd_size_is_refused_unread(tmp_path: Path, monkeypatch: py
     tar = pack(tmp_path / "data.tar", {"cats/a.png": b"12345"})
     monkeypatch.setattr(readers, "MAX_FILE_BYTES", 4)
     for data in (root, tar):
-        with open_reader(data) as reader, pytest.raises(OSError, match="5 bytes, more than the limit of 4"):
+        with open_reader(data) as reader, pytest.raises(readers.ContentError, match="5 bytes, more than the limit of 4"):
             reader.read("cats/a.png")
 
 

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Store:
 def a_row(source: str, **values: Any) -> dict[str, Any]:
     """A row of IMAGE_SCHEMA without windows."""
     lists: dict[str, Any] = {f.name: [] for f in IMAGE_SCHEMA if pa.types.is_list(f.type)}
-    numbers = {"class_id": 0, "draws": 0, "height": 0, "width": 0}
+    numbers = {"class_id": 0, "draws": 0, "height": 0, "width": 0, "size": 9, "mtime_ns": 1}
     return {"image_id": "", "source": source, "status": "failed", "reason": "empty", **numbers, **lists, **values}
 
 
@@ -111,7 +111,6 @@ def test_an_empty_store_reads_as_empty_tables(store: Store) -> None:
     assert table.num_rows == len(maps) == 0
     assert table.column_names == [*IMAGE_SCHEMA.names, "shard"]
     assert store.image_shards() == set()
-    assert store.sources() == set()
     with pytest.raises(IndexError):
         maps[0]
 
@@ -121,7 +120,8 @@ def test_a_failed_feature_keeps_its_row_but_is_no_patch(store: Store) -> None:
     rows[1].update(status="failed", reason="features: NaN")
     store.commit_patches(0, pa.Table.from_pylist(rows, PATCH_SCHEMA), vectors(0, 1, 4, rows=3))
     assert store.read_patches().source.tolist() == ["0/0.png", "0/2.png"]
-    assert store.patch_failures() == {"0/1.png": "features: NaN"}
+    reasons = {source: reason for (source, _), reason in store.described().items()}
+    assert reasons == {"0/0.png": "", "0/1.png": "features: NaN", "0/2.png": ""}
 
 
 def test_scored_images_are_those_with_windows(store: Store) -> None:
@@ -132,7 +132,7 @@ def test_scored_images_are_those_with_windows(store: Store) -> None:
     assert first.boxes == (Box(3, 3, 3, 3),)
     assert (second.typicality, second.standard_error, second.draws) == ((1.0,), (0.5,), 12)
     assert store.scored_images(4) == ()
-    assert store.sources() == {row["source"] for row in rows}
+    assert [row["source"] for row in store.image_records(["source"])] == [row["source"] for row in rows]
     assert store.image_records(["status", "source"])[2] == {"status": "failed", "source": "3/broken.png"}
 
 
@@ -191,7 +191,7 @@ def test_the_place_of_the_data_may_change_but_a_folders_class_may_not(store: Sto
     store.write_data_root(tmp_path / "b", {"coats": 1})
     assert store.read_data_root().root == tmp_path / "b"
     assert store.read_data_root().folders == {"bags": 0, "coats": 1}
-    with pytest.raises(StoreError, match="folder 'bags' as class_id 0, now it is 1"):
+    with pytest.raises(StoreError, match="folder 'bags' as 'bag', now it is 'coat'"):
         store.write_data_root(tmp_path / "b", {"bags": 1})
 
 

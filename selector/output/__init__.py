@@ -1,0 +1,1 @@
+"""What a selection leaves on disk."""
