@@ -62,6 +62,7 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
     named_out: whether somebody chose the output folder; otherwise one that holds scores of other data raises UsageError.
     """
     refuse_foreign(selection.out, selection.ipc)
+    Store.refuse_foreign(scoring.store)
     if not named_out:
         _refuse_other_data(scoring, selection.out)
     _refuse_hopeless(scoring, selection)

@@ -85,4 +85,13 @@ def _image_row(row: dict[str, object]) -> dict[str, object]:
     windows = {name: [0] for name in IMAGE_SCHEMA.names if name.startswith("window_")}
     stamp = {"size": 1, "mtime_ns": 1}
     lists = {"typicality": [row["typicality"]], "standard_error": [row["standard_error"]]}
-    return {**row, **windows, **lists, "losses_prompt": [0.0], "losses_reference": [0.0], "height": SIDE, "width": SIDE, **stamp}
+    return {
+        **row,
+        **windows,
+        **lists,
+        "losses_prompt": [0.0],
+        "losses_reference": [0.0],
+        "height": SIDE,
+        "width": SIDE,
+        **stamp,
+    }

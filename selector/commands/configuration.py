@@ -63,8 +63,8 @@ def finish(result: dict[str, Any], as_json: bool, line: str) -> None:
 
 def check_failures(config: ScoreConfig, counts: dict[str, int]) -> None:
     """Ends with exit code 3 if more files failed than --max-failed allows."""
-    allowed = config.failed_allowed(counts["seen"])
-    if counts["failed"] > allowed:
+    allowed = config.failed_allowed(counts["seen"] + counts["unread"])
+    if counts["failed"] + counts["unread"] > allowed:
         click.echo(
             f"selector: {counts['failed']} of {counts['seen']} files failed, --max-failed {config.max_failed} allows "
             f"{allowed}; the manifest and the report name each with its reason",

@@ -83,7 +83,7 @@ class OrderCache:
     def prune(self, classes: int) -> None:
         """Of orders, and of trees, keeps those used last: of four selections of so many classes, at least 1,000 files."""
         most = max(_LEAST_KEPT, _SELECTIONS_KEPT * classes)
-        for pattern in ("order-*", "tree-*"):
+        for pattern in ("order-*.bin", "order-*.partial", "tree-*.npy", "tree-*.partial"):
             found = []
             for path in self.folder.glob(pattern):
                 with suppress(FileNotFoundError):  # removed by another process

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from selector.errors import StoreError
 
 _KEY = b"selector.vectors"
+_ANY_ID = 32 * "[0-9a-f]"
 
 
 def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.float16]) -> None:
@@ -40,7 +41,7 @@ def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.fl
     stamp["blake2b"] = hashlib.blake2b(_bytes(contiguous), digest_size=16).hexdigest()
     table = rows.replace_schema_metadata({_KEY: json.dumps(stamp).encode()})
     try:
-        for leftover in folder.glob(f"{stem}.*.tmp"):
+        for leftover in folder.glob(f"{stem}.*.{_ANY_ID}.tmp"):
             leftover.unlink(missing_ok=True)
         committed = folder / f"{stem}.parquet"
         if committed.exists():

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,23 @@ import pyarrow.parquet as pq
 LIMIT_S = 200
 
 
-def selector(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Runs the command and checks its exit code."""
+def selector(
+    *arguments: object, code: int = 0, before: Sequence[str] = (), cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command and checks its exit code. before: a program that runs it, with its arguments."""
     done = subprocess.run(
-        [sys.executable, "-m", "selector.cli", *map(str, arguments)],
+        [*before, sys.executable, "-m", "selector.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
         env=environment(),
+        cwd=cwd,
     )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
     """Starts the command in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "selector.cli", *map(str, arguments)],
@@ -36,12 +40,14 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        cwd=cwd,
     )
 
 
 def environment() -> dict[str, str]:
     """The tests' environment without settings of the command."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("SELECTOR_")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SELECTOR_")}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def manifest(out: Path, ipc: int) -> dict[str, Any]:

@@ -190,7 +190,10 @@ def test_a_file_of_absurd_size_is_refused_unread(tmp_path: Path, monkeypatch: py
     tar = pack(tmp_path / "data.tar", {"cats/a.png": b"12345"})
     monkeypatch.setattr(readers, "MAX_FILE_BYTES", 4)
     for data in (root, tar):
-        with open_reader(data) as reader, pytest.raises(readers.ContentError, match="5 bytes, more than the limit of 4"):
+        with (
+            open_reader(data) as reader,
+            pytest.raises(readers.ContentError, match="5 bytes, more than the limit of 4"),
+        ):
             reader.read("cats/a.png")
 
 
