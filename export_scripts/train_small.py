@@ -7,8 +7,8 @@ Owns the command, its progress and the folder it writes. Must not know how a ste
 
 from __future__ import annotations
 
+import json
 import logging
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +18,11 @@ from pathlib import Path
 import click
 import torch
 
-from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile
+from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline
 from export_scripts.training_images import read_image_set
 from export_scripts.training_model import ModelConfig, NoiseConfig
 from export_scripts.training_run import CHECKPOINT_FILE, TrainConfig, Trainer
+from selector.output.replacement import replaced
 
 log = logging.getLogger("train_small")
 
@@ -33,14 +34,25 @@ def default_profile(config: TrainConfig) -> ScoringProfile:
 
 
 def write_pipeline(trainer: Trainer, folder: Path) -> None:
-    """The averaged pipeline as a diffusers folder; the finished folder appears at once."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    trainer.averaged_pipeline().save_pretrained(part)
+    """The averaged pipeline as a diffusers folder; it appears at once, with what others put into an older one."""
     profile = ScoringProfile.load(folder) if (folder / SCORING_FILE).exists() else default_profile(trainer.config)
-    profile.save(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
+    with replaced(folder, own=lambda _: ()) as part:
+        trainer.averaged_pipeline().save_pretrained(part)
+        profile.save(part)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raises ClickException if something lies there that no training wrote."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        written = json.loads((folder / "model_index.json").read_text())["_class_name"]
+    except (OSError, ValueError, KeyError):
+        written = None
+    if written != SmallPipeline.__name__:
+        raise click.ClickException(
+            f"{folder} holds what no training wrote: name another place for the pipeline (--out)"
+        )
 
 
 @contextmanager
@@ -114,6 +126,7 @@ def main(
     bf16: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a small pipeline on DATA, a folder or tar of class folders, and write it in the diffusers format."""
+    refuse_foreign(out)
     if threads:
         torch.set_num_threads(threads)
     order = [line.strip() for line in classes if line.strip()] if classes is not None else None

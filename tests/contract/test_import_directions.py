@@ -92,6 +92,7 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
         "selector.scoring.scales",
         "selector.images.",
         "selector.builtin",
+        "selector.output.replacement",
         "selector.records",
     )
     assert all(name.startswith(allowed) for name in used), used

@@ -186,3 +186,16 @@ def test_the_command_trains_from_a_tar_and_continues_where_it_stopped(images: Im
         result = CliRunner().invoke(main, [*arguments, "--steps", "3", "--device", "cpu", flag])
         assert result.exit_code == 0, result.output
         assert ScoringProfile.load(tmp_path / "pipe").rule == rule
+    (tmp_path / "pipe" / "notes.txt").write_text("keep")
+    result = CliRunner().invoke(main, [*arguments, "--steps", "4", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "pipe" / "notes.txt").read_text() == "keep"
+
+
+def test_a_folder_that_no_training_wrote_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    result = CliRunner().invoke(main, [str(tmp_path), "--out", str(tmp_path / "mine"), "--steps", "1"])
+    assert result.exit_code == 1
+    assert "mine holds what no training wrote" in result.output
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
