@@ -21,6 +21,7 @@ class ScoreConfig:
     them, "none" leaves them. draws: draws per image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image:
     windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the
     first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
+    exclude: patterns of what is left out of the data.
     retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked at again.
     wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
     """
@@ -39,6 +40,7 @@ class ScoreConfig:
     min_side: int = 8
     limit_per_class: int = 0
     class_names: Path | None = None
+    exclude: tuple[str, ...] = ()
     workers: int = 0
     shard_size: int = 256
     max_failed: str = "1%"
@@ -83,8 +85,9 @@ class ScoreConfig:
 class SelectConfig:
     """How a selection is made from a store.
 
-    order: names one of `strategies.STRATEGIES`. workers: processes that order classes, 0 for two more
-    than cores. wait: whether to wait for another process that uses the same folder.
+    order: names one of `strategies.STRATEGIES`. across_classes: what becomes of the same bytes under several classes, see
+    ACROSS_CLASSES. exclude: as in ScoreConfig. workers: processes that order classes, 0 for two more than cores.
+    wait: whether to wait for another process that uses the same folder.
     """
 
     ipc: int
@@ -92,6 +95,8 @@ class SelectConfig:
     order: str = "herding"
     on_short: str = "error"
     seed: int = 0
+    across_classes: str = "first"
+    exclude: tuple[str, ...] = ()
     workers: int = 0
     wait: bool = True
 
@@ -100,6 +105,8 @@ class SelectConfig:
             raise UsageError(f"--ipc must be at least 1, not {self.ipc}")
         if self.on_short not in ("error", "all", "repeat", "patches"):
             raise UsageError(f"--on-short must be error, all, repeat or patches, not {self.on_short!r}")
+        if self.across_classes not in ("first", "drop", "error"):
+            raise UsageError(f"--across-classes must be first, drop or error, not {self.across_classes!r}")
 
 
 def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:

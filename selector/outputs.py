@@ -133,10 +133,26 @@ def summary(selection: Selection, table: PatchTable, class_names: Sequence[str] 
 
 def settings_of(folder: Path) -> dict[str, Any]:
     """How a written selection was made: its order, on_short and seed. Raises SelectorError if the folder holds none."""
+    stated = _manifest(folder).get("selection", {})
     try:
-        stated = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["selection"]
         return {name: stated[name] for name in ("order", "on_short", "seed")}
-    except (OSError, ValueError, KeyError) as error:
+    except (KeyError, TypeError) as error:
+        raise SelectorError(f"{folder} holds no selection: make it first (selector select)") from error
+
+
+def left_out_of(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """What a written selection did not choose from: its across_classes, and the patterns of --exclude.
+
+    Raises SelectorError if the folder holds none.
+    """
+    asked = _manifest(folder).get("configuration", {}).get("select", {})
+    return str(asked.get("across_classes", "first")), tuple(asked.get("exclude", ()))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise SelectorError(f"{folder} holds no selection: make it first (selector select)") from error
 
 

@@ -40,8 +40,12 @@ class Progress:
     def note(self, text: str) -> None:
         """One line for the person who watches."""
         if not self._quiet:
-            self._stream.write(text + "\n")
-            self._stream.flush()
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """One line about what was lost, which no silence hides."""
+        self._stream.write(text + "\n")
+        self._stream.flush()
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:

@@ -8,23 +8,27 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from client.repository import read_identity
 from selector import __version__
 from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import SelectorError, UsageError
 from selector.further_patches import further_patches, with_further
-from selector.images.datasets import list_items
+from selector.images.class_folders import matched_folders
+from selector.images.class_names import read_class_names
+from selector.images.datasets import Listing, list_items
 from selector.images.originals import Originals, originals
 from selector.locks import held
+from selector.losses import across_lines, bare_class_lines, explainer, loss_lines
 from selector.order_pool import order_pool
-from selector.outputs import REPORT_FILE, holds, refuse_foreign, settings_of, write_selection
+from selector.outputs import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
 from selector.progress import Progress
 from selector.report import Failed, ReportInput, class_reports, write_report
 from selector.report_scenes import scenes_of
@@ -32,6 +36,8 @@ from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
+from selector.store.outcomes import listing_outcomes
+from selector.store.outcomes_table import has_outcomes, outcomes_path, write_outcomes
 from selector.store.store import Store
 from selector.store.view import StoreView, view_store
 
@@ -68,14 +74,20 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
     _refuse_hopeless(scoring, selection)
     with held(selection.out, wait=selection.wait, note=progress.note):
         report = score(scoring, progress)
-        spent = _Spent(report.unet_rows, report.restarts, dict(report.seconds))
-        return _publish(scoring.data, report.view, selection, spent, progress)
+        spent, view = _Spent(report.unet_rows, report.restarts, dict(report.seconds)), report.view
+        if selection.across_classes != "first":
+            view = view_store(scoring.store, listing_of(scoring), view.unread, selection.across_classes)
+            write_outcomes(scoring.store, view.outcomes)
+        return _publish(scoring.data, view, selection, spent, progress)
 
 
 def select(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
     """Selects and exports from a store; returns the manifest."""
     refuse_foreign(selection.out, selection.ipc)
-    root, view = _opened(store, data)
+    root, listing = _listed(store, data, selection)
+    for line in loss_lines(listing):
+        progress.warn(line)
+    view = view_store(store, listing, across=selection.across_classes)
     if view.counts["gone"]:
         progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
     if view.counts["unscored"]:
@@ -92,26 +104,29 @@ def report(
     They are the selection's own; raises UsageError for others, SelectorError if the store gives other picks by now.
     """
     folder = out / f"ipc-{ipc}"
-    made = settings_of(folder)
+    across, exclude = left_out_of(folder)
+    made = settings_of(folder) | {"across_classes": across}
     for name, value in asked.items():
         if value != made[name]:
             flag = name.replace("_", "-")
             raise UsageError(
                 f"{folder} was selected with --{flag} {made[name]}, not {value}: select again, or leave it away"
             )
-    root, view = _opened(store, data)
+    selection = SelectConfig(ipc, out, **made, exclude=exclude)
+    root, listing = _listed(store, data, selection)
+    view = view_store(store, listing, across=across)
     with held(out, wait=wait, note=progress.note), originals(root, view.image_ids) as images:
-        view, chosen = _chosen(view, SelectConfig(ipc, out, **made), images, progress)
+        view, chosen = _chosen(view, selection, images, progress)
         if not holds(folder, chosen, view.patches, view.class_names):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
         return write_report(folder / REPORT_FILE, _report_input(view, chosen, images, _Spent()))
 
 
-def _opened(store: Path, data: Path | None) -> tuple[Path, StoreView]:
+def _listed(store: Path, data: Path | None, selection: SelectConfig) -> tuple[Path, Listing]:
     root = data or Store.open(store).read_data_root().root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
-    return root, view_store(store, list_items(root))
+    return root, list_items(root, exclude=selection.exclude, own=(store, selection.out))
 
 
 def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
@@ -125,13 +140,17 @@ def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
 
 
 def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig) -> None:
-    """A class with too few files can't have enough patches: said before the first row is spent."""
+    """Folders that are no classes, or have too few files for enough patches: said before the first row is spent."""
     listing = listing_of(scoring)
+    if not scoring.servers:
+        mapping = read_class_names(scoring.class_names) if scoring.class_names else None
+        matched_folders(scoring.data, listing, read_identity(scoring.repository).classes, mapping)
     files = dict.fromkeys(listing.folders, 0)
     for item in listing.items:
         files[item.folder] += scoring.patches_per_image
     if scoring.class_names is None and selection.on_short != "patches":
-        refuse_short(files, selection.ipc, selection.on_short)
+        explain = explainer(listing_outcomes(listing), {folder: folder for folder in listing.folders})
+        refuse_short(files, selection.ipc, selection.on_short, explain)
 
 
 def _chosen(
@@ -155,6 +174,8 @@ def _chosen(
             pool=pool,
             further=further,
             advance=advance,
+            explain=explainer(view.outcomes, view.folders),
+            told_in=str(outcomes_path(view.store)) if has_outcomes(view.store) else "",
         )
     if cache.problem:
         progress.note(f"the orders of classes can't be kept ({cache.problem}): the next selection makes them again")
@@ -170,9 +191,14 @@ def _publish(
     spent: _Spent,
     progress: Progress,
 ) -> dict[str, Any]:
+    for line in across_lines(view.crossings, selection.across_classes):
+        progress.warn(line)
     started = time.monotonic()
     with originals(root, view.image_ids) as images:
         view, chosen = _chosen(view, selection, images, progress)
+        bare = [view.class_names[number] for number in view.class_names if not len(chosen.class_rows[number])]
+        for line in bare_class_lines(bare, explainer(view.outcomes, view.folders)):
+            progress.warn(line)
         spent.seconds["select"] = round(time.monotonic() - started, 3)
         started = time.monotonic()
         manifest = _manifest(view, chosen, selection, spent)
@@ -194,7 +220,7 @@ def _manifest(view: StoreView, chosen: Selection, selection: SelectConfig, spent
         "configuration": {"score": scored_with, "select": plain(selection)},
         "counts": {**view.counts, "picked": len(chosen)},
         "conversions": view.conversions,
-        "failures": [vars(failure) for failure in view.failures],
+        "failures": [asdict(failure) for failure in view.failures],
         "unet_rows": spent.unet_rows,
         "unet_rows_in_store": view.unet_rows,
         "server_restarts": spent.restarts,

@@ -61,13 +61,22 @@ def finish(result: dict[str, Any], as_json: bool, line: str) -> None:
     click.echo(json.dumps(result, indent=2) if as_json else line)
 
 
-def check_failures(config: ScoreConfig, counts: dict[str, int]) -> None:
-    """Ends with exit code 3 if more files failed than --max-failed allows."""
-    allowed = config.failed_allowed(counts["seen"] + counts["unread"])
-    if counts["failed"] + counts["unread"] > allowed:
+def check_failures(config: ScoreConfig, counts: dict[str, int], told_in: str) -> None:
+    """Ends with exit code 3 if more files failed, were passed over or could not be read than --max-failed allows.
+
+    told_in: what names each of them, as the subject of a sentence in the plural.
+    """
+    files = counts["seen"] + counts["passed_over"] + counts["unread"]
+    allowed = config.failed_allowed(files)
+    lost = {
+        "failed": counts["failed"],
+        "were passed over": counts["passed_over"],
+        "could not be read": counts["unread"],
+    }
+    if sum(lost.values()) > allowed:
+        said = " and ".join(f"{count} of {files} files {word}" for word, count in lost.items() if count)
         click.echo(
-            f"selector: {counts['failed']} of {counts['seen']} files failed, --max-failed {config.max_failed} allows "
-            f"{allowed}; the manifest and the report name each with its reason",
+            f"selector: {said}, --max-failed {config.max_failed} allows {allowed}; {told_in} name each with its reason",
             err=True,
         )
         raise SystemExit(3)

@@ -48,6 +48,12 @@ security_options = together(
     ),
 )
 
+exclude_option = option(
+    "--exclude",
+    multiple=True,
+    help="Leave out what has this name or path in the data, such as cache or 'bag/*.gif'; may be given several times.",
+)
+
 scoring_options = together(
     option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one."),
     security_options,
@@ -70,6 +76,7 @@ scoring_options = together(
     option("--min-side", type=int, default=8, help="Images with a shorter side (pixels) are filtered."),
     option("--limit-per-class", type=int, default=0, help="Only the first so many files of every class; 0: all."),
     option("--class-names", type=EXISTING, help="File of lines FOLDER<TAB>CLASS NAME."),
+    exclude_option,
     option("--workers", type=int, default=0, help="Processes that decode; 0: one fewer than there are cores."),
     option("--shard-size", type=int, default=256, help="Images per commit to the store."),
     option(
@@ -77,7 +84,11 @@ scoring_options = together(
         is_flag=True,
         help="Look again at files that failed or were filtered, and at scored ones that changed.",
     ),
-    option("--max-failed", default="1%", help="Failed files allowed before exit code 3: a count or a percentage."),
+    option(
+        "--max-failed",
+        default="1%",
+        help="Files failed, passed over or unread that are allowed before exit code 3: a count or a percentage.",
+    ),
 )
 
 selection_options = together(
@@ -91,6 +102,12 @@ selection_options = together(
         type=click.Choice(["error", "all", "repeat", "patches"]),
         default="error",
         help="A class with fewer patches than IPC: refuse, take all, repeat, or find further patches of its images.",
+    ),
+    option(
+        "--across-classes",
+        type=click.Choice(["first", "drop", "error"]),
+        default="first",
+        help="The same bytes under several classes: keep the first path, drop them from all classes, or refuse.",
     ),
     option("--seed", type=int, default=0, help="Seed of orders that draw at random."),
 )

@@ -15,6 +15,7 @@ from selector.commands.configuration import check_failures, finish, score_config
 from selector.commands.options import (
     EXISTING,
     PATH,
+    exclude_option,
     json_option,
     option,
     scoring_options,
@@ -35,13 +36,14 @@ from selector.progress import Progress
 def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Score what is not yet scored, then select, export and report."""
     from selector.run import run as run_all
+    from selector.store.outcomes_table import outcomes_path
 
     named, out = out is not None, out or Path("runs") / (data.resolve().name if data else "demo")
     selection = selection_config(flags, ipc, out)
     scoring = score_config(flags, data, out / "store")
     manifest = run_all(scoring, selection, Progress(quiet=as_json), named_out=named)
     finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
-    check_failures(scoring, manifest["counts"])
+    check_failures(scoring, manifest["counts"], f"the manifest, the report and {outcomes_path(scoring.store)}")
 
 
 @click.command()
@@ -52,12 +54,17 @@ def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 @json_option
 def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
     """Score images and describe their patches into the store; resumes."""
+    from selector.losses import across_lines
     from selector.scoring.score import score as score_all
+    from selector.store.outcomes_table import outcomes_path
 
-    scoring = score_config(flags, data, store)
-    report = score_all(scoring, Progress(quiet=as_json)).as_dict()
+    scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
+    done = score_all(scoring, progress)
+    for line in across_lines(done.view.crossings):
+        progress.warn(line)
+    report = done.as_dict()
     finish(report, as_json, f"{store}: {report['counts']['scored']} images scored")
-    check_failures(scoring, report["counts"])
+    check_failures(scoring, report["counts"], f"the lines of {outcomes_path(store)}")
 
 
 @click.command()
@@ -66,6 +73,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @option("--out", type=PATH, required=True, help="Output folder.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
+@exclude_option
 @option("--workers", type=int, default=0, help="Processes that order classes; 0: two more than cores.")
 @wait_option
 @json_option

@@ -3,10 +3,10 @@
 Owns decoding. Must not know where the bytes came from or what becomes of the pixels. Nothing is altered in
 silence: every change that is not a plain reading of the file's samples is in `Decoded.notes`. The rules: -
 EXIF orientation is applied. - Animations and multi-page files give their first frame. - Transparency is
-composited on white. - 16-bit samples are scaled to 8 (65535 → 255), never clipped. - CMYK and the like are
-converted by Pillow's plain formula; embedded colour profiles are not applied. - Integers and floats without
-an agreed range are refused. - So is what is cut short, and every picture above MAX_PIXELS, before its pixels
-are decoded.
+composited on white. - 16-bit samples of grey are scaled to 8 (65535 → 255), never clipped; of colour Pillow
+keeps the high byte (65535 → 255 too). - CMYK and the like are converted by Pillow's plain formula; embedded
+colour profiles and gammas are not applied. - Integers and floats without an agreed range are refused. - So is
+what is cut short, and every picture above MAX_PIXELS, before its pixels are decoded.
 
 Pillow's bomb warning must be an error here, and Python's warning filters belong to the whole process: one
 lock lets a process decode one picture at a time. Decode in parallel by processes.
@@ -25,6 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as _pillow
 
 from selector.errors import SelectorError
+from selector.images.recognition import HEAD_BYTES, content_named, picture_kind
 
 MAX_PIXELS = 89_478_485
 """Pictures above this are refused by their header: Pillow's own limit for RGB in 256 MiB."""
@@ -40,6 +41,8 @@ _ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 _CONVERTED = {"CMYK", "YCbCr", "HSV"}
 _TRANSPOSED = 1
 _ORIENTATION = 0x0112
+_SUBFILE_TYPE = 254
+_SRGB_GAMMA = 0.45455
 
 
 class DecodeError(SelectorError):
@@ -77,11 +80,18 @@ def decode_with_notes(content: bytes) -> Decoded:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise DecodeError(f"more pixels than the limit of {MAX_PIXELS}") from error
         except UnidentifiedImageError as error:
-            raise DecodeError(f"not a picture of a known format ({', '.join(FORMATS)})") from error
+            raise DecodeError(_unidentified(content[:HEAD_BYTES])) from error
         except Exception as error:
             # Parsers of hostile bytes raise almost anything (OSError, SyntaxError, struct.error, KeyError, …):
             # all of it says that this file can't be decoded.
             raise DecodeError(f"damaged or cut short: {error or type(error).__name__}") from error
+
+
+def _unidentified(head: bytes) -> str:
+    if picture_kind(head) in FORMATS:
+        return f"damaged or cut short: the header of this {picture_kind(head)} can't be read"
+    named = content_named(head)
+    return f"not a picture of a known format ({', '.join(FORMATS)})" + (f": its content is {named}" if named else "")
 
 
 def _decoded(content: bytes) -> Decoded:
@@ -94,6 +104,7 @@ def _decoded(content: bytes) -> Decoded:
         if frames > 1:
             notes.append(f"first of {frames} frames")
             image.seek(0)
+        notes += _reductions(image)  # first: the EXIF of a PNG is found by loading it
         orientation = image.getexif().get(_ORIENTATION, _TRANSPOSED)
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -101,6 +112,27 @@ def _decoded(content: bytes) -> Decoded:
             notes.append("rotated by EXIF")
         pixels = _rgb(upright, image.format or "", notes)
     return Decoded(np.ascontiguousarray(pixels, np.uint8), tuple(notes))
+
+
+def _reductions(image: Image.Image) -> list[str]:
+    """What Pillow will do or leave out without a word, by the header of a picture that is not loaded yet."""
+    found = []
+    tiles = getattr(image, "tile", ())
+    args = tiles[0].args if tiles else None
+    raw, *more = args if isinstance(args, tuple) and args else (args,)
+    if isinstance(raw, str) and ";16" in raw and raw[:3] not in ("BGR", "I;1"):  # BGR;16 is 5, 6 and 5 bits of a BMP
+        found.append("16-bit samples cut to 8")
+    elif image.format == "PPM" and image.mode in ("L", "RGB") and more and more[0] != 255:
+        found.append("16-bit samples scaled to 8" if more[0] == 65535 else "samples scaled from another range")
+    subfile = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE)
+    if isinstance(subfile, int) and subfile & 1:
+        found.append("a reduced preview of the picture")
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes) and not any("sRGB".encode(kind) in profile for kind in ("ascii", "utf-16-be")):
+        found.append("colour profile not applied")
+    elif not profile and abs(image.info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > 0.01:
+        found.append("gamma not applied")
+    return found
 
 
 def _rgb(image: Image.Image, file_format: str, notes: list[str]) -> NDArray[np.uint8]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tarfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol, Self
 
-from selector.errors import SelectorError, UsageError
+from selector.errors import SelectorError
+from selector.images.tars import read_index
 
 MAX_FILE_BYTES = 1 << 28
 """Larger files are refused unread: no image of the decoder's pixel limit needs 256 MiB."""
@@ -93,8 +91,7 @@ class TarReader:
         self._path = path
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
-        with opened_tar(path) as tar:
-            self._index = {member_source(m): (m.offset_data, m.size) for m in tar if readable_by_offset(m)}
+        self._index = read_index(path).files
 
     def __enter__(self) -> Self:
         self._file = self._path.open("rb")
@@ -133,24 +130,3 @@ class TarReader:
 def _check_size(size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise ContentError(f"{size} bytes, more than the limit of {MAX_FILE_BYTES}")
-
-
-@contextmanager
-def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
-    """An uncompressed tar; raises UsageError if it is something else or damaged."""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            yield tar
-    except (tarfile.TarError, OSError) as error:
-        raise UsageError(f"{path} can't be read as an uncompressed tar file: {error}") from error
-
-
-def member_source(member: tarfile.TarInfo) -> str:
-    """A member's path as a source, "" for the root; a leading ./ or / is dropped."""
-    source = PurePosixPath(member.name.lstrip("/")).as_posix()
-    return "" if source == "." else source
-
-
-def readable_by_offset(member: tarfile.TarInfo) -> bool:
-    """Whether the member's bytes lie in the tar in one piece."""
-    return member.isreg() and not member.issparse()

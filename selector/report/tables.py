@@ -95,13 +95,13 @@ def files(report: ReportInput) -> str:
         return section("files", "Files", "", body + "<p>Every file gave a patch.</p>")
     lead = ""
     if len(shown) < len(report.failures):
-        lead = f"The first {len(shown)} of {count(len(report.failures))} files without a patch are listed; the store has all."
+        lead = f"The first {len(shown)} of {count(len(report.failures))} files without a patch are listed; outcomes.csv has all."
     head = [("File", "path"), ("Outcome", ""), ("Reason", "reason")]
     return section("files", "Files", lead, body + table(head, [_failed(one) for one in shown], "Files without a patch"))
 
 
 def _failed(one: Failed) -> list[str]:
-    kind = "bad" if one.status == "failed" else "quiet"
+    kind = "bad" if one.status in ("failed", "unread", "passed over") else "quiet"
     return [f"<code>{text(one.source)}</code>", f'<span class="tag {kind}">{text(one.status)}</span>', text(one.reason)]
 
 

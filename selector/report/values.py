@@ -71,7 +71,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Failed:
-    """A file that gave no patch. status: "failed" or "filtered"."""
+    """A file that gave no patch. status: "failed", "filtered", "passed over", …"""
 
     source: str
     status: str

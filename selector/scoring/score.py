@@ -21,10 +21,12 @@ from selector.errors import UsageError
 from selector.images.datasets import Listing, list_items
 from selector.images.decoder_pool import decoder_pool
 from selector.locks import held
+from selector.losses import listing_lines, loss_lines
 from selector.progress import Progress
 from selector.scoring.plan import make_plan
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.work import Spent, Work, opened_store
+from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
 from selector.store.store import DATA_FILE, Store
 from selector.store.view import StoreView, view_store
 
@@ -52,7 +54,7 @@ class ScoreReport:
 
 
 def score(config: ScoreConfig, progress: Progress) -> ScoreReport:
-    """Brings the store up to date with the data; spends nothing where nothing is missing.
+    """Brings the store up to date with the data; spends nothing where nothing is missing. Writes outcomes.csv beside it.
 
     Raises MismatchError for unknown class folders, StoreError for a store of another configuration, ServerError if a
     server stays away, ContractError for a server that is not what the client needs, UsageError for a folder of another kind,
@@ -60,6 +62,11 @@ def score(config: ScoreConfig, progress: Progress) -> ScoreReport:
     """
     listing = listing_of(config)
     Store.refuse_foreign(config.store)
+    refuse_foreign_table(config.store)
+    for line in loss_lines(listing):
+        progress.warn(line)
+    for line in listing_lines(listing, config.exclude):
+        progress.note(line)
     with held(config.store, wait=config.wait, note=progress.note):  # one process writes a store
         return _score(config, listing, progress)
 
@@ -92,6 +99,7 @@ def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreRe
             }
         )
     view = view_store(config.store, listing, spent.unread)
+    write_outcomes(config.store, view.outcomes)
     if view.unread:
         source, reason = next(iter(view.unread.items()))
         progress.note(
@@ -101,9 +109,11 @@ def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreRe
 
 
 def listing_of(config: ScoreConfig) -> Listing:
-    listing = list_items(config.data)
+    """The files to score; raises UsageError if there are none."""
+    listing = list_items(config.data, exclude=config.exclude, own=(config.store,))
     if not listing.items:
-        raise UsageError(f"{config.data} holds no files in class folders")
+        told = [*loss_lines(listing), *listing_lines(listing, config.exclude)]
+        raise UsageError(f"{config.data} holds no images in class folders" + "".join(f"; {line}" for line in told))
     if config.limit_per_class:
         kept: dict[str, int] = {}
         items = []

@@ -18,7 +18,9 @@ from client.contract import Identity
 from client.scoring import ClientConfig, ScoringClient
 from selector.config import ScoreConfig
 from selector.errors import SelectorError
-from selector.images.datasets import Listing, match_classes, read_class_names
+from selector.images.class_folders import matched_folders
+from selector.images.class_names import read_class_names
+from selector.images.datasets import Listing
 from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_crops, prepare_images
 from selector.progress import Progress
 from selector.records import Box
@@ -61,7 +63,7 @@ def opened_store(config: ScoreConfig, listing: Listing, identity: Identity, plan
     that is no class.
     """
     mapping = read_class_names(config.class_names) if config.class_names else None
-    folders = match_classes(listing.folders, identity.classes, mapping)
+    folders = matched_folders(config.data, listing, identity.classes, mapping)
     store = Store.create_or_open(config.store, fingerprint(identity, plan))
     store.check_folders(folders)
     return store, folders

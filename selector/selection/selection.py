@@ -5,7 +5,7 @@ Owns what IPC means, prefixes and short classes. Must not know of files, reports
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -22,6 +22,10 @@ from selector.selection.strategies import strategy_named
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+Explain = Callable[[Collection[str]], Mapping[str, str]]
+"""Class names → why their files gave nothing, such as "5 damaged"; "" for a class that lost none."""
+
+_CLASSES_SHOWN = 20
 ON_SHORT = ("error", "all", "repeat", "patches")
 
 
@@ -63,6 +67,8 @@ def select(
     pool: Executor | None = None,
     further: PatchTable | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    explain: Explain | None = None,
+    told_in: str = "",
 ) -> Selection:
     """The first `ipc` patches of every class in its order.
 
@@ -72,7 +78,7 @@ def select(
     "patches" goes on with the class's rows of `further`, in their order: patches without features, whose row numbers
     follow those of the table. Every class gets its own seed, made of `seed` and its class_id. cache: where orders are
     kept, if anywhere. pool: processes that may make them side by side. advance: called with 1 for every class that is in
-    order. Raises UsageError for an unknown order or on_short and for ipc < 1.
+    order. explain, told_in: as in refuse_short. Raises UsageError for an unknown order or on_short and for ipc < 1.
     """
     if isinstance(order, str):
         strategy_named(order)
@@ -85,7 +91,7 @@ def select(
     if further is not None and on_short == "patches":
         beyond = _rows_of(further, sorted(names))
         class_rows = {number: np.concatenate([rows, len(table) + beyond[number]]) for number, rows in described.items()}
-    refuse_short({names[number]: len(rows) for number, rows in class_rows.items()}, ipc, on_short)
+    refuse_short({names[number]: len(rows) for number, rows in class_rows.items()}, ipc, on_short, explain, told_in)
     orders = order_classes(table, described, order, seed, cache=cache, pool=pool, advance=advance)
     orders = {number: _continued(made, len(class_rows[number])) for number, made in orders.items()}
     picks = {number: _first(orders[number], ipc, on_short) for number in orders}
@@ -112,17 +118,23 @@ def _rows_of(table: PatchTable, classes: Sequence[int]) -> dict[int, NDArray[np.
     return {number: by_class[start:end] for number, (start, end) in zip(classes, edges, strict=True)}
 
 
-def refuse_short(counts: Mapping[str, int], ipc: int, on_short: str) -> None:
-    """Raises UsageError that names the classes which on_short does not let pass. counts: patches by class name."""
+def refuse_short(
+    counts: Mapping[str, int], ipc: int, on_short: str, explain: Explain | None = None, told_in: str = ""
+) -> None:
+    """Raises UsageError that names the classes which on_short does not let pass. counts: patches by class name.
+
+    explain: gives the reasons behind them. told_in: the file that has those of every single image, if it was written.
+    """
     least = {"error": ipc, "patches": ipc, "repeat": 1, "all": 0}[on_short]
     short = {name: count for name, count in counts.items() if count < least}
     if not short:
         return
-    listed = ", ".join(f"{name} ({count})" for name, count in short.items())
+    listed = _listed(short, explain)
+    told = f" {told_in} has every file and its reason." if told_in else ""
     if on_short == "repeat":
         raise UsageError(
             f"--on-short repeat has nothing to repeat, since these classes have no usable patch: {listed}. "
-            "Add images to them, or pass --on-short all to go without them."
+            f"Add images to them, or pass --on-short all to go without them.{told}"
         )
     enough = min(counts.values())
     lower = f", ask for --ipc {enough} or less" if enough else ""
@@ -132,8 +144,17 @@ def refuse_short(counts: Mapping[str, int], ipc: int, on_short: str) -> None:
     raise UsageError(
         f"{len(short)} of {len(counts)} classes have fewer than the {ipc} patches that --ipc {ipc} asks for "
         f"(class and its count{included}): {listed}. Add images{lower}, or pass {remedy}--on-short all (take what is "
-        "there) or --on-short repeat (take patches again)."
+        f"there) or --on-short repeat (take patches again).{told}"
     )
+
+
+def _listed(short: Mapping[str, int], explain: Explain | None) -> str:
+    """The first short classes with their counts and, if any is known, reasons."""
+    shown = list(short)[:_CLASSES_SHOWN]
+    reasons = explain(shown) if explain else {}
+    parts = [f"{name} ({short[name]})" + (f": {reasons[name]}" if reasons.get(name) else "") for name in shown]
+    more = f" … and {len(short) - len(shown)} more" if len(short) > len(shown) else ""
+    return ("; " if any(reasons.values()) else ", ").join(parts) + more
 
 
 def _continued(made: ClassOrder, count: int) -> ClassOrder:

@@ -1,11 +1,11 @@
 """What a store says about a listing: outcomes that add up, the patches to choose from, and what is no longer there.
 
-Owns the joining of the two and the rule for exact duplicates (the first path stands for them). Must not know servers.
+Owns the joining of the two; what became of a file is said in outcomes.py. Must not know servers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +16,18 @@ import numpy as np
 from selector.errors import StoreError
 from selector.images.datasets import Listing
 from selector.records import PatchTable
+from selector.store.outcomes import (
+    DUPLICATE,
+    SCORED,
+    Crossing,
+    Outcome,
+    conversions,
+    listing_outcomes,
+    named,
+    outcomes_of,
+    unread_outcomes,
+)
 from selector.store.store import Store
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A file that gave no patch: status "filtered" or "failed", and why."""
-
-    source: str
-    status: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class StoreView:
     Unscored files have none yet, and unread ones among them could not be read just now. skipped is what the listing passed over,
     gone is what the store has beyond the listing, or behind links that lead nowhere now. unet_rows: UNet evaluations behind all
     scores of the store. conversions: what decoding did to usable files, such as "rotated by EXIF", and to how many.
+    passed_over are the losses of the listing, across_classes the contents that lie under several classes. outcomes: of every file
+    of the listing but unscored ones that nobody tried to read, and of all that the listing did not take. folders: class folder
+    → class name, of all that the store knows of.
     class_names: class_id → name of every class folder that the data have now. unread: source → why it could not be read.
     image_ids: source → image_id of every scored file.
     """
@@ -46,7 +51,9 @@ class StoreView:
     counts: dict[str, int]
     unet_rows: int
     conversions: dict[str, int]
-    failures: tuple[Outcome, ...]
+    outcomes: tuple[Outcome, ...]
+    crossings: tuple[Crossing, ...]
+    folders: dict[str, str]
     patches: PatchTable
     image_ids: dict[str, str]
     unread: Mapping[str, str]
@@ -56,22 +63,32 @@ class StoreView:
         """Distinct images that can be chosen from."""
         return len(np.unique(self.patches.image_id))
 
+    @cached_property
+    def failures(self) -> tuple[Outcome, ...]:
+        """What gave no patch, for people to read."""
+        return named(self.outcomes)
 
-def view_store(path: Path, listing: Listing, unread: Mapping[str, str] | None = None) -> StoreView:
+
+def view_store(
+    path: Path, listing: Listing, unread: Mapping[str, str] | None = None, across: str = "first"
+) -> StoreView:
     """Joins a store with a listing; raises StoreError if no file of the listing was ever scored.
 
-    unread: source → why, for files of the listing that could not be read just now.
+    unread: source → why, for files of the listing that could not be read just now. across: one of ACROSS_CLASSES, for the same
+    bytes under several classes; "error" raises UsageError.
     """
     store = Store.open(path)
     listed = {item.source for item in listing.items}
     away = {item.source for item in listing.items if item.broken}
-    rows = {row["source"]: row for row in store.image_records(["source", "image_id", "status", "reason", "draws"])}
+    columns = ["source", "image_id", "class_id", "status", "reason", "draws"]
+    rows = {row["source"]: row for row in store.image_records(columns)}
     described = store.described()
     complete = {s for s, row in rows.items() if row["status"] != "ok" or (s, row["image_id"]) in described}
     known = sorted((listed & complete) - away)
     if not known and not away & complete:
         raise StoreError(f"{path} holds no scores of these {len(listed)} files: run `selector score` first")
-    outcomes, stands = _outcomes([rows[source] for source in known], described)
+    outcomes, crossings = outcomes_of([rows[source] for source in known], described, across)
+    stands = {one.source: rows[one.source]["image_id"] for one in outcomes if one.status == SCORED}
     table = store.read_patches()
     pairs = zip(table.source, table.image_id, strict=True)
     patches = table.take(np.fromiter((stands.get(source) == id_ for source, id_ in pairs), bool, len(table)))
@@ -88,45 +105,23 @@ def view_store(path: Path, listing: Listing, unread: Mapping[str, str] | None = 
         counts={
             "seen": len(known),
             "scored": len(stands),
-            "filtered": len(outcomes) - failed,
+            "filtered": len(outcomes) - failed - len(stands),
             "failed": failed,
-            "duplicates": sum(outcome.reason.startswith("duplicate of ") for outcome in outcomes),
+            "duplicates": sum(outcome.reason.startswith(DUPLICATE) for outcome in outcomes),
+            "across_classes": len(crossings),
             "skipped": len(listing.skipped),
+            "passed_over": len(listing.passed_over),
             "gone": len(set(rows) - listed) + len(away & complete),
             "unscored": len(listed - complete),
             "unread": len(unread),
             "patches": len(patches),
         },
         unet_rows=2 * sum(row["draws"] for row in rows.values()),
-        conversions=_conversions(rows[source]["reason"] for source in sorted(stands)),
-        failures=(*outcomes, *(Outcome(s.source, "skipped", s.reason) for s in listing.skipped)),
+        conversions=conversions(outcomes),
+        outcomes=(*outcomes, *unread_outcomes(unread, away & complete), *listing_outcomes(listing)),
+        crossings=tuple(crossings),
+        folders={folder: mark["classes"][class_id] for folder, class_id in known_folders.items()},
         patches=patches,
         image_ids=stands,
         unread=unread,
     )
-
-
-def _conversions(notes: Iterable[str]) -> dict[str, int]:
-    """How often decoding did what, of the notes of usable files."""
-    found: dict[str, int] = {}
-    for note in (part for text in notes for part in text.split("; ") if part):
-        found[note] = found.get(note, 0) + 1
-    return found
-
-
-def _outcomes(
-    rows: list[dict[str, Any]], described: Mapping[tuple[str, str], str]
-) -> tuple[list[Outcome], dict[str, str]]:
-    """Files that gave no patch, and source → image_id of those that stand for an image; rows are sorted by source."""
-    outcomes, first = [], dict[str, str]()
-    for row in rows:
-        source = row["source"]
-        if row["status"] != "ok":
-            outcomes.append(Outcome(source, row["status"], row["reason"]))
-        elif reason := described[source, row["image_id"]]:
-            outcomes.append(Outcome(source, "failed", reason))
-        elif row["image_id"] in first:
-            outcomes.append(Outcome(source, "filtered", f"duplicate of {first[row['image_id']]}"))
-        else:
-            first[row["image_id"]] = source
-    return outcomes, {source: identifier for identifier, source in first.items()}

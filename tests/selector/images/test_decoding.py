@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from selector.images.decoding import DECODER, MAX_PIXELS, DecodeError, decode, decode_with_notes
 
@@ -88,6 +88,84 @@ def test_16_bit_colour_is_scaled_and_not_clipped() -> None:
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     image = decode(png((2, 1, 16, 2), zlib.compress(rows)))
     assert abs(image.astype(float) - samples / 257).max() <= 1
+
+
+def colour16_tiff(samples: NDArray[np.uint16]) -> bytes:
+    """An uncompressed little-endian TIFF by hand, which Pillow does not write."""
+    height, width, channels = samples.shape
+    rows, bits = samples.astype("<u2").tobytes(), struct.pack(f"<{channels}H", *[16] * channels)
+    at = 8 + 2 + 12 * 9 + 4
+    short = [(256, width), (257, height), (259, 1), (262, 2), (277, channels), (278, height)]
+    entries = [(tag, 3, 1, value) for tag, value in short]
+    entries += [(258, 3, channels, at), (273, 4, 1, at + len(bits)), (279, 4, 1, len(rows))]
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4) + bits + rows
+
+
+COLOUR_16 = np.asarray([[[0, 255, 256], [30000, 40000, 65535]]], np.uint16)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png((2, 1, 16, 2), zlib.compress(b"\0" + COLOUR_16.astype(">u2").tobytes())),
+        png((1, 1, 16, 6), zlib.compress(b"\0" + COLOUR_16.astype(">u2").tobytes()[:8])),
+        png((1, 1, 16, 4), zlib.compress(b"\0" + COLOUR_16.astype(">u2").tobytes()[:4])),
+        colour16_tiff(COLOUR_16),
+    ],
+    ids=["PNG", "PNG with alpha", "PNG of grey with alpha", "TIFF"],
+)
+def test_16_bit_samples_of_which_pillow_keeps_the_high_byte_are_noted_as_cut(content: bytes) -> None:
+    result = decode_with_notes(content)
+    assert result.notes[0] == "16-bit samples cut to 8"
+    if len(result.notes) == 1:
+        assert (result.image == COLOUR_16 >> 8).all()
+
+
+def test_samples_of_a_portable_picture_that_are_stretched_to_a_byte_are_noted() -> None:
+    colour = COLOUR_16.astype(">u2").tobytes()
+    scaled = decode_with_notes(b"P6 2 1 65535\n" + colour)
+    assert scaled.notes == ("16-bit samples scaled to 8",)
+    assert (scaled.image == (COLOUR_16.astype(int) + 128) // 257).all()
+    for content in (b"P5 2 1 100\n" + bytes([50, 100]), b"P2 2 1 100\n50 100\n"):
+        result = decode_with_notes(content)
+        assert result.notes == ("samples scaled from another range",)
+        assert result.image[0, :, 0].tolist() == [128, 255]
+    for content in (b"P5 2 1 255\n" + bytes([50, 100]), b"P3 1 1 255\n50 100 255\n", b"P1 2 1\n0 1\n"):
+        assert decode_with_notes(content).notes == ()
+
+
+def test_a_profile_or_gamma_that_is_not_applied_is_noted_unless_it_is_srgb() -> None:
+    profiles = {name: ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes() for name in ("sRGB", "XYZ")}
+    for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
+        assert decode_with_notes(encoded(photo(), kind, icc_profile=profiles["sRGB"])).notes == ()
+        noted = decode_with_notes(encoded(photo(), kind, icc_profile=profiles["XYZ"])).notes
+        assert noted == ("colour profile not applied",)
+    for gamma, notes in ((45455, ()), (100000, ("gamma not applied",))):
+        pixel = png((1, 1, 8, 2), zlib.compress(b"\0\1\2\3"), (b"gAMA", struct.pack(">I", gamma)))
+        assert decode_with_notes(pixel).notes == notes
+
+
+def test_a_tiff_that_begins_with_its_preview_says_so() -> None:
+    assert decode_with_notes(encoded(photo(), "TIFF", tiffinfo={254: 1})).notes == ("a reduced preview of the picture",)
+    assert decode_with_notes(encoded(photo(), "TIFF", tiffinfo={254: 0})).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC picture"),
+        (b"\0\0\0\x18ftypavif" + bytes(40), "an AVIF picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "a JPEG XL picture"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG picture"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer.*git lfs pull"),
+        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "a web page"),
+        (bytes(600), "zeros alone"),
+    ],
+)
+def test_what_a_file_is_instead_of_a_picture_is_said(content: bytes, named: str) -> None:
+    with pytest.raises(DecodeError, match=rf"not a picture of a known format \(.*\): its content is {named}"):
+        decode(content)
 
 
 def test_a_16_bit_pgm_and_tiff_are_scaled_like_the_png() -> None:

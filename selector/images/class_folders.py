@@ -1,0 +1,62 @@
+"""The class of every class folder of a listing, and what to do where the folders are not those of classes.
+
+Owns the hints. Names are matched by class_names.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from selector.errors import MismatchError
+from selector.images.class_names import match_classes
+from selector.images.datasets import Listing
+
+_PLACES_SHOWN = 3
+
+
+def matched_folders(
+    root: Path, listing: Listing, classes: Sequence[str], mapping: Mapping[str, str] | None = None
+) -> dict[str, int]:
+    """Folder → class_id, as `match_classes` has it; raises MismatchError that says where classes seem to lie instead."""
+    try:
+        return match_classes(listing.folders, classes, mapping)
+    except MismatchError as error:
+        names = {*classes, *(mapping or {})}
+        unknown = [folder for folder in listing.folders if folder not in names]
+        hint = _hint(root, listing, unknown, names)
+        raise MismatchError(f"{error}\n{hint}" if hint else str(error)) from None
+
+
+def _hint(root: Path, listing: Listing, unknown: Sequence[str], names: set[str]) -> str:
+    deeper = _deeper(listing, unknown, names)
+    if deeper:
+        shown = ", ".join(deeper[:_PLACES_SHOWN]) + (" …" if len(deeper) > _PLACES_SHOWN else "")
+        if root.is_dir():
+            return f"The classes lie deeper, in {shown}: name that folder as the data, as in: selector run {root / deeper[0]}"
+        return (
+            f"The classes lie deeper in the tar, in {shown}: unpack it and name that folder as the data, or pack the folder "
+            f"alone: tar -C {deeper[0]} -cf {Path(deeper[0]).name}.tar ."
+        )
+    here = root.resolve()
+    if here.name in names and root.is_dir():
+        return f"{here} itself has the name of a class: name the folder above it as the data, as in: selector run {here.parent}"
+    filled = {item.folder for item in listing.items}
+    empty = [folder for folder in unknown if folder not in filled]
+    if empty:
+        options = " ".join(f"--exclude {folder}" for folder in empty[:_PLACES_SHOWN])
+        return f"Folders without an image, if they are no classes, can be left out: {options}"
+    return ""
+
+
+def _deeper(listing: Listing, unknown: Sequence[str], names: set[str]) -> list[str]:
+    """The folders, all equally deep, below which most folders have names of classes; the shallowest such."""
+    strangers = set(unknown)
+    below: dict[str, set[str]] = {}
+    for folder in {item.source.rpartition("/")[0] for item in listing.items if item.folder in strangers}:
+        parts = folder.split("/")
+        for depth in range(1, len(parts)):
+            below.setdefault("/".join(parts[:depth]), set()).add(parts[depth])
+    places = [place for place, inner in below.items() if 2 * len(inner & names) > len(inner)]
+    least = min((place.count("/") for place in places), default=0)
+    return sorted(place for place in places if place.count("/") == least)

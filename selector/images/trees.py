@@ -1,0 +1,132 @@
+"""Folders on disk and folders of a tar, looked at in one way: what lies in them, and the first bytes of a file.
+
+Owns these two. Must not know which files are images. A place is a folder's path within its tree, "" for the root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from selector.images.tars import read_index
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """problem: why it can't be read, "" for a folder and for a file that may be tried. broken: a link to nothing, for now."""
+
+    name: str
+    is_folder: bool
+    problem: str = ""
+    broken: bool = False
+
+
+class Tree(Protocol):
+    """A root folder with folders in it. All methods raise OSError."""
+
+    def entries(self, place: str) -> list[Entry]:
+        """What lies in the folder, sorted by name."""
+
+    def identity(self, place: str) -> Hashable:
+        """Equal for two places that are the same folder."""
+
+    def above(self) -> set[Hashable]:
+        """The identities of the root and of the folders that it lies in."""
+
+    def read(self, source: str, count: int = -1) -> bytes:
+        """The first bytes of a file, or all of them."""
+
+
+class FolderTree:
+    """A folder on disk; links are followed. Nothing but the folder itself is read to list it, and links."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def entries(self, place: str) -> list[Entry]:
+        """See Tree."""
+        with os.scandir(self._root / place) as found:
+            return [_entry(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+    def identity(self, place: str) -> Hashable:
+        """See Tree."""
+        return _identity(self._root / place)
+
+    def above(self) -> set[Hashable]:
+        """The root and all folders that it lies in."""
+        root = self._root.resolve()
+        return {_identity(folder) for folder in (root, *root.parents)}
+
+    def read(self, source: str, count: int = -1) -> bytes:
+        """See Tree."""
+        with (self._root / source).open("rb", buffering=0 if count >= 0 else -1) as file:
+            return file.read(count)
+
+
+class TarTree:
+    """The members of a tar; folders that no member stands for are there as well."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._index = index = read_index(path)
+        self.ending = index.ending
+        self._folders: dict[str, dict[str, Entry]] = {"": {}}
+        for source in index.folders:
+            self._folder(source)
+        for source in (*index.files, *index.unreadable):
+            above, _, name = source.rpartition("/")
+            self._folder(above).setdefault(name, Entry(name, False, index.unreadable.get(source, "")))
+
+    def _folder(self, place: str) -> dict[str, Entry]:
+        """The entries of a folder, which is made with all above it."""
+        missing = []
+        while place not in self._folders:
+            missing.append(place)
+            place = place.rpartition("/")[0]
+        for made in reversed(missing):
+            above, _, name = made.rpartition("/")
+            self._folders[above][name] = Entry(name, True)
+            place, self._folders[made] = made, {}
+        return self._folders[place]
+
+    def entries(self, place: str) -> list[Entry]:
+        """See Tree."""
+        return [entry for _, entry in sorted(self._folders[place].items())]
+
+    def identity(self, place: str) -> Hashable:
+        """See Tree."""
+        return place
+
+    def above(self) -> set[Hashable]:
+        """Nothing: a tar lies in no folder of its own."""
+        return set()
+
+    def read(self, source: str, count: int = -1) -> bytes:
+        """See Tree."""
+        if source not in self._index.files:
+            raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
+        offset, size = self._index.files[source]
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size if count < 0 else min(size, count))
+
+
+def _entry(entry: os.DirEntry[str]) -> Entry:
+    try:
+        if entry.is_dir():
+            return Entry(entry.name, True)
+        if entry.is_file():
+            return Entry(entry.name, False)
+        broken = entry.is_symlink() and not Path(entry.path).exists()
+    except OSError:  # a link to itself or to what may not be looked at: reading it will say so
+        broken = True
+    return Entry(entry.name, False, "" if broken else "not a regular file", broken)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
