@@ -26,7 +26,7 @@ from selector.images.class_names import read_class_names
 from selector.images.datasets import Listing, list_items
 from selector.images.originals import Originals, originals
 from selector.locks import held
-from selector.losses import across_lines, bare_class_lines, explainer, loss_lines
+from selector.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
 from selector.order_pool import order_pool
 from selector.outputs import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
 from selector.progress import Progress
@@ -71,12 +71,13 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
     Store.refuse_foreign(scoring.store)
     if not named_out:
         _refuse_other_data(scoring, selection.out)
-    _refuse_hopeless(scoring, selection)
+    listing = listing_of(scoring)
+    _refuse_hopeless(scoring, selection, listing)
     with held(selection.out, wait=selection.wait, note=progress.note):
-        report = score(scoring, progress)
+        report = score(scoring, progress, listing)
         spent, view = _Spent(report.unet_rows, report.restarts, dict(report.seconds)), report.view
         if selection.across_classes != "first":
-            view = view_store(scoring.store, listing_of(scoring), view.unread, selection.across_classes)
+            view = view_store(scoring.store, listing, view.unread, selection.across_classes)
             write_outcomes(scoring.store, view.outcomes)
         return _publish(scoring.data, view, selection, spent, progress)
 
@@ -87,6 +88,8 @@ def select(store: Path, data: Path | None, selection: SelectConfig, progress: Pr
     root, listing = _listed(store, data, selection)
     for line in loss_lines(listing):
         progress.warn(line)
+    for line in listing_lines(listing, selection.exclude):
+        progress.note(line)
     view = view_store(store, listing, across=selection.across_classes)
     if view.counts["gone"]:
         progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
@@ -139,9 +142,8 @@ def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
         )
 
 
-def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig) -> None:
+def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig, listing: Listing) -> None:
     """Folders that are no classes, or have too few files for enough patches: said before the first row is spent."""
-    listing = listing_of(scoring)
     if not scoring.servers:
         mapping = read_class_names(scoring.class_names) if scoring.class_names else None
         matched_folders(scoring.data, listing, read_identity(scoring.repository).classes, mapping)

@@ -90,9 +90,12 @@ def true_boxes(root: Path, labels: Mapping[str, int]) -> list[Box]:
 def read_data_set(root: Path, class_names: Sequence[str]) -> Pictures:
     """Every image of a folder or tar whose class folders bear these names; class_id is the name's position.
 
-    Raises MismatchError for a folder of another name and SelectorError for a class without images.
+    Raises MismatchError for a folder of another name and SelectorError for a class without images or an image that can't be
+    taken.
     """
     listing = list_items(root)
+    for lost in listing.passed_over:
+        raise SelectorError(f"{root / lost.source} can't be used for the evaluation: {lost.reason}")
     class_ids = match_classes(listing.folders, class_names)
     pictures = read_pictures(root, {item.source: class_ids[item.folder] for item in listing.items})
     missing = [name for number, name in enumerate(class_names) if number not in pictures.labels]

@@ -53,14 +53,16 @@ class ScoreReport:
         }
 
 
-def score(config: ScoreConfig, progress: Progress) -> ScoreReport:
+def score(config: ScoreConfig, progress: Progress, listing: Listing | None = None) -> ScoreReport:
     """Brings the store up to date with the data; spends nothing where nothing is missing. Writes outcomes.csv beside it.
+
+    listing: what `listing_of` gave, if that is known.
 
     Raises MismatchError for unknown class folders, StoreError for a store of another configuration, ServerError if a
     server stays away, ContractError for a server that is not what the client needs, UsageError for a folder of another kind,
     SelectorError where most files can't be read.
     """
-    listing = listing_of(config)
+    listing = listing or listing_of(config)
     Store.refuse_foreign(config.store)
     refuse_foreign_table(config.store)
     for line in loss_lines(listing):

@@ -15,7 +15,8 @@ from selector.images.datasets import Listing
 ACROSS_CLASSES = ("first", "drop", "error")
 """What becomes of the same bytes under several classes: the first path's class has them, none has, or it is an error."""
 
-SCORED, UNREAD, SKIPPED, PASSED_OVER = "scored", "unread", "skipped", "passed over"
+SCORED, FILTERED, FAILED, UNREAD = "scored", "filtered", "failed", "unread"
+SKIPPED, PASSED_OVER = "skipped", "passed over"
 DUPLICATE = "duplicate of "
 
 
@@ -64,14 +65,14 @@ def outcomes_of(
         if row["status"] != "ok":
             outcomes.append(Outcome(source, row["status"], row["reason"]))
         elif lost := described[source, row["image_id"]]:
-            outcomes.append(Outcome(source, "failed", lost))
+            outcomes.append(Outcome(source, FAILED, lost))
         elif crossing and across == "drop":
             twin = crossing.first if source != crossing.first else crossing.other
-            outcomes.append(Outcome(source, "filtered", f"the same bytes as {twin} of another class: dropped"))
+            outcomes.append(Outcome(source, FILTERED, f"the same bytes as {twin} of another class: dropped"))
         elif source != first[row["image_id"]]["source"]:
             stands = first[row["image_id"]]
             where = "" if row["class_id"] == stands["class_id"] else ", of another class"
-            outcomes.append(Outcome(source, "filtered", f"{DUPLICATE}{stands['source']}{where}"))
+            outcomes.append(Outcome(source, FILTERED, f"{DUPLICATE}{stands['source']}{where}"))
         else:
             outcomes.append(Outcome(source, SCORED, row["reason"]))
     return outcomes, list(crossings.values())
@@ -108,7 +109,7 @@ def conversions(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 
 def named(outcomes: Iterable[Outcome], most_skipped: int = 100) -> tuple[Outcome, ...]:
-    """Those that gave no patch; of what was skipped for one and the same reason, the first ones.
+    """Those that gave no patch, losses first; of what was skipped for one and the same reason, the first ones.
 
     There may be as many sidecar files as images.
     """
@@ -120,4 +121,4 @@ def named(outcomes: Iterable[Outcome], most_skipped: int = 100) -> tuple[Outcome
                 continue
         if outcome.status != SCORED:
             kept.append(outcome)
-    return tuple(kept)
+    return tuple(sorted(kept, key=lambda outcome: (outcome.status == SKIPPED, outcome.status == FILTERED)))

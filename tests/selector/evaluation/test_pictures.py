@@ -49,8 +49,9 @@ def test_boxes_of_other_columns_are_an_error_that_names_those_needed(folder: Pat
 
 
 def test_a_file_that_is_no_image_stops_the_evaluation_and_is_named(folder: Path) -> None:
-    (folder / "bars" / "readme.txt").write_text("no image")
-    with pytest.raises(SelectorError, match=r"bars/readme\.txt"):
+    (folder / "bars" / "readme.txt").write_text("no image by its name either")
+    (folder / "bars" / "readme.png").write_text("no image")
+    with pytest.raises(SelectorError, match=r"bars/readme\.png"):
         read_data_set(folder, CLASSES)
 
 

@@ -76,7 +76,7 @@ def test_bytes_under_two_classes_are_an_error_if_asked_for_and_a_failed_copy_is_
 def test_of_many_skipped_files_of_one_reason_the_first_are_named() -> None:
     many = [Outcome(f"a/{number}.txt", "skipped", "text") for number in range(1000)]
     others = [Outcome("a/x", "skipped", "hidden"), Outcome("a/y", "failed", "text"), Outcome("a/z", "scored", "text")]
-    assert named([*many, *others]) == (*many[:100], others[0], others[1])
+    assert named([*many, *others]) == (others[1], *many[:100], others[0])
 
 
 HARD = [Outcome('a/comma, "quote".png', "failed", "line\nbreak"), Outcome("a/猫.png", "scored", "")]
