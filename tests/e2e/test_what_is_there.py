@@ -87,7 +87,7 @@ def test_sidecars_and_system_folders_cost_nothing_and_every_file_has_its_row(tmp
     stated = manifest(tmp_path / "out", 3)
     counts = stated["counts"]
     assert (counts["seen"], counts["scored"], counts["failed"], counts["skipped"]) == (8, 8, 0, 4)
-    assert stated["configuration"]["score"]["exclude"] == ["masks"]
+    assert stated["configuration"]["select"]["exclude"] == ["masks"]
     rows = table(tmp_path / "out" / "outcomes.csv")
     assert rows["bag/photo"] == ("scored", "")
     assert rows["bag/0.json"] == ("skipped", "not an image by its name and content")
