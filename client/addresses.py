@@ -1,18 +1,29 @@
 """Which servers a configuration means: "host:port" is one, "dns:///name:port" is one for each address of the name.
 
-Owns the looking up, once at the start. gRPC would look such a name up as well, but `pick_first` sends everything to one
-of its addresses and `round_robin` ignores slow ones; balancing is ours (replicas.py).
+Owns the form of an address, and the looking up, once at the start. gRPC would look such a name up as well, but
+`pick_first` sends everything to one of its addresses and `round_robin` ignores slow ones; balancing is ours (replicas.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 
 from client.errors import ServerError
+from client.ranges import PORT
 
 DNS = "dns:///"
+_AS_SUCH = ("unix:", "unix-abstract:")
+"""Schemes of gRPC whose rest is a name on this machine, without a port."""
+_HOSTS = (DNS, "dns:", "ipv4:", "ipv6:")
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_NAME = re.compile(r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$")
+_UNIX_BYTES = 107
+"""What a path of a Unix socket may have."""
+_USUAL = 8001
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,88 @@ class Address:
 
     text: str
     name: str = ""
+
+
+def read_servers(text: str) -> tuple[str, ...]:
+    """The addresses of a list separated by commas. Raises ValueError that names the part that is none."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not any(parts):
+        raise ValueError(f"{text!r} names no server: HOST:PORT is expected, such as localhost:{_USUAL}")
+    if not all(parts):
+        raise ValueError(f"{text!r}: a part of the list is empty, leave its comma out")
+    check_servers(parts)
+    return parts
+
+
+def check_servers(servers: tuple[str, ...]) -> None:
+    """Raises ValueError that names the first address that can be none, or that stands there twice."""
+    seen: set[str] = set()
+    for server in servers:
+        host_and_port(server)
+        if server.lower() in seen:
+            raise ValueError(f"{server!r} is named twice: name every server once")
+        seen.add(server.lower())
+
+
+def host_and_port(server: str) -> tuple[str, int] | None:
+    """Host and port of an address, brackets left away; None for a Unix socket. Raises ValueError with what is wrong."""
+    if server.startswith(_AS_SUCH):
+        return _unix(server)
+    scheme = _SCHEME.match(server)
+    if scheme and not server.startswith(DNS):
+        raise ValueError(f"{server!r}: an address has no {scheme[1]}://, leave it away and write HOST:PORT")
+    given = next((p for p in _HOSTS if server.startswith(p) and (p == DNS or ":" in server.removeprefix(p))), "")
+    rest = server.removeprefix(given)
+    problem = _problem(rest)
+    if problem:
+        wanted = f"{given}NAME:PORT" if given else "HOST:PORT"
+        example = f"{given}triton.example:{_USUAL}" if given else f"localhost:{_USUAL}"
+        raise ValueError(f"{server!r}: {problem}; expected {wanted}, such as {example}")
+    host, _, port = rest.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _unix(server: str) -> None:
+    name = server.partition(":")[2].removeprefix("//")
+    if not name or len(name.encode()) > _UNIX_BYTES:
+        raise ValueError(f"{server!r}: expected the path of a socket of at most {_UNIX_BYTES} bytes, such as unix:/run/s")
+
+
+def _problem(text: str) -> str:
+    """What is wrong with HOST:PORT, "" for nothing."""
+    if not text:
+        return "nothing stands there"
+    if any(character.isspace() or character == ";" for character in text):
+        return "it holds a space or a semicolon, and several servers are separated by commas"
+    if "/" in text:
+        return "an address has no path and ends with its port"
+    host, colon, port = text.rpartition(":")
+    if text.startswith("[") and text.endswith("]"):
+        host, colon, port = text, "", ""
+    if not colon:
+        return "the host is missing" if text.isdigit() else f"the port is missing (Triton's gRPC port is usually {_USUAL})"
+    if not port.isascii() or not port.isdigit() or not PORT.holds(int(port)):
+        return f"the port must be {PORT}, not {port!r}"
+    return _problem_of_host(host)
+
+
+def _problem_of_host(host: str) -> str:
+    if not host:
+        return "the host is missing"
+    if host.startswith("[") and host.endswith("]"):
+        return "" if _is_ip(host[1:-1].partition("%")[0], 6) else f"{host} is no IPv6 address in brackets"
+    if ":" in host:
+        return f"an IPv6 address stands in brackets, [{host}]:PORT" if _is_ip(host, 6) else "it has more than one port"
+    if re.fullmatch(r"[0-9.]+", host):
+        return "" if _is_ip(host, 4) else f"{host} is no IPv4 address"
+    return "" if _NAME.match(host) and len(host) <= 253 else f"{host!r} is no name of a host"
+
+
+def _is_ip(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
 
 
 async def resolve(servers: tuple[str, ...]) -> tuple[Address, ...]:
@@ -33,14 +126,17 @@ async def resolve(servers: tuple[str, ...]) -> tuple[Address, ...]:
 
 
 async def _look_up(server: str) -> list[Address]:
-    host, _, port = server.removeprefix(DNS).rpartition(":")
-    if not host or not port.isdigit():
-        raise ServerError(f"server {server!r}: expected dns:///NAME:PORT, such as dns:///triton.example:8001")
     try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+        place = host_and_port(server)
+    except ValueError as error:
+        raise ServerError(f"server {error}") from None
+    assert place is not None
+    host, port = place
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise ServerError(f"server {server!r}: the name {host} can't be looked up: {error.strerror}") from error
-    return [Address(_join(family, str(to[0]), int(port)), host) for family, _, _, _, to in infos]
+    return [Address(_join(family, str(to[0]), port), host) for family, _, _, _, to in infos]
 
 
 def _join(family: int, host: str, port: int) -> str:

@@ -76,7 +76,7 @@ async def _await_ready(connection: Connection, deadline_s: float) -> None:
                 return
         except WireError as error:
             what_to_do, passes = advice(error.message, tls=connection.encrypted)
-            reason = f"{error}\n  {what_to_do}" if what_to_do else str(error)
+            reason = f"{error}; {what_to_do}" if what_to_do else str(error)
             if not passes:
                 raise ServerError(f"the server at {connection.address} can't be used: {reason}") from error
         if loop.time() + POLL_S > deadline:

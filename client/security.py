@@ -44,7 +44,7 @@ _ADVICE = (
     ),
 )
 
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
+_LOOPBACK = re.compile(r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$|unix:")
 _HEADER = re.compile(r"^([0-9A-Za-z_.-]+):\s*(\S.*)$")
 
 
@@ -101,7 +101,7 @@ def advice(message: str, *, tls: bool) -> tuple[str, bool]:
 
 def is_loopback(address: str) -> bool:
     """Whether an address leads to this machine by name alone."""
-    return address.startswith(_LOOPBACK)
+    return _LOOPBACK.match(address) is not None
 
 
 def read_headers(text: str, source: str) -> tuple[tuple[str, str], ...]:
@@ -131,6 +131,8 @@ def headers_from(file: Path | None, environment: str | None) -> tuple[tuple[str,
         return (*read_headers(file.read_text(encoding="utf-8"), f"--header-file {file}"), *headers)
     except OSError as error:
         raise SecurityError(f"--header-file {file} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SecurityError(f"--header-file {file} is no text in UTF-8: expected lines NAME: VALUE") from None
 
 
 def _pem(path: Path, option: str) -> bytes:

@@ -1,6 +1,7 @@
 """The errors of the selector, one tree; each class knows the exit code of the command.
 
 SelectorError (1)
+├── FileError (1)        a file or folder can't be read or written
 ├── UsageError (2)       the command was asked for something that can't be
 ├── TooManyFailed (3)    the run finished, but more items failed than --max-failed allows
 ├── MismatchError (4)    the server's models or identity are not what the store or the data need
@@ -16,6 +17,10 @@ class SelectorError(Exception):
     """Base of all errors of this package."""
 
     exit_code: ClassVar[int] = 1
+
+
+class FileError(SelectorError):
+    """A file or folder can't be read or written; the message says what to do about it."""
 
 
 class UsageError(SelectorError):
