@@ -58,7 +58,8 @@ def check_servers(servers: tuple[str, ...]) -> None:
 def host_and_port(server: str) -> tuple[str, int] | None:
     """Host and port of an address, brackets left away; None for a Unix socket. Raises ValueError with what is wrong."""
     if server.startswith(_AS_SUCH):
-        return _unix(server)
+        _check_unix(server)
+        return None
     scheme = _SCHEME.match(server)
     if scheme and not server.startswith(DNS):
         raise ValueError(f"{server!r}: an address has no {scheme[1]}://, leave it away and write HOST:PORT")
@@ -73,10 +74,12 @@ def host_and_port(server: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _unix(server: str) -> None:
+def _check_unix(server: str) -> None:
     name = server.partition(":")[2].removeprefix("//")
     if not name or len(name.encode()) > _UNIX_BYTES:
-        raise ValueError(f"{server!r}: expected the path of a socket of at most {_UNIX_BYTES} bytes, such as unix:/run/s")
+        raise ValueError(
+            f"{server!r}: expected the path of a socket of at most {_UNIX_BYTES} bytes, such as unix:/run/s"
+        )
 
 
 def _problem(text: str) -> str:
@@ -91,7 +94,9 @@ def _problem(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         host, colon, port = text, "", ""
     if not colon:
-        return "the host is missing" if text.isdigit() else f"the port is missing (Triton's gRPC port is usually {_USUAL})"
+        return (
+            "the host is missing" if text.isdigit() else f"the port is missing (Triton's gRPC port is usually {_USUAL})"
+        )
     if not port.isascii() or not port.isdigit() or not PORT.holds(int(port)):
         return f"the port must be {PORT}, not {port!r}"
     return _problem_of_host(host)

@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from client.addresses import check_servers
+from client.ranges import ANY_PORT, SECONDS, real, refuse_outside, whole
 from client.retries import Backoff, RetryBudget
 from client.security import Security
 from client.tracing import Trace
 from client.transports import TRANSPORTS
+
+_BYTES = whole(1, 1 << 40)
+RANGES = {
+    "rows_in_flight": whole(1, 1 << 24),
+    "bytes_in_flight": _BYTES,
+    "request_bytes": _BYTES,
+    "linger_s": real(0, 60),
+    "ready_s": real(0, 86400),
+    "deadline_s": SECONDS,
+    "attempt_s": SECONDS,
+    "metrics_port": ANY_PORT,
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,8 @@ class ClientConfig:
         """Raises ValueError for what can't work."""
         if not self.servers:
             raise ValueError("servers: at least one address is needed, such as localhost:8001")
-        for name in ("rows_in_flight", "bytes_in_flight", "request_bytes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_servers(self.servers)
+        refuse_outside(RANGES, self)
         if self.transport not in TRANSPORTS:
             raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, not {self.transport!r}")
         if self.trace:

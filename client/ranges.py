@@ -30,7 +30,7 @@ class Range:
         """Whether the value is one of these numbers."""
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             return False
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
         return math.isfinite(number) and self.least <= number <= self.most and not (self.above and number == self.least)
 
     def read(self, value: object) -> int | float:

@@ -106,7 +106,10 @@ def _answer_or_nothing(place: tuple[str, int], greeting: bytes) -> bytes:
 
 def _speaks_tls(place: tuple[str, int]) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: only whether it is TLS is asked
+    context.check_hostname, context.verify_mode = (
+        False,
+        ssl.CERT_NONE,
+    )  # nothing is sent: only whether it is TLS is asked
     context.set_alpn_protocols(["h2"])
     try:
         with socket.create_connection(place, _CALL_S) as connection, context.wrap_socket(connection):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
+from client.ranges import real, refuse_outside, whole
+
 
 class Remedy(Enum):
     """What to do about a failed request."""
@@ -56,6 +58,10 @@ class Backoff:
     first_s: float = 0.05
     longest_s: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can't work."""
+        refuse_outside({"first_s": real(0, 86400), "longest_s": real(0, 86400)}, self)
+
     def wait_s(self, retry: int, random: Random) -> float:
         """How long to wait before the retry of this number, counted from 0."""
         # An exponent beyond 30 would exceed any sensible longest_s, and overflow in the end.
@@ -72,6 +78,10 @@ class RetryBudget:
 
     reserve: int = 1000
     share: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can't work."""
+        refuse_outside({"reserve": whole(0, 1 << 40), "share": real(0, 1_000_000)}, self)
 
     def allows(self, retries: int, answered: int) -> bool:
         """Whether one more retry may be made after so many, in a run with so many answered requests."""

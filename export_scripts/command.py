@@ -9,56 +9,91 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
+from client.ranges import whole
 from export_scripts.class_list import NULL_PROMPT, PROMPT, read_class_list
 from export_scripts.errors import ExportError
-from export_scripts.settings import CAPABILITIES, ONNXRUNTIME, PRECISIONS, RUNTIMES, TENSORRT_RTX, Settings, Wanted
+from export_scripts.settings import (
+    CAPABILITIES,
+    ONNXRUNTIME,
+    PRECISIONS,
+    RANGES,
+    RUNTIMES,
+    TENSORRT_RTX,
+    Settings,
+    Wanted,
+)
 from export_scripts.steps import Steps
+from selector.commands.mistakes import run_alone
+from selector.commands.parameters import EXISTING, FILE, FOLDER, Number, Place
+from selector.files import check_folder
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = Place(file_okay=False)
+_BLOCKS = whole(0, 64)
+_CAPABILITY = re.compile(r"^[1-9][0-9]?\.[0-9]$")
 
 
 def _block(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == "mid":
         return value
     try:
-        return int(value)
+        return int(_BLOCKS.read(value))
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither 'mid' nor the index of an up-block") from None
 
 
 def _capabilities(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+    parts = tuple(part.strip() for part in value.split(","))
+    for part in parts:
+        if not _CAPABILITY.match(part):
+            raise click.BadParameter(f"{part!r} is no compute capability, such as {CAPABILITIES[0]}")
+    return parts
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("pipeline", required=False)
-@click.option(
-    "--classes", type=_FILE, help="File of class names, one per line; needed by pipelines with text encoders."
-)
+@click.option("--classes", type=FILE, help="File of class names, one per line; needed by pipelines with text encoders.")
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights.")
-@click.option("--resolution", type=int, help="Side of images in pixels; default: the pipeline's.")
-@click.option("--max-batch", default=16, show_default=True, help="Rows per request and run.")
+@click.option(
+    "--resolution", type=Number(RANGES["resolution"]), help="Side of images in pixels; default: the pipeline's."
+)
+@click.option(
+    "--max-batch", type=Number(RANGES["max_batch"]), default=16, show_default=True, help="Rows per request and run."
+)
 @click.option("--prompt", default=PROMPT, show_default=True, help="Prompt of a class.")
 @click.option("--null-prompt", default=NULL_PROMPT, show_default=True, help="Prompt without a class.")
-@click.option("--dift-timestep", type=int, help="Timestep of features; default: the pipeline's own, else 161.")
+@click.option(
+    "--dift-timestep",
+    type=Number(RANGES["dift_timestep"]),
+    help="Timestep of features; default: the pipeline's own, else 161.",
+)
 @click.option(
     "--dift-block", callback=_block, help="'mid' or an up-block's index; default: the pipeline's own, else 1."
 )
-@click.option("--draws", default=64, show_default=True, help="Size of the draw bank, a power of two.")
 @click.option(
-    "--t-min", type=float, help="Start of the scored band, of the schedule; default: the pipeline's, else 0.1."
+    "--draws",
+    type=Number(RANGES["draws"]),
+    default=64,
+    show_default=True,
+    help="Size of the draw bank, a power of two.",
 )
-@click.option("--t-max", type=float, help="End of the scored band; default: the pipeline's own, else 0.7.")
+@click.option(
+    "--t-min",
+    type=Number(RANGES["t_min"]),
+    help="Start of the scored band, of the schedule; default: the pipeline's, else 0.1.",
+)
+@click.option(
+    "--t-max", type=Number(RANGES["t_max"]), help="End of the scored band; default: the pipeline's own, else 0.7."
+)
 @click.option(
     "--compute-capability",
     "capabilities",
@@ -67,11 +102,19 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
     callback=_capabilities,
     help="GPUs of preflighted engines.",
 )
-@click.option("--workspace-gb", type=float, help="GiB of scratch memory that an engine may take; default: all.")
-@click.option("--gate-resolution", type=int, help="Image side at which a model too large for its own is checked.")
-@click.option("--gate-images", type=click.Path(path_type=Path, exists=True), help="Images of the fp16 gate.")
+@click.option(
+    "--workspace-gb",
+    type=Number(RANGES["workspace_gb"]),
+    help="GiB of scratch memory that an engine may take; default: all.",
+)
+@click.option(
+    "--gate-resolution",
+    type=Number(RANGES["gate_resolution"]),
+    help="Image side at which a model too large for its own is checked.",
+)
+@click.option("--gate-images", type=EXISTING, help="Images of the fp16 gate.")
 @click.option("--served-gate/--no-served-gate", default=None, help="Whether a real server must load it first.")
-@click.option("--reuse", type=click.Path(path_type=Path, exists=True, file_okay=False), help="An exported repository.")
+@click.option("--reuse", type=FOLDER, help="An exported repository.")
 @click.option("--check-only", is_flag=True, help="Pass every gate, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One machine-readable object on stdout.")
 def main(
@@ -88,11 +131,17 @@ def main(
     With --reuse REPO an exported repository is taken instead: --classes gives it a new list of classes, --runtime
     tensorrt adds plans for this machine's GPU, and --check-only --runtime tensorrt-rtx tries its graphs in the builder.
     """
+    if out_dir is not None:
+        check_folder(out_dir, "--out")
     steps = Steps()
     try:
-        names = None if classes is None else read_class_list(classes)
-        wanted = Wanted(names, **{k: flags.pop(k) for k in tuple(flags) if k in Wanted.__dataclass_fields__})
+        wanted = Wanted(**{k: flags.pop(k) for k in tuple(flags) if k in Wanted.__dataclass_fields__})
         settings = Settings(**flags)
+    except ExportError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        if classes is not None:
+            wanted = replace(wanted, classes=read_class_list(classes))
         done = _run(pipeline, out_dir, reuse, check_only, settings, wanted, steps)
     except ExportError as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from error
@@ -144,4 +193,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(main, "export_scripts.command")

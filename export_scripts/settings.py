@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.ranges import above, real, refuse_outside, whole
 from export_scripts.class_list import NULL_PROMPT, PROMPT
 from export_scripts.errors import PipelineError
 
@@ -16,6 +17,17 @@ RUNTIMES = (ONNXRUNTIME, TENSORRT, TENSORRT_RTX)
 FP32, FP16 = "fp32", "fp16"
 PRECISIONS = (FP32, FP16)
 CAPABILITIES = ("8.0", "8.9")
+_SIDE_PX = whole(8, 16384)
+RANGES = {
+    "draws": whole(2, 65536),
+    "max_batch": whole(1, 65536),
+    "resolution": _SIDE_PX,
+    "gate_resolution": _SIDE_PX,
+    "workspace_gb": above(0, 4096),
+    "dift_timestep": whole(0, 100_000),
+    "t_min": real(0, 1),
+    "t_max": real(0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,12 @@ class Wanted:
     t_max: float | None = None
     dift_timestep: int | None = None
     dift_block: int | str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises PipelineError for a value that no export can have."""
+        _refuse_numbers(self)
+        if self.t_min is not None and self.t_max is not None and self.t_min >= self.t_max:
+            raise PipelineError(f"t_min must be less than t_max: {self.t_min:g} and {self.t_max:g} leave no timestep")
 
 
 @dataclass(frozen=True)
@@ -66,14 +84,18 @@ class Settings:
                 f"runtime {self.runtime!r} and precision {self.precision!r}: expected one of {', '.join(RUNTIMES)} "
                 f"and one of {', '.join(PRECISIONS)}"
             )
-        if self.max_batch < 1:
-            raise PipelineError(f"max_batch must be at least 1, not {self.max_batch}")
-        if self.workspace_gb is not None and self.workspace_gb <= 0:
-            raise PipelineError(f"the engines' workspace must be more than 0 GiB, not {self.workspace_gb:g}")
-        if self.draws < 2 or self.draws & (self.draws - 1):
+        _refuse_numbers(self)
+        if self.draws & (self.draws - 1):
             raise PipelineError(f"the number of draws must be a power of two of at least 2, not {self.draws}")
 
     @property
     def workspace_bytes(self) -> int | None:
         """`workspace_gb` in bytes."""
         return None if self.workspace_gb is None else round(self.workspace_gb * 2**30)
+
+
+def _refuse_numbers(settings: Wanted | Settings) -> None:
+    try:
+        refuse_outside({name: numbers for name, numbers in RANGES.items() if hasattr(settings, name)}, settings)
+    except ValueError as error:
+        raise PipelineError(str(error)) from None

@@ -18,10 +18,14 @@ from pathlib import Path
 import click
 import torch
 
+from client.ranges import SEED, above, real, whole
 from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline
 from export_scripts.training_images import read_image_set
 from export_scripts.training_model import ModelConfig, NoiseConfig
 from export_scripts.training_run import CHECKPOINT_FILE, TrainConfig, Trainer
+from selector.commands.mistakes import run_alone
+from selector.commands.parameters import EXISTING, PATH, Number, Numbers
+from selector.files import check_folder
 from selector.output.replacement import replaced
 
 log = logging.getLogger("train_small")
@@ -95,37 +99,58 @@ def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
                 write_pipeline(trainer, out)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(",") if part)
+_RANGES = {
+    "learning_rate": above(0, 1000),
+    "image_size": whole(8, 4096),
+    "patch_size": whole(1, 64),
+    "layers": whole(1, 16),
+    "threads": whole(1, 1024),
+    "seed": SEED,
+}
 
 
 @click.command()
-@click.argument("source", metavar="DATA", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Pipeline folder.")
+@click.argument("source", metavar="DATA", type=EXISTING)
+@click.option("--out", type=PATH, required=True, help="Pipeline folder.")
 @click.option("--classes", type=click.File(), help="Class names in order, one a line; default: sorted folders.")
 @click.option("--steps", type=click.IntRange(min=1), default=TrainConfig.steps, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=TrainConfig.batch, show_default=True)
-@click.option("--learning-rate", type=float, default=TrainConfig.learning_rate, show_default=True)
-@click.option("--image-size", type=int, default=64, show_default=True)
-@click.option("--patch-size", type=int, default=ModelConfig.patch_size, show_default=True)
-@click.option("--channels", default=",".join(map(str, ModelConfig.block_channels)), show_default=True)
-@click.option("--attention", default="", help="Levels with attention besides the middle, e.g. 1,2.")
-@click.option("--layers", type=int, default=ModelConfig.layers_per_block, show_default=True)
+@click.option(
+    "--learning-rate", type=Number(_RANGES["learning_rate"]), default=TrainConfig.learning_rate, show_default=True
+)
+@click.option("--image-size", type=Number(_RANGES["image_size"]), default=64, show_default=True)
+@click.option("--patch-size", type=Number(_RANGES["patch_size"]), default=ModelConfig.patch_size, show_default=True)
+@click.option(
+    "--channels",
+    type=Numbers(whole(1, 65536)),
+    default=",".join(map(str, ModelConfig.block_channels)),
+    show_default=True,
+)
+@click.option(
+    "--attention",
+    type=Numbers(whole(0, 16), none=True),
+    default="",
+    help="Levels with attention besides the middle, e.g. 1,2.",
+)
+@click.option("--layers", type=Number(_RANGES["layers"]), default=ModelConfig.layers_per_block, show_default=True)
 @click.option("--prediction", type=click.Choice(["v_prediction", "epsilon"]), default=ModelConfig.prediction_type)
-@click.option("--band", nargs=2, type=float, default=NoiseConfig.band, show_default=True)
+@click.option("--band", nargs=2, type=Number(real(0, 1)), default=NoiseConfig.band, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--bf16/--fp32", default=False, help="bfloat16 autocast (faster with AVX512-BF16, AMX or CUDA).")
-@click.option("--threads", type=int, help="CPU threads; default: torch's.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--threads", type=Number(_RANGES["threads"]), help="CPU threads; default: torch's.")
+@click.option("--seed", type=Number(_RANGES["seed"]), default=0, show_default=True)
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=1000, show_default=True, help="Steps.")
 @click.option("--resume/--fresh", default=True, help="Continue from a checkpoint beside OUT, or start again.")
 def main(
     source: Path, out: Path, classes: click.utils.LazyFile | None, device: str, threads: int | None,
-    resume: bool, checkpoint_every: int, image_size: int, patch_size: int, channels: str, attention: str,
+    resume: bool, checkpoint_every: int, image_size: int, patch_size: int, channels: tuple[int, ...], attention: tuple[int, ...],
     layers: int, prediction: str, band: tuple[float, float], steps: int, batch: int, learning_rate: float,
     bf16: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a small pipeline on DATA, a folder or tar of class folders, and write it in the diffusers format."""
+    if band[0] >= band[1]:
+        raise click.UsageError(f"--band must begin before it ends, not {band[0]:g} {band[1]:g}")
+    check_folder(out, "--out")
     refuse_foreign(out)
     if threads:
         torch.set_num_threads(threads)
@@ -134,9 +159,7 @@ def main(
         images = read_image_set(source, image_size, order)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    model = ModelConfig(
-        image_size, patch_size, _numbers(channels), _numbers(attention), layers, prediction_type=prediction
-    )
+    model = ModelConfig(image_size, patch_size, channels, attention, layers, prediction_type=prediction)
     config = TrainConfig(steps, batch, learning_rate, seed=seed, bf16=bf16, model=model, noise=NoiseConfig(band=band))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,4 +182,4 @@ def main(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    main()
+    run_alone(main, "train_small")

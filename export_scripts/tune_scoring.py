@@ -27,6 +27,7 @@ from export_scripts.make_scenes import Scenes
 from export_scripts.scene_tar import read_tar
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.source_pipeline import SourcePipeline, load_source
+from selector.commands.mistakes import run_alone
 from selector.scoring.centring import CENTRINGS, CONTRAST, NONE
 from selector.scoring.typicality import RULES, rule
 from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
@@ -237,4 +238,4 @@ def main(pipeline: Path, scenes: Path, draws: int, seeds: int, every: int, write
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(main, "tune_scoring")

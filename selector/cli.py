@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import tomllib
 from pathlib import Path
 
 import click
@@ -19,33 +18,32 @@ from client.allocation import keep_freed_pages
 from client.errors import ClientError, ContractError
 from selector import __version__
 from selector.commands.benching import bench
+from selector.commands.config_file import read_defaults
 from selector.commands.evaluating import evaluate
-from selector.commands.options import EXISTING
+from selector.commands.mistakes import message
+from selector.commands.parameters import FILE
 from selector.commands.selecting import report, run, score, select
 from selector.commands.serving import doctor, serve
 from selector.errors import SelectorError
+from selector.files import known, told
 
 
 def _configuration_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Values of a TOML file become defaults; a table [run] holds those of one command."""
-    if path is None:
-        return
-    try:
-        values = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise click.BadParameter(f"{path} is not valid TOML: {error}") from None
-    shared = {key.replace("-", "_"): value for key, value in values.items() if not isinstance(value, dict)}
-    context.default_map = {
-        name: shared | {key.replace("-", "_"): value for key, value in values.get(name, {}).items()}
-        for name in cli.commands
-    }
+    if path is not None:
+        from export_scripts.command import main as export_main
+
+        try:
+            context.default_map = read_defaults(path, {**cli.commands, "export": export_main})
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="selector")
 @click.option(
     "--config",
-    type=EXISTING,
+    type=FILE,
     callback=_configuration_file,
     is_eager=True,
     expose_value=False,
@@ -61,7 +59,8 @@ for _command in (run, score, select, report, evaluate, serve, doctor, bench):
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def export(arguments: tuple[str, ...]) -> None:
+@click.pass_context
+def export(context: click.Context, /, arguments: tuple[str, ...]) -> None:
     """Turn a diffusers pipeline into a Triton repository (needs the extra `export`)."""
     try:
         from export_scripts.command import main as export_main
@@ -69,7 +68,8 @@ def export(arguments: tuple[str, ...]) -> None:
         raise SelectorError(
             f"export needs {error.name!r}: install the extra with pip install 'diffusion-selector[export]'"
         ) from None
-    export_main(list(arguments))
+    defaults = context.default_map
+    export_main.main(list(arguments), prog_name="selector export", standalone_mode=False, default_map=defaults)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         cli.main(arguments, prog_name="selector", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(message(error), err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("selector: interrupted; what was committed stays, the same command goes on from there", err=True)
@@ -89,6 +89,11 @@ def main(arguments: list[str] | None = None) -> None:
     except (SelectorError, ClientError) as error:
         click.echo(f"selector: {error}", err=True)
         code = getattr(error, "exit_code", 1)
+    except OSError as error:
+        if not known(error):
+            raise
+        click.echo(f"selector: {told(error)}", err=True)
+        code = 1
     else:
         return
     sys.exit(code)

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from client.ranges import COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
 from client.security import Security
 from selector.errors import UsageError
+
+SCORE_RANGES = {
+    "prior_weight": real(0, 1000),
+    "draws": whole(1, 65536),
+    "patch_fraction": above(0, 1),
+    "patches_per_image": whole(1, 1024),
+    "min_side": whole(0, 65536),
+    "limit_per_class": whole(0, 1_000_000_000),
+    "workers": PROCESSES,
+    "shard_size": COUNT,
+}
+EVALUATE_RANGES = {
+    "teacher_steps": COUNT,
+    "ipc": COUNT,
+    "pools": whole(1, 10_000),
+    "pool_size": COUNT,
+    "threads": whole(1, 1024),
+    "seed": SEED,
+}
+SELECT_RANGES = {"ipc": COUNT, "seed": SEED, "workers": PROCESSES}
 
 
 @dataclass(frozen=True)
@@ -50,30 +72,25 @@ class ScoreConfig:
     security: Security = field(default_factory=Security)
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise UsageError(f"--draws must be at least 1, not {self.draws}")
-        if self.patches_per_image < 1:
-            raise UsageError(f"--patches-per-image must be at least 1, not {self.patches_per_image}")
+        refuse_numbers(SCORE_RANGES, self)
         if self.fit not in ("crop", "pad"):
             raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
-        if self.patch_fraction is not None and not all(0 < fraction <= 1 for fraction in self.patch_fraction):
-            raise UsageError(f"--patch-fraction must lie in (0, 1], not {', '.join(map(str, self.patch_fraction))}")
         if self.centring not in (None, "none", "contrast"):
             raise UsageError(f"--centring must be none or contrast, not {self.centring!r}")
-        if self.shard_size < 1:
-            raise UsageError(f"--shard-size must be at least 1, not {self.shard_size}")
         self.failed_allowed(1)
 
     def failed_allowed(self, seen: int) -> int:
         """How many of `seen` files may fail; raises UsageError if --max-failed is neither a count nor a percentage."""
+        share = self.max_failed.endswith("%")
+        numbers = real(0, 100) if share else whole(0, 1_000_000_000)
         try:
-            if self.max_failed.endswith("%"):
-                return int(float(self.max_failed[:-1]) / 100 * seen)
-            return int(self.max_failed)
+            found = numbers.read(self.max_failed.removesuffix("%"))
         except ValueError:
             raise UsageError(
-                f"--max-failed takes a count or a percentage, such as 10 or 1%, not {self.max_failed!r}"
+                "--max-failed must be a count from 0, or a percentage from 0% to 100%, such as 10 or 1%, "
+                f"not {self.max_failed!r}"
             ) from None
+        return int(found / 100 * seen) if share else int(found)
 
     @property
     def decoders(self) -> int:
@@ -101,12 +118,19 @@ class SelectConfig:
     wait: bool = True
 
     def __post_init__(self) -> None:
-        if self.ipc < 1:
-            raise UsageError(f"--ipc must be at least 1, not {self.ipc}")
+        refuse_numbers(SELECT_RANGES, self)
         if self.on_short not in ("error", "all", "repeat", "patches"):
             raise UsageError(f"--on-short must be error, all, repeat or patches, not {self.on_short!r}")
         if self.across_classes not in ("first", "drop", "error"):
             raise UsageError(f"--across-classes must be first, drop or error, not {self.across_classes!r}")
+
+
+def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
+    """Raises UsageError that names the flag of the first number that is out of its range."""
+    try:
+        refuse_outside(ranges, config, flag)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:

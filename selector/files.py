@@ -30,24 +30,25 @@ _WORDS = {
     errno.ELOOP: "its links lead in a circle: choose another place",
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
     errno.EFBIG: "the file would be larger than allowed (ulimit -f, or the file system): choose another place",
+    errno.EAGAIN: "the system gives no further process: take fewer --workers",
+    errno.ENOMEM: "the memory is used up: take fewer --workers",
     errno.EIO: "the device reports an error: look at its log, or choose another place",
     errno.ESTALE: "the network file system lost it: mount it again, then the same command goes on",
 }
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE}
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.EAGAIN, errno.ENOMEM}
 """What no other argument would mend."""
 
 
-def told(error: OSError, path: Path | None = None) -> str:
-    """The error in one line. path: where it happened, if the error itself does not say."""
+def told(error: OSError, path: Path | None = None, deed: str = "used") -> str:
+    """The error in one line. path: where it happened, if the error itself does not say. deed: what can't be done."""
     place = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else path
     words = _WORDS.get(_number(error) or 0, f"{error.strerror or error}: choose another place")
-    name = " ".join(os.fsdecode(place).split("\n")) if place else "a file"
-    return f"{name} can't be read or written: {words}"
+    return f"{' '.join(os.fsdecode(place).split())} can't be {deed}: {words}" if place else words
 
 
 def known(error: OSError) -> bool:
     """Whether the error is about a file, or the disk, and so not a fault of the program."""
-    return error.filename is not None or _number(error) in _OF_THE_DISK | {errno.EROFS}
+    return error.filename is not None or _number(error) in _OF_THE_MACHINE | {errno.EROFS}
 
 
 @contextmanager
@@ -56,7 +57,18 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileError(told(error, path)) from error
+        raise FileError(told(error, path, "written")) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Gives the path a content in UTF-8, whole or not at all; raises FileError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with file_errors(path):
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def check_folder(path: Path, flag: str) -> None:
@@ -64,34 +76,41 @@ def check_folder(path: Path, flag: str) -> None:
 
     It is tried: a file is made there, and removed with the folders that were made for it.
     """
-    with _refused(path, flag):
-        missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
-        made: list[Path] = []
-        try:
-            for folder in reversed(missing):
-                folder.mkdir()
-                made.append(folder)
-            with tempfile.TemporaryFile(dir=path) as file:
-                file.write(b"\0")
-        finally:
-            for folder in reversed(made):
-                with suppress(OSError):
-                    folder.rmdir()
+    with _refused(path, flag), _made(path), tempfile.TemporaryFile(dir=path) as file:
+        file.write(b"\0")
 
 
 def check_file(path: Path, flag: str) -> None:
     """Raises UsageError unless a file of this name can be written; FileError of a full disk. What is there stays."""
-    with _refused(path, flag):
+    with _refused(path, flag), _made(path.parent):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "", str(path))
-        if path.is_symlink() and not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "", str(path))
         if path.is_file():
             with path.open("ab"):
                 return
         if path.exists():  # a device or a pipe: opening it may wait
             return
-    check_folder(path.parent, flag)
+        if path.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, "", str(path))
+        with path.open("xb") as file:
+            path.unlink()
+            file.write(b"\0")
+
+
+@contextmanager
+def _made(path: Path) -> Iterator[None]:
+    """The folder is there inside; what had to be made for it is removed."""
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            folder.mkdir()
+            made.append(folder)
+        yield
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager
@@ -99,8 +118,8 @@ def _refused(path: Path, flag: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind: type[SelectorError] = FileError if _number(error) in _OF_THE_DISK else UsageError
-        raise kind(f"{flag}: {told(error, path)}") from error
+        kind: type[SelectorError] = FileError if _number(error) in _OF_THE_MACHINE else UsageError
+        raise kind(f"{flag}: {told(error, path, 'written')}") from error
 
 
 def _number(error: OSError) -> int | None:

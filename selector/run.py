@@ -20,6 +20,7 @@ from selector import __version__
 from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import SelectorError, UsageError
+from selector.files import file_errors
 from selector.further_patches import further_patches, with_further
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import read_class_names
@@ -204,9 +205,10 @@ def _publish(
         spent.seconds["select"] = round(time.monotonic() - started, 3)
         started = time.monotonic()
         manifest = _manifest(view, chosen, selection, spent)
-        folder = write_selection(
-            selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest
-        )
+        with file_errors(selection.out / f"ipc-{selection.ipc}"):
+            folder = write_selection(
+                selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest
+            )
         spent.seconds["export"] = round(time.monotonic() - started, 3)
         write_report(folder / REPORT_FILE, _report_input(view, chosen, images, spent))
     return manifest

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client import contract
+from client.addresses import check_servers
 from client.bench.arrivals import ARRIVALS
 from client.bench.measure import Plan
+from client.bench.ranges import LOADS
 from client.bench.samples import PERCENTILES
+from client.ranges import refuse_outside
 from client.security import Security
 
 
@@ -45,20 +48,14 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't work."""
-        if not self.concurrency or min(self.concurrency) < 1:
-            raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
-        if self.rates and min(self.rates) <= 0:
-            raise ValueError(f"rates must be positive, not {self.rates}")
+        refuse_outside(LOADS, self)
+        check_servers(self.servers)
+        if not self.concurrency:
+            raise ValueError("concurrency must have at least one level")
         if self.arrivals not in ARRIVALS:
             raise ValueError(f"arrivals must be {' or '.join(ARRIVALS)}, not {self.arrivals!r}")
         if self.percent not in PERCENTILES:
-            raise ValueError(f"percentile must be one of {PERCENTILES}, not {self.percent}")
-        if self.limit_ms is not None and self.limit_ms <= 0:
-            raise ValueError(f"a latency limit must be positive, not {self.limit_ms:g} ms")
-        if self.rounds < 1 or self.round_s <= 0:
-            raise ValueError("rounds and their seconds must be positive")
-        if min(self.batch, self.threads) < 0 or self.draws < 1:
-            raise ValueError("batch and threads must not be negative, draws at least 1")
+            raise ValueError(f"percentile must be one of {', '.join(map(str, PERCENTILES))}, not {self.percent}")
 
     @property
     def onnx_threads(self) -> int:

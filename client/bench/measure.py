@@ -14,8 +14,10 @@ from typing import Protocol
 from client.bench import samples
 from client.bench.load import Load
 from client.bench.probe import Counters, ServerSide, cpu_s, server_side
+from client.bench.ranges import MEASURING
 from client.bench.samples import Latency, Sample
 from client.bench.stability import WINDOWS, Pace, Verdict, judge
+from client.ranges import refuse_outside
 
 
 class CountersOfNow(Protocol):
@@ -38,10 +40,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't work."""
-        if self.window_s <= 0:
-            raise ValueError(f"a window must last longer than {self.window_s:g} s")
-        if self.most_windows < WINDOWS:
-            raise ValueError(f"at least {WINDOWS} windows are needed to judge stability, not {self.most_windows}")
+        refuse_outside(MEASURING, self)
 
 
 @dataclass(frozen=True)

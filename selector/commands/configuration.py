@@ -12,40 +12,59 @@ from typing import Any
 
 import click
 
-from client.security import Security, headers_from
+from client.errors import ServerError
+from client.security import Security, SecurityError, headers_from
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
 from selector.errors import UsageError
-
-
-def servers_of(text: str | None) -> tuple[str, ...]:
-    """HOST:PORT by HOST:PORT of a list separated by commas; empty for none."""
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def fractions_of(text: str | None) -> tuple[float, ...] | None:
-    """Numbers separated by commas; None for none. Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--patch-fraction takes a number, or several separated by commas, not {text!r}") from None
+from selector.files import check_file, check_folder
+from selector.progress import Progress
 
 
 def security_of(flags: dict[str, Any]) -> Security:
-    """A secret comes from a file or from this one variable, never from an argument, which any process list shows."""
-    headers = headers_from(flags["header_file"], os.environ.get("SELECTOR_HEADER"))
-    return Security(flags["tls_ca"], flags["tls_cert"], flags["tls_key"], headers)
+    """A secret comes from a file or from this one variable, never from an argument, which any process list shows.
+
+    Raises UsageError if one of the files can't be used.
+    """
+    try:
+        headers = headers_from(flags["header_file"], os.environ.get("SELECTOR_HEADER"))
+        security = Security(flags["tls_ca"], flags["tls_cert"], flags["tls_key"], headers)
+        security.certificates()
+    except SecurityError as error:
+        raise UsageError(str(error)) from None
+    return security
+
+
+def look_at_servers(servers: tuple[str, ...], security: Security, progress: Progress) -> None:
+    """Raises UsageError if an address leads nowhere or to something else than a Triton server's gRPC port."""
+    if servers:
+        from client.reach import look_at
+
+        try:
+            look_at(servers, security, progress.note)
+        except ServerError as error:
+            raise UsageError(str(error)) from None
+
+
+def check_scoring(config: ScoreConfig, progress: Progress) -> None:
+    """What can be known to fail is refused before a row is spent: places that can't be written to, addresses, draws."""
+    check_folder(config.store, "--store")
+    if config.server_log is not None:
+        check_file(config.server_log, "--server-log")
+    look_at_servers(config.servers, config.security, progress)
+    if not config.servers:
+        from client.repository import read_identity
+        from selector.scoring.plan import make_plan
+
+        make_plan(read_identity(config.repository), config)
 
 
 def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> ScoreConfig:
     """What the scoring options ask for; without data, the built-in scenes. Raises UsageError."""
     names = set(ScoreConfig.__dataclass_fields__) & set(flags)
     values = {name: flags[name] for name in names}
-    values["servers"] = servers_of(flags["servers"])
+    values["servers"] = flags["servers"] or ()
     values["security"] = security_of(flags)
-    values["patch_fraction"] = fractions_of(flags["patch_fraction"])
     values["repository"] = flags["repository"] or builtin_repository()
     return ScoreConfig(data=data or builtin_scenes(), store=store, **values)
 

@@ -10,39 +10,45 @@ from typing import Any
 import click
 
 from selector.commands.configuration import finish
-from selector.commands.options import EXISTING, PATH, json_option, option
+from selector.commands.options import json_option, number, option
+from selector.commands.parameters import EXISTING, FOLDER, PATH, Numbers
+from selector.config import EVALUATE_RANGES
 from selector.errors import SelectorError
+from selector.files import check_file, check_folder
 from selector.progress import Progress
 
 
 @click.command()
-@option("--store", type=EXISTING, required=True, help="Folder of a scored store.")
+@option("--store", type=FOLDER, required=True, help="Folder of a scored store.")
 @option("--test", type=EXISTING, required=True, help="Folder or tar of class folders; boxes.csv gives object crops.")
 @option("--out", type=PATH, required=True, help="Folder of runs and tables; an existing one is gone on with.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @option("--teacher", type=PATH, help="File of the teacher; default: teacher.pt in OUT, trained if it is missing.")
 @option("--teacher-data", type=EXISTING, help="Training split, as --test, that the teacher is trained on.")
 @option("--teacher-architecture", default="convnet-w64", help="Architecture of a teacher that is trained.")
-@option("--teacher-steps", type=int, default=2500, help="Optimiser steps of the teacher.")
+@number("--teacher-steps", ranges=EVALUATE_RANGES, default=2500, help="Optimiser steps of the teacher.")
 @option("--methods", default="rded,random-image,random-patch,clusters,herding", help="What is compared.")
 @option("--reference", default="rded", help="Method that the others are compared with.")
-@option("--ipc", default="10", help="Images per class, one or several: 1,10,50.")
-@option("--pools", type=int, default=8, help="Resampled pools, each with a student seed of its own.")
-@option("--pool-size", type=int, default=150, help="Images of a class in a pool.")
+@option("--ipc", type=Numbers(EVALUATE_RANGES["ipc"]), default="10", help="Images per class, one or several: 1,10,50.")
+@number("--pools", ranges=EVALUATE_RANGES, default=8, help="Resampled pools, each with a student seed of its own.")
+@number("--pool-size", ranges=EVALUATE_RANGES, default=150, help="Images of a class in a pool.")
 @option("--students", default="convnet", help="Architectures of students.")
 @option("--labels", default="soft", help="soft (of the teacher), hard, or both.")
 @option(
     "--recipe", default="", help="What differs from the recipe of students, as NAME=VALUE,…: steps=300,precision=bf16."
 )
 @option("--mosaic", type=click.Choice(["1", "4"]), default="1", help="Patches of one training image.")
-@option("--threads", type=int, default=1, help="Threads of torch.")
-@option("--seed", type=int, default=0, help="Seed of pools, teacher and students.")
+@number("--threads", ranges=EVALUATE_RANGES, default=1, help="Threads of torch.")
+@number("--seed", ranges=EVALUATE_RANGES, default=0, help="Seed of pools, teacher and students.")
 @json_option
 def evaluate(as_json: bool, **flags: Any) -> None:
     """Train students on selections and compare methods (needs the extra `evaluate`)."""
     from selector.evaluation.settings import config_of
 
     config = config_of(flags)
+    check_folder(config.out, "--out")
+    if not config.teacher.exists():
+        check_file(config.teacher, "--teacher")
     try:
         from selector.evaluation.evaluate import evaluate as evaluate_all
     except ModuleNotFoundError as error:

@@ -5,17 +5,16 @@ Owns the words of shared flags. Must not know what becomes of their values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
-from selector.config import SelectConfig
+from client.ranges import Range
+from selector.commands.parameters import FILE, FOLDER, FRACTIONS, PATH, Number, Servers
+from selector.config import SCORE_RANGES, SELECT_RANGES, ScoreConfig, SelectConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-PATH = click.Path(path_type=Path)
-EXISTING = click.Path(path_type=Path, exists=True)
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
@@ -24,6 +23,12 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     settings.setdefault("envvar", "SELECTOR_" + name.strip("-").replace("-", "_").upper())
     settings.setdefault("show_default", settings.get("default") is not None)
     return click.option(*names, **settings)
+
+
+def number(*names: str, ranges: Mapping[str, Range], **settings: Any) -> Callable[[Command], Command]:
+    """An option whose number lies in the range that stands under its name."""
+    field = names[-1].strip("-").replace("-", "_")
+    return option(*names, type=Number(ranges[field]), **settings)
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -37,13 +42,20 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+server_option = option(
+    "--server",
+    "servers",
+    type=Servers(),
+    help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one.",
+)
+
 security_options = together(
     option("--tls-ca", help="PEM file of the authority of the servers' certificates, or `system`; default: plaintext."),
-    option("--tls-cert", type=EXISTING, help="PEM file of this client's own certificate, for mutual TLS."),
-    option("--tls-key", type=EXISTING, help="PEM file of its key."),
+    option("--tls-cert", type=FILE, help="PEM file of this client's own certificate, for mutual TLS."),
+    option("--tls-key", type=FILE, help="PEM file of its key."),
     option(
         "--header-file",
-        type=EXISTING,
+        type=FILE,
         help="File of lines NAME: VALUE sent with every call; the variable SELECTOR_HEADER adds one.",
     ),
 )
@@ -55,16 +67,26 @@ exclude_option = option(
 )
 
 scoring_options = together(
-    option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one."),
+    server_option,
     security_options,
-    option("--repository", type=EXISTING, help="Triton repository of the embedded server; default: the built-in one."),
+    option("--repository", type=FOLDER, help="Triton repository of the embedded server; default: the built-in one."),
     option("--server-log", type=PATH, help="Where the embedded server logs; default: server.log in the store."),
     option("--rule", help="Scoring rule; default: the repository's own."),
-    option("--prior-weight", type=float, help="Weight of the rule's label-free prior; default: the repository's own."),
-    option("--draws", type=int, default=12, help="Draws per image; each costs two UNet evaluations."),
+    number(
+        "--prior-weight",
+        ranges=SCORE_RANGES,
+        help="Weight of the rule's label-free prior; default: the repository's own.",
+    ),
+    number(
+        "--draws",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.draws,
+        help="Draws per image; each costs two UNet evaluations.",
+    ),
     option("--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."),
     option(
         "--patch-fraction",
+        type=FRACTIONS,
         help="Window size as a fraction of the image, or several sizes, as 0.31,0.44; default: the repository's own.",
     ),
     option(
@@ -72,13 +94,33 @@ scoring_options = together(
         type=click.Choice(["none", "contrast"]),
         help="Move windows by up to a seventh of their side onto what stands out in them; default: the repository's own.",
     ),
-    option("--patches-per-image", type=int, default=1, help="Windows taken from an image, without overlap."),
-    option("--min-side", type=int, default=8, help="Images with a shorter side (pixels) are filtered."),
-    option("--limit-per-class", type=int, default=0, help="Only the first so many files of every class; 0: all."),
-    option("--class-names", type=EXISTING, help="File of lines FOLDER<TAB>CLASS NAME."),
+    number(
+        "--patches-per-image",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.patches_per_image,
+        help="Windows taken from an image, without overlap.",
+    ),
+    number(
+        "--min-side",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.min_side,
+        help="Images with a shorter side (pixels) are filtered.",
+    ),
+    number(
+        "--limit-per-class",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.limit_per_class,
+        help="Only the first so many files of every class; 0: all.",
+    ),
+    option("--class-names", type=FILE, help="File of lines FOLDER<TAB>CLASS NAME."),
     exclude_option,
-    option("--workers", type=int, default=0, help="Processes that decode; 0: one fewer than there are cores."),
-    option("--shard-size", type=int, default=256, help="Images per commit to the store."),
+    number(
+        "--workers",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.workers,
+        help="Processes that decode; 0: one fewer than there are cores.",
+    ),
+    number("--shard-size", ranges=SCORE_RANGES, default=ScoreConfig.shard_size, help="Images per commit to the store."),
     option(
         "--retry-failed",
         is_flag=True,
@@ -86,7 +128,7 @@ scoring_options = together(
     ),
     option(
         "--max-failed",
-        default="1%",
+        default=ScoreConfig.max_failed,
         help="Files failed, passed over or unread that are allowed before exit code 3: a count or a percentage.",
     ),
 )
@@ -109,7 +151,7 @@ selection_options = together(
         default="first",
         help="The same bytes under several classes: keep the first path, drop them from all classes, or refuse.",
     ),
-    option("--seed", type=int, default=0, help="Seed of orders that draw at random."),
+    number("--seed", ranges=SELECT_RANGES, default=SelectConfig.seed, help="Seed of orders that draw at random."),
 )
 
 wait_option = option(

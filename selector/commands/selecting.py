@@ -11,23 +11,25 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from selector.commands.configuration import check_failures, finish, score_config, selection_config
+from selector.commands.configuration import check_failures, check_scoring, finish, score_config, selection_config
 from selector.commands.options import (
-    EXISTING,
-    PATH,
     exclude_option,
     json_option,
+    number,
     option,
     scoring_options,
     selection_options,
     wait_option,
 )
+from selector.commands.parameters import EXISTING, FOLDER, PATH
+from selector.config import SELECT_RANGES, SelectConfig
+from selector.files import check_folder
 from selector.progress import Progress
 
 
 @click.command()
 @click.argument("data", type=EXISTING, required=False)
-@option("--ipc", type=int, required=True, help="Images per class.")
+@number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, help="Output folder; default: runs/demo, or runs/<name of DATA>.")
 @scoring_options
 @selection_options
@@ -35,13 +37,16 @@ from selector.progress import Progress
 @json_option
 def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Score what is not yet scored, then select, export and report."""
-    from selector.run import run as run_all
-    from selector.store.outcomes_table import outcomes_path
-
     named, out = out is not None, out or Path("runs") / (data.resolve().name if data else "demo")
     selection = selection_config(flags, ipc, out)
     scoring = score_config(flags, data, out / "store")
-    manifest = run_all(scoring, selection, Progress(quiet=as_json), named_out=named)
+    progress = Progress(quiet=as_json)
+    check_folder(out, "--out")
+    check_scoring(scoring, progress)
+    from selector.run import run as run_all
+    from selector.store.outcomes_table import outcomes_path
+
+    manifest = run_all(scoring, selection, progress, named_out=named)
     finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
     check_failures(scoring, manifest["counts"], f"the manifest, the report and {outcomes_path(scoring.store)}")
 
@@ -59,6 +64,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
     from selector.store.outcomes_table import outcomes_path
 
     scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
+    check_scoring(scoring, progress)
     done = score_all(scoring, progress)
     for line in across_lines(done.view.crossings):
         progress.warn(line)
@@ -68,13 +74,18 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 
 
 @click.command()
-@option("--store", type=EXISTING, required=True, help="Folder of a scored store.")
-@option("--ipc", type=int, required=True, help="Images per class.")
+@option("--store", type=FOLDER, required=True, help="Folder of a scored store.")
+@number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, required=True, help="Output folder.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
 @exclude_option
-@option("--workers", type=int, default=0, help="Processes that order classes; 0: two more than cores.")
+@number(
+    "--workers",
+    ranges=SELECT_RANGES,
+    default=SelectConfig.workers,
+    help="Processes that order classes; 0: two more than cores.",
+)
 @wait_option
 @json_option
 def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
@@ -86,8 +97,8 @@ def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
 
 
 @click.command()
-@option("--store", type=EXISTING, required=True, help="Folder of a scored store.")
-@option("--ipc", type=int, required=True, help="Images per class.")
+@option("--store", type=FOLDER, required=True, help="Folder of a scored store.")
+@number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, required=True, help="Output folder of an earlier selection.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options

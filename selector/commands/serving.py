@@ -11,18 +11,26 @@ from typing import Any
 
 import click
 
+from client.ranges import ANY_PORT
 from selector.builtin import builtin_repository
-from selector.commands.configuration import security_of, servers_of
-from selector.commands.options import EXISTING, PATH, json_option, option, security_options
+from selector.commands.configuration import security_of
+from selector.commands.options import json_option, option, security_options, server_option
+from selector.commands.parameters import FOLDER, PATH, Number
+from selector.errors import UsageError
+from selector.files import check_file
 
 
 @click.command()
-@click.argument("repository", type=EXISTING, required=False)
-@option("--grpc-port", type=int, default=8001, help="Port of gRPC on loopback; 0: a free one.")
-@option("--http-port", type=int, default=8000, help="Port of HTTP on loopback; 0: a free one.")
+@click.argument("repository", type=FOLDER, required=False)
+@option("--grpc-port", type=Number(ANY_PORT), default=8001, help="Port of gRPC on loopback; 0: a free one.")
+@option("--http-port", type=Number(ANY_PORT), default=8000, help="Port of HTTP on loopback; 0: a free one.")
 @option("--server-log", type=PATH, help="Where the server logs; default: a temporary file.")
 def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: Path | None) -> None:
     """Keep the embedded Triton server in the foreground until interrupted."""
+    if grpc_port and grpc_port == http_port:
+        raise UsageError(f"--grpc-port and --http-port are both {grpc_port}: give two ports, or 0 for free ones")
+    if server_log is not None:
+        check_file(server_log, "--server-log")
     from client.embedded.server import EmbeddedServer
 
     with EmbeddedServer(
@@ -35,14 +43,14 @@ def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: P
 
 
 @click.command()
-@option("--server", "servers", help="HOST:PORT[,HOST:PORT…] of servers to look at.")
+@server_option
 @security_options
 @json_option
-def doctor(servers: str | None, as_json: bool, **flags: Any) -> None:
+def doctor(servers: tuple[str, ...] | None, as_json: bool, **flags: Any) -> None:
     """Say in plain words what is there and what is missing."""
     from selector.doctor import examine
 
-    findings = examine(servers_of(servers), security_of(flags))
+    findings = examine(servers or (), security_of(flags))
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in findings], indent=2))
     else:

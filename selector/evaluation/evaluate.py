@@ -31,6 +31,7 @@ from selector.evaluation.settings import EvaluateConfig
 from selector.evaluation.students import LabelledCrops, train_student
 from selector.evaluation.tables import as_csv, as_markdown, as_records, lines
 from selector.evaluation.teacher import Teacher, check_teacher, held_out, load_teacher, save_teacher, train_teacher
+from selector.files import write_text
 from selector.images.class_names import match_classes
 from selector.images.datasets import list_items
 from selector.progress import Progress
@@ -203,11 +204,11 @@ def publish(out: Path, runs: Sequence[StudentRun], config: EvaluateConfig, about
     """Writes results.md, results.csv, results.json and one plot for each view, student and kind of labels."""
     table = lines(runs, config.reference, config.methods)
     result = {**about, "reference": config.reference, "runs": len(runs), "table": as_records(table)}
-    (out / "results.md").write_text(as_markdown(table, config.reference))
-    (out / "results.csv").write_text(as_csv(table))
-    (out / "results.json").write_text(json.dumps(result, indent=1))
+    write_text(out / "results.md", as_markdown(table, config.reference))
+    write_text(out / "results.csv", as_csv(table))
+    write_text(out / "results.json", json.dumps(result, indent=1))
     for view, student, labels in dict.fromkeys((x.group.view, x.group.student, x.group.labels) for x in table):
         own = [x for x in table if (x.group.view, x.group.student, x.group.labels) == (view, student, labels)]
         title = f"{view} view, {student}, {labels} labels"
-        (out / f"accuracy-{view}-{student}-{labels}.svg").write_text(accuracy_over_ipc(own, title))
+        write_text(out / f"accuracy-{view}-{student}-{labels}.svg", accuracy_over_ipc(own, title))
     return result

@@ -6,13 +6,13 @@ Owns the records and their folder. Must not know training or tables.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from selector.errors import StoreError
+from selector.files import file_errors, write_text
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Results:
     def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
         """Opens or makes the folder; raises StoreError that names the conditions under which its results differ."""
         self._runs = folder / "runs"
-        self._runs.mkdir(parents=True, exist_ok=True)
+        with file_errors(self._runs):
+            self._runs.mkdir(parents=True, exist_ok=True)
         path = folder / "conditions.json"
         if not path.exists():
             _write(path, dict(conditions))
@@ -83,6 +84,4 @@ def read_runs(folder: Path) -> list[StudentRun]:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(value, indent=1, sort_keys=True))
-    part.replace(path)
+    write_text(path, json.dumps(value, indent=1, sort_keys=True))

@@ -10,11 +10,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from client.ranges import COUNT, above, real, refuse_outside, whole
+from selector.config import EVALUATE_RANGES, refuse_numbers
 from selector.errors import UsageError
 
 LABELS = ("soft", "hard")
 MOSAICS = (1, 4)
 PRECISIONS = ("fp32", "bf16")
+RECIPE_RANGES = {
+    "side_px": whole(8, 4096),
+    "steps": COUNT,
+    "batch": whole(1, 65536),
+    "rate": above(0, 1000),
+    "weight_decay": real(0, 1000),
+    "least_area": above(0, 1),
+    "cutmix": real(0, 1),
+    "temperature": above(0, 1000),
+    "checkpoints": whole(1, 10_000),
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +53,14 @@ class Recipe:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        try:
+            refuse_outside(RECIPE_RANGES, self, lambda name: f"--recipe {name}")
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         if self.precision not in PRECISIONS:
             raise UsageError(f"--recipe precision={self.precision}: it must be {' or '.join(PRECISIONS)}")
-        if self.steps < self.checkpoints or self.checkpoints < 1:
-            raise UsageError(f"--recipe steps={self.steps}: at least {max(1, self.checkpoints)} are needed")
+        if self.steps < self.checkpoints:
+            raise UsageError(f"--recipe steps={self.steps}: at least {self.checkpoints} are needed")
 
 
 @dataclass(frozen=True)
@@ -82,8 +99,7 @@ class EvaluateConfig:
                 raise UsageError(f"--{name} takes one or more different values, separated by commas")
         if not self.labels or any(kind not in LABELS for kind in self.labels):
             raise UsageError(f"--labels takes {' and '.join(LABELS)}, not {', '.join(self.labels)!r}")
-        if min(self.ipc) < 1 or self.pools < 1:
-            raise UsageError("--ipc and --pools must be at least 1")
+        refuse_numbers(EVALUATE_RANGES, self)
         if self.mosaic not in MOSAICS:
             raise UsageError(f"--mosaic takes {' or '.join(map(str, MOSAICS))}, not {self.mosaic}")
         if self.pool_size < max(self.ipc) * self.mosaic:
@@ -120,12 +136,8 @@ def recipe_of(text: str) -> Recipe:
 def config_of(flags: Mapping[str, Any]) -> EvaluateConfig:
     """The configuration that a command's flags ask for: lists come as text with commas, steps are the recipe's."""
     values = dict(flags)
-    for name in ("methods", "students", "labels", "ipc"):
+    for name in ("methods", "students", "labels"):
         values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
-    try:
-        values["ipc"] = tuple(int(part) for part in values["ipc"])
-    except ValueError:
-        raise UsageError(f"--ipc takes whole numbers, separated by commas, not {flags['ipc']!r}") from None
     values["mosaic"] = int(values["mosaic"])
     values["recipe"] = recipe_of(values["recipe"])
     values["teacher"] = values["teacher"] or values["out"] / "teacher.pt"

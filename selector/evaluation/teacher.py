@@ -6,6 +6,7 @@ soft labels is a teacher whose classes stand in another order; `check` looks for
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from selector.errors import MismatchError, SelectorError
 from selector.evaluation.architectures import build
 from selector.evaluation.augmentation import as_input, sampled
 from selector.evaluation.pictures import Pictures
+from selector.files import file_errors
 from selector.progress import Advance
 
 _BATCH = 128
@@ -127,10 +129,13 @@ def _views(
 def save_teacher(teacher: Teacher, path: Path) -> None:
     """Writes the teacher's file, whole or not at all."""
     about = {name: value for name, value in vars(teacher).items() if name != "network"}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()  # torch itself would say of a full disk that it failed, and not why
+    torch.save({"about": about, "weights": teacher.network.state_dict()}, content)
     part = path.with_name(path.name + ".part")
-    torch.save({"about": about, "weights": teacher.network.state_dict()}, part)
-    part.replace(path)
+    with file_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content.getvalue())
+        part.replace(path)
 
 
 def load_teacher(path: Path) -> Teacher:

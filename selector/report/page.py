@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from selector.files import file_errors, write_text
 from selector.report import tables
 from selector.report.maps import typicality_maps
 from selector.report.markup import count, duration, text
@@ -30,11 +31,14 @@ _LINKS = {
 
 
 def write_report(path: Path, report: ReportInput) -> Path:
-    """Writes the page to `path` (temporary name, then rename), making its folder if need be, and returns `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(render(report), encoding="utf-8")
-    return partial.replace(path)
+    """Writes the page to `path` (temporary name, then rename), making its folder if need be, and returns `path`.
+
+    Raises FileError.
+    """
+    with file_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, render(report))
+    return path
 
 
 def render(report: ReportInput) -> str:

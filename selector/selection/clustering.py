@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -171,11 +172,22 @@ def _tree(space: FeatureSpace, cache_dir: Path | None) -> NDArray[np.float64]:
     if kept is not None:
         return kept
     tree = single_linkage_tree(space)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache_dir, prefix="tree-", suffix=".partial", delete=False) as partial:
-        np.save(partial, tree)
-    Path(partial.name).replace(path)
+    _keep_tree(path, tree)
     return tree
+
+
+def _keep_tree(path: Path, tree: NDArray[np.float64]) -> None:
+    """Writes the tree, whole or not at all; a full disk costs no more than the time to make it again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix="tree-", suffix=".partial", delete=False) as partial:
+            try:
+                np.save(partial, tree)
+                partial.flush()
+                Path(partial.name).replace(path)
+            except OSError:
+                Path(partial.name).unlink(missing_ok=True)
+                raise
 
 
 def _read_tree(path: Path, count: int) -> NDArray[np.float64] | None:

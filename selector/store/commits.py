@@ -24,14 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from selector.errors import StoreError
+from selector.errors import FileError, StoreError
+from selector.files import told
 
 _KEY = b"selector.vectors"
 _ANY_ID = 32 * "[0-9a-f]"
 
 
 def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.float16]) -> None:
-    """Makes `stem` a commit of the folder, in place of an earlier one; raises StoreError if it can't."""
+    """Makes `stem` a commit of the folder, in place of an earlier one; raises FileError if it can't."""
     if len(rows) != len(vectors):
         raise ValueError(f"{stem}: {len(rows)} rows and {len(vectors)} vectors")
     if not np.isfinite(vectors).all():
@@ -54,7 +55,7 @@ def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.fl
             f"{folder / stem}: its files vanished while being written: does another run use this store?"
         ) from error
     except OSError as error:
-        raise StoreError(f"{folder / stem} can't be written: {error.strerror or error}") from error
+        raise FileError(told(error, folder / stem, "written")) from error
 
 
 def read_commit(folder: Path, stem: str, *, verify: bool = False) -> tuple[pa.Table, NDArray[np.float16]]:
@@ -143,12 +144,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all; raises StoreError."""
+    """Writes a JSON file whole or not at all; raises FileError."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     try:
         write_whole(path, lambda file: file.write(text.encode()))
     except OSError as error:
-        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
+        raise FileError(told(error, path, "written")) from error
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -187,7 +187,7 @@ class Store:
     def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
         """Commits stage I of a shard: rows of IMAGE_SCHEMA, maps float16 [n, h, w] (zeros where not ok).
 
-        Raises ValueError for anything else, StoreError if it can't be written.
+        Raises ValueError for anything else, FileError if it can't be written.
         """
         table = conforming(rows, IMAGE_SCHEMA)
         if maps.dtype != np.float16 or maps.ndim != 3:
@@ -198,7 +198,7 @@ class Store:
     def commit_patches(self, shard: int, rows: pa.Table, features: NDArray[np.float16]) -> None:
         """Commits stage II of a shard: rows of PATCH_SCHEMA, features float16 [n, F].
 
-        Raises ValueError for anything else, StoreError if it can't be written.
+        Raises ValueError for anything else, FileError if it can't be written.
         """
         if features.dtype != np.float16 or features.ndim != 2:
             raise ValueError(f"features must be float16 [n, F], not {features.dtype} {features.shape}")

@@ -11,9 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from selector.cli import cli, main
-from selector.commands.configuration import fractions_of
+from selector.commands.parameters import FRACTIONS
 from selector.config import ScoreConfig
-from selector.errors import UsageError
 from selector.scoring.centring import CENTRINGS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -73,11 +72,6 @@ def test_the_command_offers_the_centrings_that_there_are() -> None:
     assert [ScoreConfig(Path(), Path(), Path(), centring=name).centring for name in CENTRINGS] == list(CENTRINGS)
 
 
-@pytest.mark.parametrize(("text", "fractions"), [(None, None), ("0.5", (0.5,)), ("0.3, 0.44,0.6", (0.3, 0.44, 0.6))])
-def test_patch_fractions_are_one_number_or_several(text: str | None, fractions: tuple[float, ...] | None) -> None:
-    assert fractions_of(text) == fractions
-
-
-def test_a_patch_fraction_that_is_no_number_is_refused_by_its_flag() -> None:
-    with pytest.raises(UsageError, match="--patch-fraction"):
-        fractions_of("half")
+@pytest.mark.parametrize(("text", "fractions"), [("0.5", (0.5,)), ("0.3, 0.44,0.6", (0.3, 0.44, 0.6))])
+def test_patch_fractions_are_one_number_or_several(text: str, fractions: tuple[float, ...]) -> None:
+    assert FRACTIONS.convert(text, None, None) == fractions

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selector.errors import StoreError
+from selector.errors import FileError, StoreError
 from selector.records import Box
 from selector.store import commits
 from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
@@ -279,14 +279,14 @@ def test_threads_may_commit_different_shards_at_once(store: Store) -> None:
     store.verify()
 
 
-def test_a_disk_that_is_full_is_a_store_error_and_leaves_nothing_behind(
+def test_a_disk_that_is_full_is_an_error_of_the_file_and_leaves_nothing_behind(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(commits.os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(FileError, match="the disk is full: make room"):
         store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
     assert list((store.path / "patches").iterdir()) == []
 

@@ -1,0 +1,98 @@
+"""What a parameter of a command takes, checked while the command line is read: numbers, addresses and paths.
+
+Owns the translation of a rule that stands elsewhere into click's words. Must not know what becomes of the values. A value
+may also come from a TOML file, and be of any of its types.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from client.addresses import read_servers
+from client.bench.ranges import MOST_LEVELS
+from client.ranges import Range, above
+
+
+class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # it is generic since click 8.5
+    """A number of a range."""
+
+    def __init__(self, numbers: Range) -> None:
+        self.numbers = numbers
+        self.name = "integer" if numbers.whole else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; fails with the range in words."""
+        try:
+            return self.numbers.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Numbers(Number):
+    """Numbers of a range, separated by commas, as a tuple. none: the empty text is no number."""
+
+    def __init__(self, numbers: Range, *, none: bool = False) -> None:
+        super().__init__(numbers)
+        self.name = "text"
+        self._none = none
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The numbers; fails for the first that is none."""
+        if self._none and value == "":
+            return ()
+        return tuple(Number.convert(self, part.strip(), param, ctx) for part in str(value).split(","))
+
+
+class Levels(Number):
+    """Numbers of a range separated by commas, or FIRST:LAST[:STEP] with both ends, as a tuple."""
+
+    def __init__(self, numbers: Range) -> None:
+        super().__init__(numbers)
+        self.name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The levels; fails for the first number that is none, and for levels that lead nowhere."""
+        text = str(value)
+        parts = [Number.convert(self, part.strip(), param, ctx) for part in text.split(":" if ":" in text else ",")]
+        if ":" not in text:
+            return tuple(parts)
+        first, last, step = (*parts, 1)[:3]
+        if len(parts) > 3 or last < first or (last - first) / step >= MOST_LEVELS:
+            self.fail(f"levels are FIRST:LAST:STEP, upwards and at most {MOST_LEVELS}, not {text!r}", param, ctx)
+        return tuple(first + step * number for number in range(int((last - first) / step) + 1))
+
+
+class Servers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Addresses separated by commas, as a tuple."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The addresses; fails for the first that is none."""
+        try:
+            return read_servers(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Place(click.Path):
+    """A path as pathlib's; what no system can have for a path is refused like any other mistake."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; fails if it is empty, or not what it has to be."""
+        if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+            self.fail(f"must be a path, not {value!r}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FRACTIONS = Numbers(above(0, 1))
+PATH = Place()
+EXISTING = Place(exists=True)
+FOLDER = Place(exists=True, file_okay=False)
+FILE = Place(exists=True, dir_okay=False)
