@@ -30,6 +30,10 @@ EVALUATE_RANGES = {
     "threads": whole(1, 1024),
     "seed": SEED,
 }
+ORDERS = ("herding", "facility-location", "clusters", "typicality", "random", "k-center", "k-means")
+"""The names of `strategies.STRATEGIES`, known here without what computes them."""
+SHORT = ("error", "all", "repeat", "patches")
+"""What may become of a class with fewer patches than IPC."""
 SELECT_RANGES = {"ipc": COUNT, "seed": SEED, "workers": PROCESSES}
 
 
@@ -102,7 +106,7 @@ class ScoreConfig:
 class SelectConfig:
     """How a selection is made from a store.
 
-    order: names one of `strategies.STRATEGIES`. across_classes: what becomes of the same bytes under several classes, see
+    order: one of ORDERS. across_classes: what becomes of the same bytes under several classes, see
     ACROSS_CLASSES. exclude: as in ScoreConfig. workers: processes that order classes, 0 for two more than cores.
     wait: whether to wait for another process that uses the same folder.
     """
@@ -119,10 +123,13 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         refuse_numbers(SELECT_RANGES, self)
-        if self.on_short not in ("error", "all", "repeat", "patches"):
-            raise UsageError(f"--on-short must be error, all, repeat or patches, not {self.on_short!r}")
-        if self.across_classes not in ("first", "drop", "error"):
-            raise UsageError(f"--across-classes must be first, drop or error, not {self.across_classes!r}")
+        for name, value, known in (
+            ("--order", self.order, ORDERS),
+            ("--on-short", self.on_short, SHORT),
+            ("--across-classes", self.across_classes, ("first", "drop", "error")),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
 
 def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:

@@ -18,6 +18,7 @@ from selector.builtin import builtin_repository, builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
 from selector.errors import UsageError
 from selector.files import check_file, check_folder
+from selector.images.class_names import read_class_names
 from selector.progress import Progress
 
 
@@ -51,6 +52,8 @@ def check_scoring(config: ScoreConfig, progress: Progress) -> None:
     check_folder(config.store, "--store")
     if config.server_log is not None:
         check_file(config.server_log, "--server-log")
+    if config.class_names is not None:
+        read_class_names(config.class_names)
     look_at_servers(config.servers, config.security, progress)
     if not config.servers:
         from client.repository import read_identity

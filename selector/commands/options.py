@@ -12,7 +12,7 @@ import click
 
 from client.ranges import Range
 from selector.commands.parameters import FILE, FOLDER, FRACTIONS, PATH, Number, Servers
-from selector.config import SCORE_RANGES, SELECT_RANGES, ScoreConfig, SelectConfig
+from selector.config import ORDERS, SCORE_RANGES, SELECT_RANGES, SHORT, ScoreConfig, SelectConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -136,12 +136,14 @@ scoring_options = together(
 selection_options = together(
     option(
         "--order",
+        type=click.Choice(ORDERS),
+        metavar="NAME",
         default=SelectConfig.order,
-        help="How a class's patches are put into one order: herding, facility-location, clusters, typicality, or a baseline.",
+        help=f"How a class's patches are put into one order: {', '.join(ORDERS)}.",
     ),
     option(
         "--on-short",
-        type=click.Choice(["error", "all", "repeat", "patches"]),
+        type=click.Choice(SHORT),
         default="error",
         help="A class with fewer patches than IPC: refuse, take all, repeat, or find further patches of its images.",
     ),

@@ -59,12 +59,12 @@ def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 @json_option
 def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
     """Score images and describe their patches into the store; resumes."""
+    scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
+    check_scoring(scoring, progress)
     from selector.losses import across_lines
     from selector.scoring.score import score as score_all
     from selector.store.outcomes_table import outcomes_path
 
-    scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
-    check_scoring(scoring, progress)
     done = score_all(scoring, progress)
     for line in across_lines(done.view.crossings):
         progress.warn(line)
@@ -90,9 +90,11 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @json_option
 def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
     """Select from a scored store, offline: no server, no torch."""
+    selection = selection_config(flags, ipc, out)
+    check_folder(out, "--out")
     from selector.run import select as select_from
 
-    manifest = select_from(store, data, selection_config(flags, ipc, out), Progress(quiet=as_json))
+    manifest = select_from(store, data, selection, Progress(quiet=as_json))
     finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
 
 

@@ -47,7 +47,7 @@ def test_levels_are_numbers_by_comma_or_a_range_with_both_ends(text: str, expect
 
 @pytest.mark.parametrize("text", ["", "many", "1,", "4:1", "1:4:0", "1:2:3:4x", "1:2:3:4", "1:60000", "1:inf", "nan"])
 def test_other_levels_are_a_usage_error(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="levels|must be"):
+    with pytest.raises(click.BadParameter, match=r"levels|must be"):
         Levels(LOADS["concurrency"]).convert(text, None, None)
 
 

@@ -182,19 +182,22 @@ def test_soft_labels_are_the_teachers_and_not_the_files(
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("ipc", "1,x", "whole numbers"),
-        ("ipc", "", "--ipc"),
+        ("ipc", (0,), "--ipc must be a whole number from 1"),
+        ("ipc", (), "--ipc"),
+        ("pools", 0, "--pools must be"),
+        ("recipe", "rate=nan", "--recipe rate must be a number above 0"),
+        ("recipe", "cutmix=1.5", "--recipe cutmix must be"),
         ("labels", "firm", "soft and hard"),
-        ("ipc", "99", "99 images"),
+        ("ipc", (99,), "99 images"),
         ("recipe", "colour=1", "temperature"),
         ("recipe", "steps=many", "no int"),
         ("recipe", "steps=1", "at least 2"),
         ("recipe", "precision=fp8", "bf16"),
     ],
 )
-def test_flags_that_cannot_be_are_refused(flag: str, value: str, message: str) -> None:
+def test_flags_that_cannot_be_are_refused(flag: str, value: object, message: str) -> None:
     flags = {"store": Path(), "test": Path(), "out": Path(), "teacher": None, "methods": "rded", "students": "convnet"}
-    flags |= {"labels": "soft", "ipc": "1", "mosaic": "1", "recipe": "", "pool_size": 50}
+    flags |= {"labels": "soft", "ipc": (1,), "mosaic": "1", "recipe": "", "pool_size": 50}
     with pytest.raises(UsageError, match=message):
         config_of(flags | {flag: value})
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from selector import config
 from selector.config import SelectConfig
 from selector.errors import SelectorError
 from selector.records import ClassOrder
@@ -41,6 +42,7 @@ def some_typicality(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 def test_the_orders_are_the_named_ones_and_herding_is_the_default() -> None:
     assert list(ORDERS) == ["herding", "facility-location", "clusters", "typicality"]
+    assert tuple(STRATEGIES) == config.ORDERS
     assert DEFAULT_ORDER == SelectConfig.order == "herding"
 
 
