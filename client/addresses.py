@@ -111,7 +111,8 @@ def _problem_of_host(host: str) -> str:
         return f"an IPv6 address stands in brackets, [{host}]:PORT" if _is_ip(host, 6) else "it has more than one port"
     if re.fullmatch(r"[0-9.]+", host):
         return "" if _is_ip(host, 4) else f"{host} is no IPv4 address"
-    return "" if _NAME.match(host) and len(host) <= 253 else f"{host!r} is no name of a host"
+    possible = _NAME.match(host) and len(host) <= 253 and all(len(label) <= 63 for label in host.split("."))
+    return "" if possible else f"{host!r} is no name of a host"
 
 
 def _is_ip(text: str, version: int) -> bool:

@@ -22,6 +22,7 @@ PATIENCE_S = 1.8
 _CALL_S = 0.6
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+_HTTP = b"HTTP/1"
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
@@ -71,7 +72,9 @@ def _seen(server: str, *, tls: bool) -> str:
     except OSError:
         return ""
     if not (answer[:1] == b"\0" and answer[3:4] == b"\4"):  # HTTP/2's frame SETTINGS
-        problem = _problem(answer or _answer_or_nothing(place, _GET), _speaks_tls(place), tls)
+        if not answer.startswith(_HTTP):
+            answer = _answer_or_nothing(place, _GET)
+        problem = _problem(answer, _speaks_tls(place), tls)
     else:
         problem = "speaks plaintext on this port: leave --tls-ca out, or give its TLS port" if tls else ""
     if problem:
@@ -83,7 +86,7 @@ def _problem(answer: bytes, speaks_tls: bool, tls: bool) -> str:
     """What is wrong with a port that does not answer a plaintext greeting as gRPC does, "" for nothing."""
     if speaks_tls:
         return "" if tls else "speaks TLS on this port: give --tls-ca FILE, or --tls-ca system"
-    if answer.startswith(b"HTTP/1"):
+    if answer.startswith(_HTTP):
         return "answers HTTP, not gRPC: give its gRPC port, Triton's is usually 8001"
     return ""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
 from client.inspection import Inspection, inspect
+from client.reach import look_at
 from client.scoring import ClientConfig, ScoringClient
 from client.security import Security
 from client.wire import Connection
@@ -110,6 +111,7 @@ def _server(server: str, security: Security) -> list[Finding]:
             await connection.close()
 
     try:
+        look_at((server,), security, lambda _: None)
         found = asyncio.run(look())
     except ClientError as error:
         return [Finding(f"server {server}", False, str(error), True)]
