@@ -62,10 +62,16 @@ def file_errors(path: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Gives the path a content in UTF-8, whole or not at all; raises FileError."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Gives the path a content, whole or not at all, and makes its folder if need be; raises FileError."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with file_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(content)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -110,8 +110,9 @@ class EmbeddedServer:
         for attempt in range(_PORT_ATTEMPTS):
             ports = self._ports or _free_ports(self._wanted_ports)
             try:
-                self._launch(found, ports)
-                self._await_ready(ports)
+                with _errors_of_files():
+                    self._launch(found, ports)
+                    self._await_ready(ports)
             except BaseException as error:
                 log = self._read_log()
                 self._end(keep_log=True)
@@ -248,6 +249,18 @@ class EmbeddedServer:
 
     def _log_hint(self) -> str:
         return f"the whole log: {self.log}"
+
+
+@contextlib.contextmanager
+def _errors_of_files() -> Iterator[None]:
+    """Inside, an OSError becomes an EmbeddedError: a full or missing folder for temporary files, most of all."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or "the folder for temporary files"
+        raise EmbeddedError(
+            f"the embedded server can't be started: {place}: {error.strerror or error}: make room there, or set TMPDIR"
+        ) from error
 
 
 def _free_ports(wanted: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ from selector.errors import MismatchError, SelectorError
 from selector.evaluation.architectures import build
 from selector.evaluation.augmentation import as_input, sampled
 from selector.evaluation.pictures import Pictures
-from selector.files import file_errors
+from selector.files import write_bytes
 from selector.progress import Advance
 
 _BATCH = 128
@@ -131,11 +131,7 @@ def save_teacher(teacher: Teacher, path: Path) -> None:
     about = {name: value for name, value in vars(teacher).items() if name != "network"}
     content = io.BytesIO()  # torch itself would say of a full disk that it failed, and not why
     torch.save({"about": about, "weights": teacher.network.state_dict()}, content)
-    part = path.with_name(path.name + ".part")
-    with file_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.getvalue())
-        part.replace(path)
+    write_bytes(path, content.getbuffer())
 
 
 def load_teacher(path: Path) -> Teacher:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selector.files import file_errors, write_text
+from selector.files import write_text
 from selector.report import tables
 from selector.report.maps import typicality_maps
 from selector.report.markup import count, duration, text
@@ -35,8 +35,6 @@ def write_report(path: Path, report: ReportInput) -> Path:
 
     Raises FileError.
     """
-    with file_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render(report))
     return path
 
