@@ -33,7 +33,7 @@ from export_scripts.settings import (
 from export_scripts.steps import Steps
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, FILE, FOLDER, Number, Place
-from selector.files import check_folder
+from selector.files import check_folder, known, told
 
 _FOLDER = Place(file_okay=False)
 _BLOCKS = whole(0, 64)
@@ -145,6 +145,10 @@ def main(
         done = _run(pipeline, out_dir, reuse, check_only, settings, wanted, steps)
     except ExportError as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        if not known(error):
+            raise
+        raise click.ClickException(told(error, out_dir or reuse)) from error
     report = {"repository": str(done) if done else None, "steps": [asdict(step) for step in steps.done]}
     click.echo(json.dumps(report, indent=2) if as_json else done or "every gate passed, nothing was written")
 

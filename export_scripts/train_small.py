@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import torch
+from safetensors import SafetensorError
 
 from client.ranges import SEED, above, real, whole
 from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline
@@ -25,7 +26,8 @@ from export_scripts.training_model import ModelConfig, NoiseConfig
 from export_scripts.training_run import CHECKPOINT_FILE, TrainConfig, Trainer
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, PATH, Number, Numbers
-from selector.files import check_folder
+from selector.errors import FileError
+from selector.files import check_folder, file_errors
 from selector.output.replacement import replaced
 
 log = logging.getLogger("train_small")
@@ -40,8 +42,11 @@ def default_profile(config: TrainConfig) -> ScoringProfile:
 def write_pipeline(trainer: Trainer, folder: Path) -> None:
     """The averaged pipeline as a diffusers folder; it appears at once, with what others put into an older one."""
     profile = ScoringProfile.load(folder) if (folder / SCORING_FILE).exists() else default_profile(trainer.config)
-    with replaced(folder, own=lambda _: ()) as part:
-        trainer.averaged_pipeline().save_pretrained(part)
+    with file_errors(folder), replaced(folder, own=lambda _: ()) as part:
+        try:
+            trainer.averaged_pipeline().save_pretrained(part)
+        except SafetensorError as error:
+            raise FileError(f"{folder} can't be written: {error}: make room, then the same command goes on") from error
         profile.save(part)
 
 

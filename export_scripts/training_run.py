@@ -7,6 +7,7 @@ so a resumed run equals an uninterrupted one. Must not know commands, progress o
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,7 @@ from export_scripts.training_model import (
     latent_statistics,
     sample_timesteps,
 )
+from selector.files import write_bytes
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -124,9 +126,9 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        part = folder / (CHECKPOINT_FILE + ".part")
-        torch.save(state, part)
-        part.replace(folder / CHECKPOINT_FILE)
+        content = io.BytesIO()  # torch itself would say of a full disk that it failed, and not why
+        torch.save(state, content)
+        write_bytes(folder / CHECKPOINT_FILE, content.getbuffer())
 
     def restore(self, folder: Path) -> None:
         """Continue from `save`. Raises ValueError when the checkpoint is of another configuration or data."""

@@ -96,6 +96,7 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
         "selector.records",
         "selector.commands.parameters",
         "selector.commands.mistakes",
+        "selector.errors",
         "selector.files",
     )
     assert all(name.startswith(allowed) for name in used), used
