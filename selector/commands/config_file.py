@@ -38,7 +38,7 @@ def read_defaults(path: Path, commands: Mapping[str, click.Command]) -> Defaults
             _check_table(path, name, table, options)
     return {
         name: {
-            known[_name(key)]: _value(value)
+            str(known[_name(key)].name): _value(value, known[_name(key)])
             for key, value in (shared | content.get(name, {})).items()
             if _name(key) in known
         }
@@ -46,7 +46,9 @@ def read_defaults(path: Path, commands: Mapping[str, click.Command]) -> Defaults
     }
 
 
-def _check_table(path: Path, name: str, table: Mapping[str, Any], options: Mapping[str, Mapping[str, str]]) -> None:
+def _check_table(
+    path: Path, name: str, table: Mapping[str, Any], options: Mapping[str, Mapping[str, click.Option]]
+) -> None:
     if name not in options:
         raise ValueError(f"{path}: there is no command for the table [{name}]: expected {', '.join(sorted(options))}")
     for key, value in table.items():
@@ -56,10 +58,10 @@ def _check_table(path: Path, name: str, table: Mapping[str, Any], options: Mappi
             raise ValueError(f"{path}: [{name}] {key} must be a value, not a table")
 
 
-def _options(command: click.Command) -> dict[str, str]:
-    """Long name of each option → name of its parameter."""
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """Each option under its long name."""
     return {
-        _name(text.lstrip("-")): str(parameter.name)
+        _name(text.lstrip("-")): parameter
         for parameter in command.params
         if isinstance(parameter, click.Option)
         for text in parameter.opts
@@ -71,6 +73,8 @@ def _name(key: str) -> str:
     return key.replace("_", "-")
 
 
-def _value(value: Any) -> Any:
-    """A list stands for what is separated by commas on the command line."""
+def _value(value: Any, option: click.Option) -> Any:
+    """A list stands for what is separated by commas on the command line, or for an option that is given several times."""
+    if option.multiple or option.nargs != 1:
+        return value if isinstance(value, list) else [value]
     return ",".join(map(str, value)) if isinstance(value, list) else value

@@ -60,6 +60,9 @@ def check_scoring(config: ScoreConfig, progress: Progress) -> None:
         from selector.scoring.plan import make_plan
 
         make_plan(read_identity(config.repository), config)
+    from selector.store.outcomes_table import outcomes_path
+
+    check_file(outcomes_path(config.store), "--store")
 
 
 def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> ScoreConfig:

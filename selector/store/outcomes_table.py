@@ -10,7 +10,8 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from selector.errors import StoreError, UsageError
+from selector.errors import UsageError
+from selector.files import file_errors
 from selector.images.own_output import OUTCOMES_HEADER
 from selector.store.commits import write_whole
 from selector.store.outcomes import Outcome
@@ -46,7 +47,7 @@ def refuse_foreign_table(store: Path) -> None:
 def write_outcomes(store: Path, outcomes: Iterable[Outcome]) -> Path:
     """Writes the table whole or not at all, sorted by source, and returns its path.
 
-    Raises UsageError for a foreign file, StoreError if it can't be written.
+    Raises UsageError for a foreign file, FileError if it can't be written.
     """
     refuse_foreign_table(store)
     text = io.StringIO(newline="")
@@ -54,8 +55,6 @@ def write_outcomes(store: Path, outcomes: Iterable[Outcome]) -> Path:
     table.writerow(OUTCOMES_HEADER.split(","))
     table.writerows(sorted((o.source, o.status, o.reason) for o in outcomes))
     path = outcomes_path(store)
-    try:
+    with file_errors(path):
         write_whole(path, lambda file: file.write(text.getvalue().encode()))
-    except OSError as error:
-        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
     return path

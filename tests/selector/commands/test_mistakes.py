@@ -15,6 +15,7 @@ from client.embedded.server import EmbeddedServer
 from export_scripts.command import main as export_main
 from export_scripts.train_small import main as train_main
 from selector.cli import cli, main
+from selector.commands.config_file import read_defaults
 from selector.commands.parameters import Levels, Number, Numbers
 
 COMMANDS = {**cli.commands, "export": export_main}
@@ -243,6 +244,14 @@ def test_the_table_of_the_export_is_checked_and_used(refused: Say, tmp_path: Pat
 def test_a_list_in_a_file_of_settings_is_what_commas_are_on_the_command_line(refused: Say, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("[run]\nserver = ['a:1', 'a:1']\n")
     assert "'a:1' is named twice" in refused("--config", tmp_path / "settings.toml", "run", "--ipc", 3)
+
+
+def test_a_list_is_several_values_for_an_option_that_may_be_given_several_times(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[score]\nexclude = ['a,b', 'c']\n[select]\nexclude = 'd'\n")
+    defaults = read_defaults(settings, cli.commands)
+    assert defaults["score"]["exclude"] == ["a,b", "c"]
+    assert defaults["select"]["exclude"] == ["d"]
 
 
 def test_a_wrong_variable_is_named(refused: Say, monkeypatch: pytest.MonkeyPatch) -> None:
