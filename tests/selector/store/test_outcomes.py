@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from selector.errors import StoreError, UsageError
+from selector.errors import FileError, UsageError
 from selector.store.outcomes import Outcome, conversions, named, outcomes_of
 from selector.store.outcomes_table import has_outcomes, outcomes_path, refuse_foreign_table, write_outcomes
 
@@ -108,5 +108,5 @@ def test_a_foreign_table_is_refused_and_kept(tmp_path: Path, content: str) -> No
 
 
 def test_a_table_that_can_not_be_written_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"outcomes\.csv can't be written: No such file"):
+    with pytest.raises(FileError, match=r"outcomes\.csv can't be written: it is not there"):
         write_outcomes(tmp_path / "gone" / "store", HARD)
