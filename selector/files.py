@@ -41,11 +41,12 @@ _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EM
 
 def told(error: OSError, path: Path | None = None, deed: str = "used") -> str:
     """The error in one line. path: where it happened, if the error itself does not say. deed: what can't be done."""
-    place = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else path
-    if path is not None and place is not path and path.name in Path(os.fsdecode(place)).name:
+    named = error.filename
+    place = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else path
+    if path is not None and place is not None and path.name in place.name:
         place = path  # it was written under a temporary name
     words = _WORDS.get(_number(error) or 0, f"{error.strerror or error}: choose another place")
-    return f"{' '.join(os.fsdecode(place).split())} can't be {deed}: {words}" if place else words
+    return f"{' '.join(str(place).split())} can't be {deed}: {words}" if place else words
 
 
 def known(error: OSError) -> bool:
