@@ -93,12 +93,14 @@ class Geometry:
 class Identity:
     """What a repository's scores depend on; it travels in the configs' `parameters`.
 
-    pipeline: hash of the source weights. classes: class names, class_id is the position. prompts: n + 1 texts, row 0 the
-    null prompt. timesteps: one per draw, in draw order. timestep_weights: one per draw, all 1 if unweighted.
-    precision: fp32 or fp16. window_fraction: window size as a fraction of the resolution. rule: the pipeline's default
-    scoring rule. prior_weight: weight of the rule's label-free prior. dift: block and timestep, such as "mid@161".
-    centring: how chosen windows move, "none" or "contrast". A field that has its default value is not in the configs, so
-    repositories from before there was such a field are what they were.
+    pipeline: hash of the source weights. classes: what tells the classes apart, their ids (such as n02012849) or, where
+    there are none, their names; class_id is the position. prompts: n + 1 texts, row 0 the null prompt. timesteps: one per
+    draw, in draw order. timestep_weights: one per draw, all 1 if unweighted. precision: fp32 or fp16. window_fraction:
+    window size as a fraction of the resolution. rule: the pipeline's default scoring rule. prior_weight: weight of the
+    rule's label-free prior. dift: block and timestep, such as "mid@161". centring: how chosen windows move, "none" or
+    "contrast". class_names: names of the classes where they differ from `classes`, else none; two classes may have one
+    name. A field that has its default value is not in the configs, so repositories from before there was such a field are
+    what they were.
     """
 
     pipeline: str
@@ -114,6 +116,7 @@ class Identity:
     prior_weight: float
     dift: str
     centring: str = "none"
+    class_names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values by field name."""
@@ -139,16 +142,17 @@ _CARRIER: dict[str, str] = {
     "prior_weight": UNET,
     "dift": DIFT,
     "centring": UNET,
+    "class_names": PROMPT_EMBEDDING,
 }
 
 
 def identity_parameters(identity: Identity) -> dict[str, dict[str, str]]:
     """The `parameters` of each leaf's config: model name → key → JSON text."""
     out: dict[str, dict[str, str]] = {leaf: {"spec_version": str(SPEC_VERSION)} for leaf in LEAVES}
-    defaults = {field.name: field.default for field in fields(Identity)}
-    for name, value in identity.as_dict().items():
-        if value != defaults[name]:
-            out[_CARRIER[name]][name] = json.dumps(value)
+    for field in fields(Identity):
+        value = getattr(identity, field.name)
+        if value != field.default:
+            out[_CARRIER[field.name]][field.name] = json.dumps(_plain(value))
     return out
 
 
@@ -174,7 +178,13 @@ def identity_from_parameters(parameters: Mapping[str, Mapping[str, str]]) -> Ide
             raise ContractError(f"the config of model {carrier!r} lacks the parameter {field.name!r}")
         value = json.loads(text)
         values[field.name] = tuple(value) if isinstance(value, list) else value
-    return Identity(**values)
+    identity = Identity(**values)
+    if len(identity.class_names) not in (0, len(identity.classes)):
+        raise ContractError(
+            f"the config of model {PROMPT_EMBEDDING!r} has {len(identity.classes)} classes and "
+            f"{len(identity.class_names)} names of them: export the repository again"
+        )
+    return identity
 
 
 def models(geometry: Geometry) -> dict[str, Model]:

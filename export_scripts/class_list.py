@@ -2,12 +2,14 @@
 
 Owns the file's format and the prompts' wording. Must not know encoders.
 
-One class name per line; blank lines are ignored. A line FOLDER<TAB>CLASS NAME, as `selector --class-names` takes them,
-means its class name, so that one file serves both commands. Names keep the file's order: class_id is the position.
+A line is `id<TAB>name`, such as `n01440764<TAB>tench`, or a name alone, which is then its own id. The id says which class
+it is: two ids may have one name. Blank lines are ignored. `selector --class-names` takes the same file. The order of lines
+is kept: class_id is the position.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from export_scripts.errors import PipelineError
@@ -17,24 +19,40 @@ PROMPT = "An image of {class}."
 NULL_PROMPT = "An image of ."  # both read off a figure of arXiv 2412.09959: assumed, no source states them
 
 
-def read_class_list(path: Path) -> tuple[str, ...]:
-    """The names in the file at `path`. Raises PipelineError for an unreadable, empty or repeating list."""
+@dataclass(frozen=True)
+class ClassList:
+    """ids: what tells the classes apart. names: as many, or none where every class's name is its id."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+def read_class_list(path: Path) -> ClassList:
+    """The classes in the file at `path`. Raises PipelineError for an unreadable, empty or repeating list."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"the list of classes {path} can't be read: {error}") from error
-    names = [line.rsplit("\t", 1)[-1].strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise PipelineError(f"{path} names no class: write one name per line")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated or "" in names:
-        what = f"names {', '.join(map(repr, repeated[:5]))} more than once" if repeated else "has a line without a name"
-        raise PipelineError(f"{path} {what}: a class_id must mean one class")
-    return tuple(names)
+        raise PipelineError(f"the list of classes {path} can't be read as UTF-8 text: {error}") from error
+    rows = [
+        (n, [part.strip() for part in line.split("\t")]) for n, line in enumerate(text.splitlines(), 1) if line.strip()
+    ]
+    if not rows:
+        raise PipelineError(f"{path} names no class: write one name, or id<TAB>name, per line")
+    for number, parts in rows:
+        if len(parts) > 2 or not all(parts):
+            raise PipelineError(f"{path}, line {number}: expected a name without tabs, or id<TAB>name, got {parts}")
+    ids, names = tuple(parts[0] for _, parts in rows), tuple(parts[-1] for _, parts in rows)
+    repeated = [class_ for class_ in dict.fromkeys(ids) if ids.count(class_) > 1]
+    if repeated:
+        raise PipelineError(
+            f"{path} names {', '.join(map(repr, repeated[:5]))} more than once: a class_id must mean one class; two classes "
+            "of one name need an id each (id<TAB>name)"
+        )
+    return ClassList(ids, names if names != ids else ())
 
 
-def prompts_of(classes: tuple[str, ...], prompt: str, null_prompt: str) -> tuple[str, ...]:
-    """n + 1 texts: the null prompt, then `prompt` with every class in its place. Raises PipelineError without one."""
+def prompts_of(names: tuple[str, ...], prompt: str, null_prompt: str) -> tuple[str, ...]:
+    """n + 1 texts: the null prompt, then `prompt` with every name in its place. Raises PipelineError without one."""
     if PLACEHOLDER not in prompt:
         raise PipelineError(f"the prompt {prompt!r} has no {PLACEHOLDER}: all classes would have the same prompt")
-    return (null_prompt, *(prompt.replace(PLACEHOLDER, name) for name in classes))
+    return (null_prompt, *(prompt.replace(PLACEHOLDER, name) for name in names))

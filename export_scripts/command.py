@@ -59,7 +59,9 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("pipeline", required=False)
-@click.option("--classes", type=FILE, help="File of class names, one per line; needed by pipelines with text encoders.")
+@click.option(
+    "--classes", type=FILE, help="File of a name, or id<TAB>name, per line; needed by pipelines with text encoders."
+)
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights.")
@@ -71,6 +73,7 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
 )
 @click.option("--prompt", default=PROMPT, show_default=True, help="Prompt of a class.")
 @click.option("--null-prompt", default=NULL_PROMPT, show_default=True, help="Prompt without a class.")
+@click.option("--truncate", is_flag=True, help="Cut prompts to what the text encoder takes, and say so.")
 @click.option(
     "--dift-timestep",
     type=Number(RANGES["dift_timestep"]),
@@ -141,7 +144,8 @@ def main(
         raise click.UsageError(str(error)) from None
     try:
         if classes is not None:
-            wanted = replace(wanted, classes=read_class_list(classes))
+            listed = read_class_list(classes)
+            wanted = replace(wanted, classes=listed.ids, class_names=listed.names)
         done = _run(pipeline, out_dir, reuse, check_only, settings, wanted, steps)
     except ExportError as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from error

@@ -158,4 +158,5 @@ def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identit
         prior_weight=profile.brightness_weight,
         dift=f"{profile.dift_block}@{profile.dift_timestep}",
         centring=profile.centring,
+        class_names=source.class_names,
     )

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import CRITICAL
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from diffusers.utils import logging
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
+from export_scripts.config_check import check_schedule
 from export_scripts.errors import PipelineError
 from export_scripts.small_pipeline import ScoringProfile, SpaceToDepth
 
@@ -33,10 +35,10 @@ class SourcePipeline:
 
     digest: 16 hex digits of all weights and configs. encoder: images [N, 3, S, S] in [-1, 1] → latents [N, C, h, w].
     resolution: S. latent: (C, h, w). table: [n + 1, L, D], row 0 the null prompt. prompts: n + 1 texts, in the table's
-    order. classes: n names. pooled: a second condition [n + 1, P] (SDXL), or None. time_ids: what the UNet is told about
+    order. classes: n ids. pooled: a second condition [n + 1, P] (SDXL), or None. time_ids: what the UNet is told about
     an image's size beside it: original height and width, crop's top and left, height and width, in pixels; or empty.
     text_digest: 16 hex digits of the text encoders, empty for a learned table. half_encoder: whether the encoder's
-    makers allow it in fp16.
+    makers allow it in fp16. class_names: n names, or none where they are the ids. notes: lines for whoever exports.
     """
 
     digest: str
@@ -53,6 +55,8 @@ class SourcePipeline:
     time_ids: tuple[float, ...] = ()
     text_digest: str = ""
     half_encoder: bool = False
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def prediction_type(self) -> str:
@@ -82,6 +86,26 @@ def encoder_of(vae: nn.Module) -> tuple[nn.Module, int]:
     if isinstance(vae, AutoencoderKL):
         return KlEncoder(vae).eval(), 2 ** (len(vae.config.block_out_channels) - 1)
     raise PipelineError(f"the encoder is a {type(vae).__name__}; SpaceToDepth and AutoencoderKL are supported")
+
+
+def native_resolution(unet: UNet2DConditionModel, cell_px: int) -> int:
+    """The side of images that a UNet was made for. Raises PipelineError if its configuration does not say."""
+    size = unet.config.sample_size
+    sides = set(size) if isinstance(size, list | tuple) else {size}
+    if len(sides) != 1 or not isinstance(side := sides.pop(), int):
+        raise PipelineError(
+            f"the UNet's sample_size is {size}, not one number: name the side of images with --resolution"
+        )
+    return side * cell_px
+
+
+def training_scheduler(scheduler: Any) -> DDPMScheduler:
+    """The schedule that the UNet was trained on, whatever sampler the pipeline was saved with. Raises PipelineError."""
+    with quiet_loading():
+        training = DDPMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
+    steps = int(training.config.num_train_timesteps)
+    check_schedule(type(scheduler).__name__, scheduler.alphas_cumprod, training.alphas_cumprod, steps)
+    return training
 
 
 def latent_shape(encoder: nn.Module, resolution: int, cell_px: int) -> tuple[int, int, int]:
@@ -118,16 +142,18 @@ def _config_text(component: Any) -> str:
 def quiet_loading() -> Iterator[None]:
     """diffusers and transformers warn of their own future defaults and draw progress bars; neither is about the model."""
     enabled, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
+    bars, transformers_level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.set_verbosity(CRITICAL)  # errors are raised as well, and said once
+    transformers_logging.set_verbosity(CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
             logging.set_verbosity(level)
+            transformers_logging.set_verbosity(transformers_level)
             if enabled:
                 logging.enable_progress_bar()
             if bars:

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from client import contract
-from client.contract import identity_parameters
+from client.contract import Identity, identity_parameters
 from export_scripts.draw_bank import save_draw_bank
 from export_scripts.engines import add_engines
 from export_scripts.exported import ONNX_FILE, VERSION_FOLDER
@@ -67,6 +67,8 @@ def write_repository(pipeline_dir: Path, folder: Path, settings: Settings, wante
 def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: Wanted | None, steps: Steps) -> None:
     with steps.step("pipeline loaded"):
         source = load_source(pipeline_dir, wanted)
+        for note in source.notes:
+            steps.tell(note)
         networks = make_networks(source, settings.precision)
         leaves = make_leaves(source, settings.draws, networks)
     with ExitStack() as stack:
@@ -139,7 +141,7 @@ def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: 
         write_ensemble_manifest(folder / name, specs[name], leaves.identity)
     (folder / README_FILE).write_text(readme(specs, leaves.identity, settings.max_batch), encoding="utf-8")
     save_draw_bank(leaves.bank, folder / contract.UNET / "draws.npz")
-    save_prompts(folder / contract.PROMPT_EMBEDDING, source.prompts, source.classes, source.table, source.pooled)
+    save_prompts(folder / contract.PROMPT_EMBEDDING, leaves.identity, source.table, source.pooled)
     np.savez(
         folder / contract.DIFT / "noise.npz",
         timestep=np.array(source.profile.dift_timestep),
@@ -147,9 +149,9 @@ def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: 
     )
 
 
-def save_prompts(
-    folder: Path, prompts: tuple[str, ...], classes: tuple[str, ...], table: Tensor, pooled: Tensor | None
-) -> None:
-    """prompts.npz: texts, class names and their conditions, float32."""
+def save_prompts(folder: Path, identity: Identity, table: Tensor, pooled: Tensor | None) -> None:
+    """prompts.npz: texts, the classes' ids (and names where they differ) and their conditions, float32."""
     arrays = {"table": table.numpy()} | ({} if pooled is None else {"pooled": pooled.numpy()})
-    np.savez(folder / "prompts.npz", prompts=np.array(prompts), classes=np.array(classes), **arrays)
+    named = {"class_names": np.array(identity.class_names)} if identity.class_names else {}
+    texts = {"prompts": np.array(identity.prompts), "classes": np.array(identity.classes)}
+    np.savez(folder / "prompts.npz", **texts, **arrays, **named)

@@ -38,23 +38,26 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
     found = pipeline or Path(origin["pipeline"])
     with steps.step("prompts encoded", contract.PROMPT_EMBEDDING):
         table = read_prompts(found, wanted)
+        for note in table.notes:
+            steps.tell(note)
     if table.digest != origin["text_digest"]:
         raise PipelineError(
             f"the text encoders of {found} have the digest {table.digest}, {repository} was made with those of "
             f"{origin['text_digest']}: another pipeline's prompts would mean nothing to its UNet"
         )
     with steps.step("written", contract.PROMPT_EMBEDDING), swapped(folder) as staged:
-        _write(staged, exported, table)
+        _write(staged, exported, table, wanted)
         add_to_manifest(staged, source={"pipeline": str(found.resolve()), "text_digest": table.digest})
 
 
-def _write(folder: Path, exported: Exported, table: PromptTable) -> None:
-    geometry = replace(exported.geometry, classes=len(table.classes))
+def _write(folder: Path, exported: Exported, table: PromptTable, wanted: Wanted) -> None:
+    classes = wanted.classes or ()
+    geometry = replace(exported.geometry, classes=len(classes))
     model = contract.models(geometry)[contract.PROMPT_EMBEDDING]
     width = (exported.geometry.prompt, exported.geometry.pooled)
     if width != (tuple(table.tokens.shape[1:]), 0 if table.pooled is None else table.pooled.shape[1]):
         raise PipelineError(f"prompts are {tuple(table.tokens.shape[1:])} here, the repository takes {width}")
-    identity = replace(exported.identity, classes=table.classes, prompts=table.prompts)
+    identity = replace(exported.identity, classes=classes, class_names=wanted.class_names, prompts=table.prompts)
     leaf = prompt_leaf(model, table.tokens, table.pooled, identity.precision)
     onnx_file = folder / VERSION_FOLDER / ONNX_FILE
     onnx_file.parent.mkdir()
@@ -63,4 +66,4 @@ def _write(folder: Path, exported: Exported, table: PromptTable) -> None:
     parameters = identity_parameters(identity)[model.name]
     write_config(model, folder, max_batch=exported.max_batch, parameters=parameters)
     write_leaf_manifest(folder, leaf, identity, files, gate_values(gate, identity.resolution))
-    save_prompts(folder, table.prompts, table.classes, table.tokens, table.pooled)
+    save_prompts(folder, identity, table.tokens, table.pooled)

@@ -34,9 +34,11 @@ RANGES = {
 class Wanted:
     """What is read from a pipeline, and how. None stands for the pipeline's own value or, without one, the default.
 
-    classes: names for a pipeline with text encoders; one with a learned table has its own. prompt, null_prompt: texts.
+    classes: ids for a pipeline with text encoders; one with a learned table has its own. prompt, null_prompt: texts.
     resolution: side of images in pixels. t_min, t_max: the scored band, as fractions of the schedule (defaults 0.1 and
-    0.7, assumed: those of diff-mining's script). dift_timestep, dift_block: where features are taken (161, 1).
+    0.7, assumed: those of diff-mining's script). dift_timestep, dift_block: where features are taken (161, 1). class_names:
+    as many as classes, or none where each class's name is its id. truncate: whether prompts may be cut to what the text
+    encoder takes.
     """
 
     classes: tuple[str, ...] | None = None
@@ -47,6 +49,8 @@ class Wanted:
     t_max: float | None = None
     dift_timestep: int | None = None
     dift_block: int | str | None = None
+    class_names: tuple[str, ...] = ()
+    truncate: bool = False
 
     def __post_init__(self) -> None:
         """Raises PipelineError for a value that no export can have."""

@@ -6,30 +6,28 @@ pipeline is one more loader; nothing behind `SourcePipeline` changes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
 from export_scripts.errors import PipelineError
-from export_scripts.graphs import PREDICTION_TYPES
+from export_scripts.pipeline_folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipeline_parts import (
     KlEncoder,
     SourcePipeline,
     digest_of,
     encoder_of,
     latent_shape,
-    quiet_loading,
+    native_resolution,
+    training_scheduler,
 )
+from export_scripts.prompt_table import check_rows
 from export_scripts.settings import Wanted
-from export_scripts.small_pipeline import ScoringProfile, SmallPipeline
+from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.text_pipeline import read_text_pipeline
 
 __all__ = ["KlEncoder", "SourcePipeline", "at_resolution", "find_pipeline", "load_source"]
-
-SMALL = "SmallPipeline"
-INDEX = "model_index.json"
 
 
 def find_pipeline(name: str) -> Path:
@@ -37,31 +35,15 @@ def find_pipeline(name: str) -> Path:
     folder = Path(name)
     if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return folder
-    try:
-        with quiet_loading():
-            return Path(DiffusionPipeline.download(name))
-    except Exception as error:  # the hub's client, requests and the file system each have errors of their own
-        raise PipelineError(f"{name} is no folder here, and the hub does not give it: {error}") from error
+    with one_line(f"{name} is no folder here, and the hub's pipeline of that name"):
+        return Path(DiffusionPipeline.download(name))
 
 
-def load_source(folder: Path, wanted: Wanted | None = None) -> SourcePipeline:
-    """The pipeline saved in `folder`. Raises PipelineError that says what is missing or unsupported."""
+def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
+    """The pipeline saved in `path`. Raises PipelineError that says what is missing or unsupported."""
     wanted = wanted or Wanted()
-    index = folder / INDEX
-    if not index.is_file():
-        raise PipelineError(f"{folder} is not a diffusers pipeline: it has no {INDEX}")
-    parts = json.loads(index.read_text(encoding="utf-8"))
-    if parts.get("_class_name") == SMALL:
-        source = _load_small(folder, wanted)
-    elif _named(parts, "unet") == "UNet2DConditionModel" and _named(parts, "text_encoder"):
-        with quiet_loading():
-            pipeline = DiffusionPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
-        source = read_text_pipeline(pipeline, wanted)
-    else:
-        raise PipelineError(
-            f"{folder} holds a {parts.get('_class_name')} with the denoiser {_named(parts, 'unet') or 'none'}; the "
-            f"exporter reads {SMALL} and pipelines of a UNet2DConditionModel with text encoders"
-        )
+    folder = open_folder(path)
+    source = _load_small(folder, wanted) if folder.kind == SMALL else read_text_pipeline(folder, wanted)
     check_source(source)
     return source
 
@@ -75,32 +57,28 @@ def at_resolution(source: SourcePipeline, resolution: int) -> SourcePipeline:
     return other
 
 
-def _named(parts: dict[str, object], component: str) -> str:
-    entry = parts.get(component)
-    return str(entry[1]) if isinstance(entry, list) and len(entry) == 2 and entry[1] else ""
-
-
-def _load_small(folder: Path, wanted: Wanted) -> SourcePipeline:
+def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     """A small class-conditional pipeline of this project: its table of prompts is learned."""
     if wanted.classes is not None or wanted.resolution is not None:
-        raise PipelineError(f"{folder} is a {SMALL}: its classes and resolution are learned and can't be chosen")
+        raise PipelineError(f"{folder.path} is a {SMALL}: its classes and resolution are learned and can't be chosen")
     try:
-        profile = ScoringProfile.load(folder)
-    except (FileNotFoundError, TypeError, ValueError) as error:
-        raise PipelineError(f"{folder}: its scoring.json is missing or damaged: {error}") from error
-    with quiet_loading():
-        pipeline = SmallPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        profile = ScoringProfile.load(folder.path)
+    except (AttributeError, OSError, TypeError, ValueError) as error:
+        raise PipelineError(f"{folder.path}: its scoring.json is missing or damaged: {error}") from error
+    pipeline = load_folder(folder)
     encoder, cell_px = encoder_of(pipeline.vae)
     learned = getattr(pipeline.vae.config, "image_size", None)
-    resolution = int(learned or int(pipeline.unet.config.sample_size) * cell_px)
+    resolution = int(learned) if learned else native_resolution(pipeline.unet, cell_px)
+    table, classes = pipeline.class_embedding.table.detach(), tuple(pipeline.class_names)
+    check_rows(classes, classes, table, None)
     return SourcePipeline(
         digest=digest_of(pipeline.components),
         encoder=encoder,
         unet=pipeline.unet.eval(),
-        scheduler=pipeline.scheduler,
-        table=pipeline.class_embedding.table.detach(),
-        prompts=("", *pipeline.class_names),
-        classes=tuple(pipeline.class_names),
+        scheduler=training_scheduler(pipeline.scheduler),
+        table=table,
+        prompts=("", *classes),
+        classes=classes,
         resolution=resolution,
         latent=latent_shape(encoder, resolution, cell_px),
         profile=_chosen(profile, wanted),
@@ -118,13 +96,17 @@ def check_source(source: SourcePipeline) -> None:
     profile, step = source.profile, 2**source.unet.num_upsamplers
     if not 0.0 <= profile.t_min < profile.t_max <= 1.0:
         raise PipelineError(f"a band of timesteps needs 0 <= t-min < t-max <= 1, not {profile.t_min}, {profile.t_max}")
-    if source.prediction_type not in PREDICTION_TYPES:
-        raise PipelineError(f"prediction_type {source.prediction_type!r} is none of {', '.join(PREDICTION_TYPES)}")
     if source.latent[1] % step or source.latent[2] % step:
         raise PipelineError(f"latents of {source.latent[1:]} cells do not divide by the UNet's downsampling of {step}")
-    if source.latent[0] != source.unet.config.in_channels:
+    takes, gives = source.unet.config.in_channels, source.unet.config.out_channels
+    if source.latent[0] != takes:
         raise PipelineError(
-            f"latents have {source.latent[0]} channels, the UNet takes {source.unet.config.in_channels}"
+            f"latents have {source.latent[0]} channels, the UNet takes {takes}: one that is given more than the noisy "
+            "latent (a mask, a depth map, a smaller image) is not supported"
+        )
+    if gives != takes:
+        raise PipelineError(
+            f"the UNet takes {takes} channels and gives {gives}: one that predicts a variance beside is not supported"
         )
     block, blocks = profile.dift_block, len(source.unet.up_blocks)
     if block != "mid" and not (isinstance(block, int) and 0 <= block < blocks):

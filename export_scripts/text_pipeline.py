@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from export_scripts.class_list import prompts_of
 from export_scripts.errors import PipelineError
+from export_scripts.pipeline_folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipeline_parts import (
     POOLED_ADDITION,
     TIME_IDS,
@@ -23,8 +24,10 @@ from export_scripts.pipeline_parts import (
     digest_of,
     encoder_of,
     latent_shape,
-    quiet_loading,
+    native_resolution,
+    training_scheduler,
 )
+from export_scripts.prompt_table import check_distinct, check_lengths, check_rows, row_label
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
@@ -38,59 +41,103 @@ PROFILE = ScoringProfile(
 
 @dataclass(frozen=True)
 class PromptTable:
-    """tokens: [n + 1, L, D], row 0 the null prompt. pooled: [n + 1, P] or None. digest: of the text encoders."""
+    """tokens: [n + 1, L, D], row 0 the null prompt. pooled: [n + 1, P] or None. digest: of the text encoders. notes: lines."""
 
-    classes: tuple[str, ...]
     prompts: tuple[str, ...]
     tokens: Tensor
     pooled: Tensor | None
     digest: str
+    notes: tuple[str, ...]
 
 
-def read_prompts(folder: Path, wanted: Wanted) -> PromptTable:
-    """The prompt table of the pipeline in `folder` for the wanted classes; only its text encoders are loaded."""
+def read_prompts(path: Path, wanted: Wanted) -> PromptTable:
+    """The prompt table of the pipeline in `path` for the wanted classes; only its text encoders are loaded."""
+    folder = open_folder(path)
+    if folder.kind == SMALL:
+        raise PipelineError(f"{path} is a {SMALL}, which has no text encoder: name the pipeline of this repository")
+    return make_table(load_folder(folder, leave_out=("unet", "vae")), wanted)
+
+
+def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
+    """The parts of the pipeline for the wanted classes. Raises PipelineError for what is not supported."""
     if wanted.classes is None:
-        raise PipelineError("a prompt table needs classes: name them in a file, one per line, with --classes")
-    try:
-        with quiet_loading():
-            pipeline = DiffusionPipeline.from_pretrained(folder, unet=None, vae=None, low_cpu_mem_usage=False)
-            pipeline.to(torch.float32)
-    except (OSError, ValueError) as error:
-        raise PipelineError(f"the pipeline of this repository is not at {folder}: name its place: {error}") from error
-    prompts = prompts_of(wanted.classes, wanted.prompt, wanted.null_prompt)
-    return PromptTable(wanted.classes, prompts, *encode_prompts(pipeline, prompts), text_digest(pipeline))
-
-
-def read_text_pipeline(pipeline: DiffusionPipeline, wanted: Wanted) -> SourcePipeline:
-    """The parts of a loaded pipeline for the wanted classes. Raises PipelineError for what is not supported."""
-    if wanted.classes is None:
-        raise PipelineError(
-            f"a {type(pipeline).__name__} scores any classes: name them in a file, one per line, with --classes"
-        )
-    with quiet_loading():
-        pipeline.to(torch.float32)
-    unet = pipeline.unet.eval()
+        raise PipelineError(f"a {folder.kind} scores any classes: name them in a file, one per line, with --classes")
+    pipeline = load_folder(folder)
+    unet = pipeline.unet
     encoder, cell_px = encoder_of(pipeline.vae)
-    resolution = wanted.resolution or int(unet.config.sample_size) * cell_px
-    prompts = prompts_of(wanted.classes, wanted.prompt, wanted.null_prompt)
-    table, pooled = encode_prompts(pipeline, prompts)
-    _check_conditions(unet, table, pooled)
+    resolution = wanted.resolution or native_resolution(unet, cell_px)
+    scheduler = training_scheduler(pipeline.scheduler)
+    table = make_table(pipeline, wanted)
+    _check_conditions(unet, table.tokens, table.pooled)
     return SourcePipeline(
         digest=digest_of({k: v for k, v in pipeline.components.items() if k in ("unet", "vae", "scheduler")}),
         encoder=encoder,
         unet=unet,
-        scheduler=_training_scheduler(pipeline.scheduler),
-        table=table,
-        prompts=prompts,
+        scheduler=scheduler,
+        table=table.tokens,
+        prompts=table.prompts,
         classes=wanted.classes,
+        class_names=wanted.class_names,
         resolution=resolution,
         latent=latent_shape(encoder, resolution, cell_px),
         profile=_profile(wanted),
-        pooled=pooled,
-        time_ids=() if pooled is None else (float(resolution), float(resolution), 0.0, 0.0) + 2 * (float(resolution),),
-        text_digest=text_digest(pipeline),
+        pooled=table.pooled,
+        time_ids=()
+        if table.pooled is None
+        else (float(resolution), float(resolution), 0.0, 0.0) + 2 * (float(resolution),),
+        text_digest=table.digest,
         half_encoder=not pipeline.vae.config.force_upcast,
+        notes=table.notes,
     )
+
+
+def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
+    """The wanted classes' prompts as the pipeline's own text encoders give them. Raises PipelineError."""
+    if wanted.classes is None:
+        raise PipelineError("a prompt table needs classes: name them in a file, one per line, with --classes")
+    names = wanted.class_names or wanted.classes
+    prompts = prompts_of(names, wanted.prompt, wanted.null_prompt)
+    labels = [row_label(wanted.classes, names, row) for row in range(len(prompts))]
+    notes: dict[str, None] = {}
+    cut: list[tuple[int, ...]] = [()] * len(prompts)
+    for tokenizer, encoder in text_encoders(pipeline):
+        limit = token_limit(tokenizer, encoder)
+        with one_line("a prompt's tokens"):
+            tokens = tokenizer(list(prompts)).input_ids
+        notes |= dict.fromkeys(check_lengths(labels, [len(row) for row in tokens], limit, wanted.truncate))
+        # A cut prompt keeps its last token, the end.
+        cut = [
+            (*seen, *(row if len(row) <= limit else [*row[: limit - 1], row[-1]]))
+            for seen, row in zip(cut, tokens, strict=True)
+        ]
+    notes |= dict.fromkeys(check_distinct(wanted.classes, names, cut))
+    with one_line("the prompts' conditions"):
+        table, pooled = encode_prompts(pipeline, prompts)
+    notes |= dict.fromkeys(check_rows(wanted.classes, names, table, pooled))
+    return PromptTable(prompts, table, pooled, text_digest(pipeline), tuple(notes))
+
+
+def text_encoders(pipeline: DiffusionPipeline) -> list[tuple[Any, Any]]:
+    """The tokenizers, each with its encoder."""
+    components = pipeline.components
+    slots = [(f"tokenizer{end}", f"text_encoder{end}") for end in ("", "_2")]
+    return [(components[t], components[e]) for t, e in slots if components.get(t) is not None]
+
+
+def token_limit(tokenizer: Any, encoder: Any) -> int:
+    """How many tokens of a prompt are encoded. Raises PipelineError if tokenizer and encoder do not belong together."""
+    limit, positions = int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings)
+    if limit > positions:
+        raise PipelineError(
+            f"the tokenizer's model_max_length is {limit}, its text encoder takes {positions} tokens: tokenizer_config.json "
+            "is incomplete, or of another pipeline"
+        )
+    if len(tokenizer) > int(encoder.config.vocab_size):
+        raise PipelineError(
+            f"the tokenizer knows {len(tokenizer)} tokens, its text encoder {encoder.config.vocab_size}: they are not of "
+            "the same pipeline"
+        )
+    return limit
 
 
 def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tuple[Tensor, Tensor | None]:
@@ -98,7 +145,7 @@ def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tup
     tokens, pooled = [], []
     for first in range(0, len(prompts), ENCODED_AT_ONCE):
         texts = list(prompts[first : first + ENCODED_AT_ONCE])
-        with torch.no_grad(), quiet_loading():
+        with torch.no_grad():
             encoded = pipeline.encode_prompt(
                 texts, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=False
             )
@@ -115,12 +162,6 @@ def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tup
 def text_digest(pipeline: DiffusionPipeline) -> str:
     """16 hex digits of the text encoders' configs and weights: what a prompt table depends on."""
     return digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
-
-
-def _training_scheduler(scheduler: Any) -> DDPMScheduler:
-    """The schedule that the UNet was trained on, whatever sampler the pipeline was saved with."""
-    with quiet_loading():
-        return DDPMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
 
 
 def _profile(wanted: Wanted) -> ScoringProfile:
