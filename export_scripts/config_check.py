@@ -63,8 +63,8 @@ def check_scheduler(where: str, name: str) -> None:
         return
     why = next((why for start, why in OTHER_NOISINGS.items() if name.startswith(start)), "it is not in the list")
     raise PipelineError(
-        f"{where}: the scheduler is a {name}: {why}. Supported is the noising by betas of {', '.join(SCHEDULERS)}; if the "
-        "UNet was trained with one of these, save the pipeline with it"
+        f"{where}: the scheduler is a {name}: {why}. Supported is noising by betas ({', '.join(SCHEDULERS[:4])} and others, "
+        "docs/export.md): if the UNet was trained so, save the pipeline with such a scheduler"
     )
 
 

@@ -1,4 +1,4 @@
-"""From class folders to the repository's classes, by name or through a file of names.
+"""From class folders to the repository's classes, by id, by name or through a file of names.
 
 Owns that matching. Must not know how folders are listed or what a class is for.
 """
@@ -12,7 +12,7 @@ from selector.errors import MismatchError, UsageError
 
 
 def read_class_names(path: Path) -> dict[str, str]:
-    """Folder → class name from lines `folder<TAB>class name` (UTF-8, blank lines pass); raises UsageError."""
+    """Folder → class id or name from lines `folder<TAB>class name` (UTF-8, blank lines pass); raises UsageError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -30,28 +30,52 @@ def read_class_names(path: Path) -> dict[str, str]:
 
 
 def match_classes(
-    folders: Sequence[str], classes: Sequence[str], mapping: Mapping[str, str] | None = None
+    folders: Sequence[str],
+    classes: Sequence[str],
+    mapping: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
 ) -> dict[str, int]:
     """Folder → class_id, its position in `classes`; raises MismatchError that lists both sides.
 
-    mapping: folder → class name; a folder that is not in it stands for its own name. Several folders may be
-    one class.
+    classes: ids. names: of the classes where they differ from the ids, else none. mapping: folder → id or name; a folder
+    that is not in it stands for itself. An id comes before a name, and a name must be that of one class. Several folders
+    may be one class.
     """
-    names = {folder: (mapping or {}).get(folder, folder) for folder in folders}
-    unknown = {f: n for f, n in names.items() if n not in classes}
+    wanted = {folder: (mapping or {}).get(folder, folder) for folder in folders}
+    places = _places(classes, names)
+    unknown = {folder: name for folder, name in wanted.items() if name not in places}
     if unknown:
         shown = [f if f == n else f"{f} (mapped to {n})" for f, n in sorted(unknown.items())]
         raise MismatchError(
             f"no class of the repository for {_listed(shown)}.\n"
             f"Folders of the data: {_listed(sorted(folders))}.\n"
-            f"Classes of the repository: {_listed(classes)}.\n"
+            f"Classes of the repository: {_listed(class_labels(classes, names))}.\n"
             "Map folders with --class-names FILE (lines `folder<TAB>class name`), or export a repository for "
             "these classes."
         )
-    ambiguous = sorted({n for n in names.values() if list(classes).count(n) > 1})
+    ambiguous = sorted({name for name in wanted.values() if len(places[name]) > 1})
     if ambiguous:
-        raise MismatchError(f"the repository has several classes named {_listed(ambiguous)}: names must differ")
-    return {folder: list(classes).index(name) for folder, name in names.items()}
+        shown = [f"{name} ({', '.join(classes[place] for place in places[name])})" for name in ambiguous]
+        raise MismatchError(
+            f"the repository has several classes named {_listed(shown)}: call the folder by the id, or map it to the id "
+            "with --class-names FILE (lines `folder<TAB>id`)"
+        )
+    return {folder: places[name][0] for folder, name in wanted.items()}
+
+
+def class_labels(classes: Sequence[str], names: Sequence[str] = ()) -> list[str]:
+    """Every class as a reader may see it: its id, and its name where it has another. No two are equal."""
+    return [id_ if id_ == name else f"{id_} {name}" for id_, name in zip(classes, names or classes, strict=True)]
+
+
+def _places(classes: Sequence[str], names: Sequence[str]) -> dict[str, list[int]]:
+    """Id, or else name → positions of the classes that are called so."""
+    places: dict[str, list[int]] = {}
+    for called, others in ((classes, {}), (names, dict.fromkeys(classes))):
+        for place, word in enumerate(called):
+            if word not in others:
+                places.setdefault(word, []).append(place)
+    return places
 
 
 def _listed(names: Sequence[str], most: int = 50) -> str:
