@@ -29,7 +29,7 @@ def scenes_of(view: StoreView, chosen: Selection, images: Originals) -> tuple[Sc
         boxes = zip(*(record[f"window_canvas_{name}"] for name in ("top", "left", "height", "width")), strict=True)
         scenes.append(
             Scene(
-                class_name=view.class_names[record["class_id"]],
+                class_name=view.titles[record["class_id"]],
                 source=source,
                 image=canvas,
                 typicality_map=mean_map,

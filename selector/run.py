@@ -147,7 +147,8 @@ def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig, listing: Lis
     """Folders that are no classes, or have too few files for enough patches: said before the first row is spent."""
     if not scoring.servers:
         mapping = read_class_names(scoring.class_names) if scoring.class_names else None
-        matched_folders(scoring.data, listing, read_identity(scoring.repository).classes, mapping)
+        identity = read_identity(scoring.repository)
+        matched_folders(scoring.data, listing, identity.classes, mapping, identity.class_names)
     files = dict.fromkeys(listing.folders, 0)
     for item in listing.items:
         files[item.folder] += scoring.patches_per_image
@@ -265,7 +266,7 @@ def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: 
         counts=view.counts,
         unet_rows=spent.unet_rows,
         unet_rows_in_store=view.unet_rows,
-        classes=class_reports(chosen, view.patches, view.class_names, images.cut),
+        classes=class_reports(chosen, view.patches, view.titles, images.cut),
         scenes=scenes_of(view, chosen, images),
         failures=tuple(Failed(f.source, f.status, f.reason) for f in view.failures),
         provenance=tuple(provenance.items()),

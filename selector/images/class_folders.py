@@ -16,13 +16,17 @@ _PLACES_SHOWN = 3
 
 
 def matched_folders(
-    root: Path, listing: Listing, classes: Sequence[str], mapping: Mapping[str, str] | None = None
+    root: Path,
+    listing: Listing,
+    classes: Sequence[str],
+    mapping: Mapping[str, str] | None = None,
+    class_names: Sequence[str] = (),
 ) -> dict[str, int]:
     """Folder → class_id, as `match_classes` has it; raises MismatchError that says where classes seem to lie instead."""
     try:
-        return match_classes(listing.folders, classes, mapping)
+        return match_classes(listing.folders, classes, mapping, class_names)
     except MismatchError as error:
-        names = {*classes, *(mapping or {})}
+        names = {*classes, *class_names, *(mapping or {})}
         unknown = [folder for folder in listing.folders if folder not in names]
         hint = _hint(root, listing, unknown, names)
         raise MismatchError(f"{error}\n{hint}" if hint else str(error)) from None

@@ -38,12 +38,13 @@ def match_classes(
     """Folder → class_id, its position in `classes`; raises MismatchError that lists both sides.
 
     classes: ids. names: of the classes where they differ from the ids, else none. mapping: folder → id or name; a folder
-    that is not in it stands for itself. An id comes before a name, and a name must be that of one class. Several folders
-    may be one class.
+    that is not in it stands for itself. A folder that is the id of a class with the name it is mapped to is that class; else
+    an id comes before a name, and a name must be that of one class. Several folders may be one class.
     """
     wanted = {folder: (mapping or {}).get(folder, folder) for folder in folders}
-    places = _places(classes, names)
-    unknown = {folder: name for folder, name in wanted.items() if name not in places}
+    called = _places(names or classes)
+    places = {**called, **_places(classes)}
+    unknown = {folder: word for folder, word in wanted.items() if word not in places}
     if unknown:
         shown = [f if f == n else f"{f} (mapped to {n})" for f, n in sorted(unknown.items())]
         raise MismatchError(
@@ -53,28 +54,29 @@ def match_classes(
             "Map folders with --class-names FILE (lines `folder<TAB>class name`), or export a repository for "
             "these classes."
         )
-    ambiguous = sorted({name for name in wanted.values() if len(places[name]) > 1})
+    meant = {
+        folder: [place for place in called.get(word, ()) if classes[place] == folder] or places[word]
+        for folder, word in wanted.items()
+    }
+    ambiguous = {wanted[folder]: found for folder, found in sorted(meant.items()) if len(found) > 1}
     if ambiguous:
-        shown = [f"{name} ({', '.join(classes[place] for place in places[name])})" for name in ambiguous]
+        shown = [f"{word} ({', '.join(classes[place] for place in found)})" for word, found in ambiguous.items()]
         raise MismatchError(
-            f"the repository has several classes named {_listed(shown)}: call the folder by the id, or map it to the id "
-            "with --class-names FILE (lines `folder<TAB>id`)"
+            f"the repository has several classes named {_listed(shown)}: call a folder by the id, or map it to the id with "
+            "--class-names FILE (lines `folder<TAB>id`)"
         )
-    return {folder: places[name][0] for folder, name in wanted.items()}
+    return {folder: found[0] for folder, found in meant.items()}
 
 
 def class_labels(classes: Sequence[str], names: Sequence[str] = ()) -> list[str]:
-    """Every class as a reader may see it: its id, and its name where it has another. No two are equal."""
+    """Every class as a reader may see it: its id, and its name where it has another."""
     return [id_ if id_ == name else f"{id_} {name}" for id_, name in zip(classes, names or classes, strict=True)]
 
 
-def _places(classes: Sequence[str], names: Sequence[str]) -> dict[str, list[int]]:
-    """Id, or else name → positions of the classes that are called so."""
+def _places(words: Sequence[str]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
-    for called, others in ((classes, {}), (names, dict.fromkeys(classes))):
-        for place, word in enumerate(called):
-            if word not in others:
-                places.setdefault(word, []).append(place)
+    for place, word in enumerate(words):
+        places.setdefault(word, []).append(place)
     return places
 
 

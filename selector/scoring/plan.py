@@ -94,5 +94,7 @@ def fingerprint(identity: Identity, plan: Plan) -> dict[str, Any]:
     }
     del mark["centring"]  # the repository's own; the plan's is what counts
     # What a plan does without is no field, as there was none before there was such a thing: those stores stay what they were.
+    if not identity.class_names:
+        del mark["class_names"]
     centring = {"centring": plan.centring} if plan.centring != NONE else {}
     return mark | centring | ({"scales": list(plan.scales)} if plan.scales else {})

@@ -63,7 +63,7 @@ def opened_store(config: ScoreConfig, listing: Listing, identity: Identity, plan
     that is no class.
     """
     mapping = read_class_names(config.class_names) if config.class_names else None
-    folders = matched_folders(config.data, listing, identity.classes, mapping)
+    folders = matched_folders(config.data, listing, identity.classes, mapping, identity.class_names)
     store = Store.create_or_open(config.store, fingerprint(identity, plan))
     store.check_folders(folders)
     return store, folders

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from selector.errors import StoreError
+from selector.images.class_names import class_labels
 from selector.images.datasets import Listing
 from selector.records import PatchTable
 from selector.store.outcomes import (
@@ -41,8 +42,8 @@ class StoreView:
     passed_over are the losses of the listing, across_classes the contents that lie under several classes. outcomes: of every file
     of the listing but unscored ones that nobody tried to read, and of all that the listing did not take. folders: class folder
     → class name, of all that the store knows of.
-    class_names: class_id → name of every class folder that the data have now. unread: source → why it could not be read.
-    image_ids: source → image_id of every scored file.
+    class_names: class_id → id (its name, where it has none) of every class folder that the data have now: no two are equal.
+    unread: source → why it could not be read. image_ids: source → image_id of every scored file.
     """
 
     store: Path
@@ -67,6 +68,12 @@ class StoreView:
     def failures(self) -> tuple[Outcome, ...]:
         """What gave no patch, for people to read."""
         return named(self.outcomes)
+
+    @property
+    def titles(self) -> dict[int, str]:
+        """class_id → the class as a reader sees it: its id, and its name where it has another."""
+        labels = class_labels(self.fingerprint["classes"], self.fingerprint.get("class_names", ()))
+        return {number: labels[number] for number in self.class_names}
 
 
 def view_store(
