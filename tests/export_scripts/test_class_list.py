@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export_scripts.class_list import prompts_of, read_class_list
+from export_scripts.class_list import ClassList, prompts_of, read_class_list
 from export_scripts.errors import PipelineError
 
 
@@ -16,22 +16,36 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_class_per_line_in_the_file_s_order(tmp_path: Path) -> None:
-    assert read_class_list(write(tmp_path, "\ufefftench\n\n  church \nchain saw")) == ("tench", "church", "chain saw")
+def test_a_class_per_line_in_the_file_s_order_is_its_own_id(tmp_path: Path) -> None:
+    listed = read_class_list(write(tmp_path, "\ufefftench\n\n  church \nchain saw"))
+    assert listed == ClassList(("tench", "church", "chain saw"))
 
 
-def test_a_mapping_of_folders_to_names_gives_the_names(tmp_path: Path) -> None:
-    """The same file then serves `selector run --class-names`."""
-    assert read_class_list(write(tmp_path, "n01440764\ttench\nn03028079\tchurch\n")) == ("tench", "church")
+def test_an_id_and_a_name_are_two_things_and_two_ids_may_have_one_name(tmp_path: Path) -> None:
+    listed = read_class_list(write(tmp_path, "n02012849\tcrane\nn03126707 \t crane\nbag\n"))
+    assert listed == ClassList(("n02012849", "n03126707", "bag"), ("crane", "crane", "bag"))
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "names no class"), ("a\nb\na\n", "'a' more than once"), ("n01440764\t\nb\n", "without a name")],
+    [
+        ("", "names no class"),
+        ("a\nb\na\n", "'a' more than once"),
+        ("n1\tbag\nn1\tcup\n", "'n1' more than once"),
+        ("a\nn01440764\t\nb\n", "line 2: expected a name"),
+        ("\ttench\n", "line 1: expected a name"),
+        ("n1\tbag\tsack\n", "line 1: expected a name"),
+    ],
 )
 def test_a_list_that_is_empty_or_ambiguous_is_refused(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=says):
         read_class_list(write(tmp_path, text))
+
+
+def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(PipelineError, match="can't be read as UTF-8 text"):
+        read_class_list(tmp_path / "latin.txt")
 
 
 def test_a_missing_list_is_refused(tmp_path: Path) -> None:
