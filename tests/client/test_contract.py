@@ -35,7 +35,7 @@ def test_models_of_one_name_and_other_tensors_are_not_equal() -> None:
 
 
 def test_an_identity_travels_in_the_configs_and_comes_back() -> None:
-    for identity in (IDENTITY, replace(IDENTITY, centring="contrast")):
+    for identity in (IDENTITY, replace(IDENTITY, centring="contrast"), replace(IDENTITY, class_names=("a", "b", "a"))):
         assert contract.identity_from_parameters(contract.identity_parameters(identity)) == identity
 
 
@@ -43,6 +43,18 @@ def test_a_repository_from_before_there_was_centring_has_none_and_one_without_it
     parameters = contract.identity_parameters(IDENTITY)
     assert not any("centring" in own for own in parameters.values())
     assert contract.identity_from_parameters(parameters).centring == "none"
+
+
+def test_a_repository_whose_classes_are_their_own_ids_is_written_as_before_there_were_names() -> None:
+    parameters = contract.identity_parameters(IDENTITY)
+    assert not any("class_names" in own for own in parameters.values())
+    assert parameters[contract.PROMPT_EMBEDDING]["classes"] == '["circle", "square", "star"]'
+
+
+def test_names_that_are_not_as_many_as_the_classes_are_refused() -> None:
+    parameters = contract.identity_parameters(replace(IDENTITY, class_names=("a", "b")))
+    with pytest.raises(ContractError, match="3 classes and 2 names"):
+        contract.identity_from_parameters(parameters)
 
 
 def test_a_missing_parameter_that_has_no_default_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,19 @@ def test_a_file_or_a_link_in_the_repository_s_place_is_an_error(tmp_path: Path) 
     for name in ("file", "link"):
         with pytest.raises(PublishError, match="not a folder"), published(tmp_path / name):
             pytest.fail("the body must not run")
+
+
+def test_a_place_below_a_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PublishError, match="was not written") as error, published(tmp_path / "file" / "repository"):
+        pytest.fail("the body must not run")
+    assert "\n" not in str(error.value)
+
+
+def test_a_disk_that_fills_up_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(PublishError, match=r"repository was not written: .*No space left.*make room"),
+        published(tmp_path / "repository"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())

@@ -43,6 +43,12 @@ def test_a_repository_that_asks_for_an_unknown_centring_is_refused() -> None:
         make_plan(replace(IDENTITY, centring="sharp"), config())
 
 
+def test_names_of_classes_are_a_field_only_where_they_are_not_the_ids() -> None:
+    named = replace(IDENTITY, class_names=("round", "edgy", "edgy"))
+    assert fingerprint(named, make_plan(named, config()))["class_names"] == ["round", "edgy", "edgy"]
+    assert "class_names" not in fingerprint(IDENTITY, make_plan(IDENTITY, config())), "older stores have no such field"
+
+
 def test_the_fingerprint_of_a_plain_plan_has_the_fields_it_always_had() -> None:
     """A field more, and every store from before it would be refused."""
     assert set(fingerprint(IDENTITY, make_plan(IDENTITY, config()))) == {
