@@ -61,6 +61,7 @@ def write_selection(
     class_names: Sequence[str] | Mapping[int, str],
     crop: Crop,
     manifest: Mapping[str, Any],
+    names: Mapping[int, str] | None = None,
 ) -> Path:
     """Writes out_dir/ipc-N and returns it; an older ipc-N is replaced as a whole, and only when the new one is complete.
 
@@ -71,13 +72,17 @@ def write_selection(
     `manifest` with the selection's summary under "selection". The same arguments give the same bytes. Raises what
     `crop` raises, in which case the older folder stands untouched, and UsageError if ipc-N is there but was not
     written by this function.
+
+    class_names: what tells classes apart, of which folders and the summary are made. names: what the column class_name says
+    instead, where classes have ids and names of their own.
     """
     final = refuse_foreign(out_dir, ipc)
-    names = dict(class_names) if isinstance(class_names, Mapping) else dict(enumerate(class_names))
+    labels = dict(class_names) if isinstance(class_names, Mapping) else dict(enumerate(class_names))
     with replaced(final, _own_files) as partial:
-        _write_images(partial, selection, table, names, crop)
-        pq.write_table(selection_table(selection, table, names), partial / SELECTION_FILE, compression="zstd")
-        stated = {**manifest, "selection": summary(selection, table, names)}
+        _write_images(partial, selection, table, labels, crop)
+        picks = selection_table(selection, table, labels if names is None else names)
+        pq.write_table(picks, partial / SELECTION_FILE, compression="zstd")
+        stated = {**manifest, "selection": summary(selection, table, labels)}
         text = json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (partial / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
     return final
@@ -181,7 +186,8 @@ def _write_images(
             row = int(selection.row[pick])
             if row not in encoded:
                 encoded[row] = _png(crop(str(table.source[row]), box_of(table, row)))
-            path = folder / _image_path(name, int(selection.rank[pick]), str(table.image_id[row]))
+            own = _file_name(int(selection.rank[pick]), str(table.image_id[row]))
+            path = folder / "images" / class_folder(name) / own
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded[row])
 
@@ -213,10 +219,11 @@ def refuse_foreign(out_dir: Path, ipc: int) -> Path:
 
 def _own_files(folder: Path) -> set[str]:
     """What a written selection holds, relative to its folder."""
-    picks = pq.read_table(folder / SELECTION_FILE, columns=["class_name", "rank", "image_id"]).to_pylist()
-    images = {_image_path(pick["class_name"], pick["rank"], pick["image_id"]) for pick in picks}
+    picks = pq.read_table(folder / SELECTION_FILE, columns=["rank", "image_id"]).to_pylist()
+    files = {_file_name(pick["rank"], pick["image_id"]) for pick in picks}
+    images = {path.relative_to(folder).as_posix() for path in folder.glob("images/*/*.png") if path.name in files}
     return {SELECTION_FILE, MANIFEST_FILE, REPORT_FILE, *images}
 
 
-def _image_path(class_name: str, rank: int, identifier: str) -> str:
-    return f"images/{class_folder(class_name)}/{rank:04d}_{identifier}.png"
+def _file_name(rank: int, identifier: str) -> str:
+    return f"{rank:04d}_{identifier}.png"

@@ -208,7 +208,7 @@ def _publish(
         manifest = _manifest(view, chosen, selection, spent)
         with file_errors(selection.out / f"ipc-{selection.ipc}"):
             folder = write_selection(
-                selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest
+                selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest, view.names
             )
         spent.seconds["export"] = round(time.monotonic() - started, 3)
         write_report(folder / REPORT_FILE, _report_input(view, chosen, images, spent))

@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from export_scripts.letter_tokenizer import letter_tokenizer
 from export_scripts.pipeline_parts import quiet_loading
 
-TOKENS = 20
+TOKENS = 24  # "An image of coffee cup." is 21
 RESOLUTION = 32  # 16 × 16 latents of 2 px
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 

@@ -50,7 +50,7 @@ def match_classes(
         raise MismatchError(
             f"no class of the repository for {_listed(shown)}.\n"
             f"Folders of the data: {_listed(sorted(folders))}.\n"
-            f"Classes of the repository: {_listed(class_labels(classes, names))}.\n"
+            f"Classes of the repository: {_listed(list(map(class_label, classes, names or classes)))}.\n"
             "Map folders with --class-names FILE (lines `folder<TAB>class name`), or export a repository for "
             "these classes."
         )
@@ -68,9 +68,9 @@ def match_classes(
     return {folder: found[0] for folder, found in meant.items()}
 
 
-def class_labels(classes: Sequence[str], names: Sequence[str] = ()) -> list[str]:
-    """Every class as a reader may see it: its id, and its name where it has another."""
-    return [id_ if id_ == name else f"{id_} {name}" for id_, name in zip(classes, names or classes, strict=True)]
+def class_label(class_: str, name: str) -> str:
+    """A class as a reader may see it: its id, and its name where it has another."""
+    return class_ if class_ == name else f"{class_} {name}"
 
 
 def _places(words: Sequence[str]) -> dict[str, list[int]]:

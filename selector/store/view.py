@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from selector.errors import StoreError
-from selector.images.class_names import class_labels
+from selector.images.class_names import class_label
 from selector.images.datasets import Listing
 from selector.records import PatchTable
 from selector.store.outcomes import (
@@ -70,10 +70,18 @@ class StoreView:
         return named(self.outcomes)
 
     @property
+    def names(self) -> dict[int, str]:
+        """class_id → name, which two classes with ids of their own may share."""
+        return {
+            number: (self.fingerprint.get("class_names") or self.fingerprint["classes"])[number]
+            for number in self.class_names
+        }
+
+    @property
     def titles(self) -> dict[int, str]:
         """class_id → the class as a reader sees it: its id, and its name where it has another."""
-        labels = class_labels(self.fingerprint["classes"], self.fingerprint.get("class_names", ()))
-        return {number: labels[number] for number in self.class_names}
+        names = self.names
+        return {number: class_label(id_, names[number]) for number, id_ in self.class_names.items()}
 
 
 def view_store(

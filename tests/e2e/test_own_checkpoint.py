@@ -56,6 +56,7 @@ def test_a_run_with_one_s_own_checkpoint_ends_with_its_picks(repository: Path, i
     chosen = picks(tmp_path / "out", 3)
     assert [(p["class_name"], p["rank"]) for p in chosen] == [(name, rank) for name in CLASSES for rank in range(3)]
     assert {(p["height"], p["width"]) for p in chosen} == {(24, 24)}
+    assert {path.name for path in (tmp_path / "out" / "ipc-3" / "images").iterdir()} == {"n1", "n2"}
     counts = manifest(tmp_path / "out", 3)["counts"]
     assert (counts["scored"], counts["failed"], counts["picked"]) == (10, 0, 6)
     assert read_identity(repository).prompts == ("An image of .", "An image of bee.", "An image of coffee cup.")
@@ -77,6 +78,22 @@ def test_a_new_list_of_classes_changes_the_prompt_table_alone(repository: Path, 
     assert identity.pipeline == read_identity(repository).pipeline
     table = np.load(own / "prompt_embedding" / "prompts.npz")["table"]
     assert np.array_equal(table[2], np.load(repository / "prompt_embedding" / "prompts.npz")["table"][1]), "bee"
+
+
+def test_two_ids_of_one_name_are_scored_and_handed_out_as_two_classes(
+    repository: Path, images: Path, tmp_path: Path
+) -> None:
+    own, classes = tmp_path / "repository", tmp_path / "cranes.txt"
+    shutil.copytree(repository, own)
+    classes.write_text("n1\tcrane\nn2\tcrane\n")
+    done = selector("export", "--classes", classes, "--reuse", own)
+    assert "class n1 'crane', class n2 'crane' have one name" in done.stderr
+    selector("run", images, "--ipc", 3, "--repository", own, "--draws", 4, "--out", tmp_path / "out")
+    chosen = picks(tmp_path / "out", 3)
+    assert [(p["class_id"], p["class_name"]) for p in chosen] == [(0, "crane")] * 3 + [(1, "crane")] * 3
+    assert [p["source"].split("/")[0] for p in chosen] == ["n1"] * 3 + ["n2"] * 3
+    assert {path.name for path in (tmp_path / "out" / "ipc-3" / "images").iterdir()} == {"n1", "n2"}
+    assert "n1 crane" in (tmp_path / "out" / "ipc-3" / "report.html").read_text()
 
 
 def test_a_new_list_with_another_pipeline_s_text_encoders_is_refused(repository: Path, tmp_path: Path) -> None:

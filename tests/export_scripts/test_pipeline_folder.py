@@ -18,7 +18,7 @@ from export_scripts.pipeline_parts import quiet_loading
 from export_scripts.settings import Wanted
 from export_scripts.source_pipeline import load_source
 from export_scripts.text_pipeline import read_prompts
-from tests.tiny_text_pipeline import write_sd1
+from tests.tiny_text_pipeline import TOKENS, write_sd1
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3438167536\n"
@@ -138,7 +138,7 @@ def test_weights_that_older_versions_named_otherwise_are_complete(sd1: Path, cop
     """As the published Stable Diffusion 1.5 has them: a prefix, positions, a projection that the class is without."""
     weights = {f"text_model.{name}": value for name, value in load_file(copy / TEXT).items()}
     weights |= {
-        "text_model.embeddings.position_ids": torch.arange(20)[None],
+        "text_model.embeddings.position_ids": torch.arange(TOKENS)[None],
         "text_projection.weight": torch.zeros(12, 8),
     }
     save_file(weights, copy / TEXT, metadata={"format": "pt"})

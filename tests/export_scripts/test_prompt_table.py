@@ -46,11 +46,11 @@ def test_a_null_prompt_that_is_too_long_is_called_so(sd1: Path) -> None:
         read_prompts(sd1, Wanted(("bag", "cup"), null_prompt="y" * 40))
 
 
-def test_a_cut_prompt_is_said_and_its_row_is_that_of_its_beginning(sd1: Path) -> None:
+def test_a_cut_prompt_is_said_and_its_row_is_that_of_another_with_its_beginning(sd1: Path) -> None:
     kept = "a" * (TOKENS - 2)
-    cut, same = (read_prompts(sd1, long(f"{kept}{more}", "bag", truncate=True)) for more in ("bcd", ""))
+    cut, same = (read_prompts(sd1, long(f"{kept}{more}", "bag", truncate=True)) for more in ("bcd", "xyz"))
     assert cut.notes == (
-        f"prompts cut to the {TOKENS} tokens that the text encoder takes: class '{kept}bcd' (23 tokens)",
+        f"prompts cut to the {TOKENS} tokens that the text encoder takes: class '{kept}bcd' ({TOKENS + 3} tokens)",
     )
     torch.testing.assert_close(cut.tokens, same.tokens)
 

@@ -185,6 +185,18 @@ def test_class_folders_stay_inside_and_apart(names: set[str]) -> None:
         assert "\0" not in folder
 
 
+def test_classes_of_one_name_have_folders_of_their_own_and_both_say_the_name(tmp_path: Path) -> None:
+    table, ids = patch_table([9, 7]), {0: "n02012849", 1: "n03126707"}
+    made = select(table, ids, 4)
+    for _ in range(2):  # the second time, what the first wrote is its own and goes
+        folder = write_selection(tmp_path, 4, made, table, ids, crop, {}, {0: "crane", 1: "crane"})
+    assert {path.name for path in (folder / "images").iterdir()} == set(ids.values())
+    assert len(list(folder.rglob("*.png"))) == 8
+    rows = pq.read_table(folder / "selection.parquet").to_pylist()
+    assert [(row["class_id"], row["class_name"]) for row in rows] == [(0, "crane")] * 4 + [(1, "crane")] * 4
+    assert set(json.loads((folder / "manifest.json").read_text())["selection"]["classes"]) == set(ids.values())
+
+
 def test_ordinary_class_names_are_their_own_folders() -> None:
     for name in ("t-shirt", "ankle-boot", "n01440764", "great white shark, white shark"):
         assert class_folder(name) == name
