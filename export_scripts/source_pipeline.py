@@ -66,7 +66,8 @@ def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     except (AttributeError, OSError, TypeError, ValueError) as error:
         raise PipelineError(f"{folder.path}: its scoring.json is missing or damaged: {error}") from error
     pipeline = load_folder(folder)
-    encoder, cell_px = encoder_of(pipeline.vae)
+    with one_line("the VAE"):
+        encoder, cell_px = encoder_of(pipeline.vae)
     learned = getattr(pipeline.vae.config, "image_size", None)
     resolution = int(learned) if learned else native_resolution(pipeline.unet, cell_px)
     table, classes = pipeline.class_embedding.table.detach(), tuple(pipeline.class_names)

@@ -64,7 +64,8 @@ def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline
         raise PipelineError(f"a {folder.kind} scores any classes: name them in a file, one per line, with --classes")
     pipeline = load_folder(folder)
     unet = pipeline.unet
-    encoder, cell_px = encoder_of(pipeline.vae)
+    with one_line("the VAE"):
+        encoder, cell_px = encoder_of(pipeline.vae)
     resolution = wanted.resolution or native_resolution(unet, cell_px)
     scheduler = training_scheduler(pipeline.scheduler)
     table = make_table(pipeline, wanted)

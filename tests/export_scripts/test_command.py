@@ -91,10 +91,44 @@ def test_a_folder_that_is_no_repository_can_not_be_reused(tmp_path: Path) -> Non
     assert "no repository of this version's exporter" in result.output
 
 
-@pytest.mark.parametrize("change", [{"draws": 12}, {"max_batch": 0}, {"precision": "fp8"}, {"runtime": "openvino"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"draws": 12},
+        {"max_batch": 0},
+        {"precision": "fp8"},
+        {"runtime": "openvino"},
+        {"gate_resolution": 0},
+        {"workspace_gb": float("nan")},
+    ],
+)
 def test_settings_that_no_export_can_have_are_refused(change: dict) -> None:
     with pytest.raises(PipelineError):
         Settings(**change)
+
+
+@pytest.mark.parametrize("resolution", [0, -512])
+def test_a_resolution_that_no_image_has_is_refused(resolution: int) -> None:
+    with pytest.raises(PipelineError, match=f"at least 1 px, not {resolution}"):
+        Wanted(resolution=resolution)
+
+
+def test_a_place_below_a_file_ends_in_one_line(tiny_pipeline: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = invoke(tiny_pipeline, "--out", tmp_path / "file" / "repository")
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert "PublishError" in result.output
+
+
+def test_ids_names_and_the_wish_to_cut_reach_the_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Wanted] = []
+    monkeypatch.setattr(repository, "export_pipeline", lambda _p, _o, _settings, wanted, _s: asked.append(wanted))
+    (tmp_path / "classes.txt").write_text("n1\tcrane\nn2\tcrane\n")
+    assert not invoke(
+        tmp_path, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "repo", "--truncate"
+    ).exit_code
+    assert asked == [Wanted(("n1", "n2"), class_names=("crane", "crane"), truncate=True)]
 
 
 def test_the_spec_has_what_the_engines_are_built_for() -> None:

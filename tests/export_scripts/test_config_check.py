@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import pytest
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipeline_folder import load_folder, open_folder
-from export_scripts.pipeline_parts import training_scheduler
+from export_scripts.pipeline_parts import quiet_loading, training_scheduler
+from export_scripts.settings import Wanted
+from export_scripts.source_pipeline import load_source
 from tests.tiny_text_pipeline import SCHEDULE, write_sd1, write_sdxl
-
-Copy = Callable[[], Path]
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +173,35 @@ def test_a_pipeline_or_component_that_is_not_in_the_list_is_refused_by_name(
 ) -> None:
     change(copy / "model_index.json", **values)
     assert says in refusal(copy)
+
+
+def test_a_unet_that_is_given_more_than_the_noisy_latent_is_refused(tmp_path: Path) -> None:
+    """As an inpainting UNet, which takes a mask and the masked image: 9 channels."""
+    with quiet_loading():
+        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(write_sd1(tmp_path / "sd1"))
+    config = {k: v for k, v in pipeline.unet.config.items() if not k.startswith("_")}
+    for other, says in (
+        ({"in_channels": 9}, "latents have 4 channels, the UNet takes 9"),
+        ({"out_channels": 8}, "takes 4 channels and gives 8"),
+    ):
+        diffusers.UNet2DConditionModel(**config | other).save_pretrained(tmp_path / "sd1" / "unet")
+        with pytest.raises(PipelineError, match=says):
+            load_source(tmp_path / "sd1", Wanted(("bee", "cup"), dift_block="mid"))
+
+
+def test_a_unet_that_does_not_say_its_resolution_asks_for_one(copy: Path) -> None:
+    change(copy / "unet" / "config.json", sample_size=None)
+    with pytest.raises(
+        PipelineError, match="sample_size is None, not one number: name the side of images with --resolution"
+    ):
+        load_source(copy, Wanted(("bee", "cup"), dift_block="mid"))
+    assert load_source(copy, Wanted(("bee", "cup"), dift_block="mid", resolution=32)).latent == (4, 16, 16)
+
+
+def test_a_vae_without_a_scale_is_refused_in_one_line(copy: Path) -> None:
+    change(copy / "vae" / "config.json", scaling_factor=None)
+    with pytest.raises(PipelineError, match="the VAE can't be read"):
+        load_source(copy, Wanted(("bee", "cup"), dift_block="mid"))
 
 
 def test_sdxl_s_settings_are_in_the_list(tmp_path: Path) -> None:
