@@ -12,6 +12,7 @@ from client import contract
 from export_scripts import command, repository
 from export_scripts.errors import PipelineError
 from export_scripts.settings import Settings, Wanted
+from selector.errors import UsageError
 
 
 def invoke(*arguments: object) -> Result:
