@@ -1,14 +1,12 @@
 """The `selector` command: flags in, one configuration object out, exit codes back.
 
-Owns the group, its configuration file and the exit codes; the commands lie in selector/commands/. Work lies in the modules
-these call; anything that needs torch is imported inside its command.
+Owns the group, its configuration file and the exit codes; the commands lie in selector/commands/, the process in
+console.py. Work lies in the modules that these call; anything that needs torch is imported inside its command.
 Precedence: flag, environment (SELECTOR_…), TOML file (--config), default.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
 import sys
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import click
 
 from client.allocation import keep_freed_pages
 from client.errors import ClientError, ContractError
-from selector import __version__
+from selector import __version__, endings
 from selector.commands.benching import bench
 from selector.commands.config_file import read_defaults
 from selector.commands.evaluating import evaluate
@@ -24,6 +22,7 @@ from selector.commands.mistakes import message
 from selector.commands.parameters import FILE
 from selector.commands.selecting import report, run, score, select
 from selector.commands.serving import doctor, serve
+from selector.console import console
 from selector.errors import SelectorError
 from selector.files import known, told
 
@@ -73,10 +72,11 @@ def export(context: click.Context, /, arguments: tuple[str, ...]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command; domain errors become one line on stderr and their exit code."""
+    """Runs the command; domain errors become one line on stderr and their exit code. Raises Ended after a signal."""
     keep_freed_pages()
     try:
-        cli.main(arguments, prog_name="selector", standalone_mode=False)
+        with endings.told():
+            cli.main(arguments, prog_name="selector", standalone_mode=False)
     except click.ClickException as error:
         click.echo(message(error), err=True)
         code = error.exit_code
@@ -97,25 +97,6 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         return
     sys.exit(code)
-
-
-def console() -> None:
-    """The console script: runs the command and ends the process without the destructors of native libraries.
-
-    Under heavy load one of their threads was seen to outlive the interpreter and abort the process at exit, after all work
-    was done ("terminate called without an active exception", exit code -6). Python's own exit functions are run.
-    """
-    code: object = 0
-    try:
-        main()
-    except SystemExit as ended:
-        code = ended.code
-    if isinstance(code, str):
-        click.echo(code, err=True)
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

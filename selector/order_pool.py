@@ -6,17 +6,16 @@ compete, and change no order (`tests/selector/selection/`).
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
 # Imported so that the libraries are loaded in a new process before their threads are limited.
 import selector.selection.class_orders  # noqa: F401
-from selector.images.decoder_pool import end_with_parent
+from selector.processes import begin_work, process_pool
 
 
 @contextmanager
@@ -26,12 +25,8 @@ def order_pool(processes: int = 0) -> Iterator[Executor | None]:
     if processes == 1:
         yield None
         return
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=_begin)
-    try:
+    with process_pool(processes, _begin) as pool:
         yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def default_processes() -> int:
@@ -43,5 +38,5 @@ def default_processes() -> int:
 
 
 def _begin() -> None:
-    end_with_parent()
+    begin_work()
     threadpool_limits(limits=1)

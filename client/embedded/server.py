@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from client.embedded import health, overlay, runfolder, wheel
+from client.embedded.supervisor import STOP_FILE
 from client.errors import EmbeddedError
 
 THREADS_VARIABLE = "SELECTOR_ONNX_THREADS"
@@ -115,7 +116,7 @@ class EmbeddedServer:
                     self._await_ready(ports)
             except BaseException as error:
                 log = self._read_log()
-                self._end(keep_log=True)
+                self._end(keep_log=isinstance(error, Exception))  # who interrupts does not look for reasons
                 lost_race = self._ports is None and "already in use" in log
                 if isinstance(error, EmbeddedError) and lost_race and attempt + 1 < _PORT_ATTEMPTS:
                     continue  # another process took a port between our looking and the server's binding
@@ -132,11 +133,17 @@ class EmbeddedServer:
         self.stop()
         self.start()
 
-    def wait(self) -> None:
-        """Returns when the server has been stopped. Raises EmbeddedError if it died and was given up."""
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Returns True when the server has been stopped, False after timeout_s.
+
+        Raises EmbeddedError if it died and was given up.
+        """
         supervisor = self._supervisor
-        if supervisor is not None and supervisor.wait() != 0:
-            raise EmbeddedError(f"tritonserver ended with code {supervisor.returncode}\n{self._log_tail()}")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if supervisor is not None and supervisor.wait(timeout_s) != 0:
+                raise EmbeddedError(f"tritonserver ended with code {supervisor.returncode}\n{self._log_tail()}")
+            return True
+        return False
 
     def _check_repository(self) -> None:
         if not self._repository.is_dir():
@@ -224,6 +231,11 @@ class EmbeddedServer:
     def _end(self, *, keep_log: bool) -> None:
         supervisor, run_folder = self._supervisor, self._run_folder
         self._supervisor = self._run_folder = None
+        if run_folder is not None:
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # an interruption may have come before the supervisor was known
+                (run_folder / STOP_FILE).touch()
         if supervisor is not None:
             supervisor.terminate()
             supervisor.wait()

@@ -30,6 +30,8 @@ STOP_POLL_S = 0.02
 STUBS_S = 1.0
 """How often the server's stubs are looked at; a look through /proc costs some 5 ms."""
 SHARED_MEMORY = Path("/dev/shm")
+STOP_FILE = "stop"
+"""In the run folder it asks for the end, as SIGTERM does: of a supervisor whose pid its parent never learned."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -50,7 +52,8 @@ class Supervisor:
         while True:
             signalled = signal.sigtimedwait([signal.SIGTERM, signal.SIGCHLD], POLL_S)
             parent_gone = os.getppid() != self._spec["parent"]
-            if parent_gone or (signalled is not None and signalled.si_signo == signal.SIGTERM):
+            asked = signalled is not None and signalled.si_signo == signal.SIGTERM
+            if parent_gone or asked or (self._run_folder / STOP_FILE).exists():
                 self._stop()
                 if parent_gone:
                     self._remove_files()
@@ -128,6 +131,9 @@ class Supervisor:
 
 
 def _prepare_server() -> None:
+    """A background job of a script ignores SIGINT, and so would the server, which is stopped by it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -151,6 +157,7 @@ def _children(parent: int, *kinds: str) -> list[int]:
 
 def main() -> int:
     """Supervises the server that the first argument, a JSON object, describes."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some parents leave it, no child's end is ever seen
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     return Supervisor(json.loads(sys.argv[1])).run()

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from client import allocation
+from client import allocation, telemetry
 from client.errors import EmbeddedError
 
 LEAST_GLIBC = (2, 35)
@@ -112,7 +112,7 @@ def environment(wheel: Wheel, backends: Path, base: Mapping[str, str]) -> dict[s
     # The stub takes its prefix from the first python3 on PATH.
     env["PATH"] = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), env.get("PATH", os.defpath)]))
     env["OPENBLAS_NUM_THREADS"] = "1"  # numpy in a stub only concatenates
-    return allocation.environment() | env
+    return allocation.environment() | env | telemetry.OFF
 
 
 def _check_machine() -> None:

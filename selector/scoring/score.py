@@ -19,9 +19,9 @@ from client.repository import read_identity
 from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.images.datasets import Listing, list_items
-from selector.images.decoder_pool import decoder_pool
 from selector.locks import held
 from selector.losses import listing_lines, loss_lines
+from selector.processes import begin_work, process_pool
 from selector.progress import Progress
 from selector.scoring.plan import make_plan
 from selector.scoring.remaining import failed_features, settled
@@ -88,7 +88,7 @@ def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreRe
             f"{config.store} was made from {before}: a file of {now} counts as scored where its path is the same"
         )
     if not _nothing_to_do(config, listing):
-        with _server(config, progress, spent) as addresses, decoder_pool(config.decoders) as pool:
+        with _server(config, progress, spent) as addresses, process_pool(config.decoders, begin_work) as pool:
             asyncio.run(Work(config, listing, progress, pool, spent).everything(addresses))
     store = Store.open(config.store)
     if spent.commits:

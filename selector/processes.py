@@ -1,0 +1,89 @@
+"""Processes that work for a command: how they begin, and that they end with it, whatever ends it.
+
+Owns the signals of these processes and of the two that Python starts for them (fork server, resource tracker). Must not
+know what they work on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
+
+from selector import streams
+from selector.endings import SIGNALS
+
+# The tracker removes the names of semaphores that a killed process left; that it did so is no news.
+_NO_NEWS = "ignore:resource_tracker:UserWarning"
+
+
+@contextmanager
+def process_pool(processes: int, begin: Callable[[], None]) -> Iterator[ProcessPoolExecutor]:
+    """So many processes, started with the first work; each calls `begin` first. An error in the body ends them at once.
+
+    They are made by a fork server, since forking a process that speaks gRPC is not safe.
+    """
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    if method == "forkserver":
+        _start_servers()
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=begin)
+    try:
+        yield pool
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def begin_work() -> None:
+    """Signals of the terminal and to the group are the parent's to handle; the parent's death ends this process.
+
+    A worker waits on a queue whose writing end it shares with the other workers, so that the parent's death alone would
+    go unnoticed; and they hold the fork server's pipe, so that it would stay too.
+    """
+    streams.prepare()
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # that the pool ends it by
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """A process started inside begins with the signals blocked, and so do those that it forks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_servers() -> None:
+    """Fork server and resource tracker, one after the other: starting the tracker unblocks signals."""
+    sys.warnoptions.append(_NO_NEWS)  # the tracker is given these
+    try:
+        with signals_held_back():
+            resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(_NO_NEWS)
+    with signals_held_back():
+        forkserver.ensure_running()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
