@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from client.delivery import Delivery, Patience
 from client.errors import ContractError
 from client.handshake import Served, shake_hands
 from client.metrics import serve_metrics
+from client.outages import told_of_outages
 from client.pacing import AdaptiveWindow
 from client.packing import row_bytes
 from client.replicas import Pool, Replica
@@ -52,6 +53,7 @@ class ScoringClient:
         self._streams: set[Stream] = set()
         self._served: Served | None = None
         self._delivery: Delivery | None = None
+        self._replicas: tuple[Replica, ...] = ()
         self._rows_held = 0
         """Rows that one call of `score` may hold."""
         self.metrics_url = ""
@@ -74,8 +76,8 @@ class ScoringClient:
             self._served = served = _together(all_served)
             windows = [_window(one, config.rows_in_flight) for one in all_served]
             self._rows_held = 2 * (config.rows_in_flight or sum(window.most for window in windows))
-            replicas = [Replica(*pair) for pair in zip(connections, windows, strict=True)]
-            pool = Pool(replicas, self._probe, config.backoff, config.deadline_s)
+            self._replicas = tuple(Replica(*pair) for pair in zip(connections, windows, strict=True))
+            pool = Pool(self._replicas, self._probe, config.backoff, config.deadline_s)
             stack.push_async_callback(pool.close)
             self._delivery = Delivery(
                 pool,
@@ -124,6 +126,11 @@ class ScoringClient:
         self._entered()
         assert self._delivery is not None
         return self._delivery.statistics()
+
+    def outages_told(self, say: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """While its body runs, `say` gets a line when no server answers, every minute of that, and when one is back."""
+        self._entered()
+        return told_of_outages(self._replicas, self._config.deadline_s, say)
 
     async def score(self, rows: Rows) -> AsyncGenerator[Result, None]:
         """Yields one result per row, in completion order, any mix of models.

@@ -7,8 +7,6 @@ had in memory before is not always given back. It also gives each build a peak o
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 from client.contract import Model
 from export_scripts.engine_builder import BuildSettings, build_engine
 from export_scripts.errors import EngineRefused
+from selector.processes import begin_work, process_pool, signals_held_back
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,16 @@ class Built:
 
 def build_apart(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:
     """Builds by the Python module of this name and writes the engine to `path`. Raises EngineRefused."""
-    # Spawned, not forked: a fork would start with the exporter's memory and its threads' locks.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(_build, module, model, onnx_file, settings, path).result()
-        except BrokenProcessPool as error:
-            raise EngineRefused(
-                f"{model.name}: {module} ended in the middle of building, mostly for want of memory"
-            ) from error
+    try:
+        # Spawned, not forked: a fork would start with the exporter's memory and its threads' locks.
+        with process_pool(1, begin_work, spawned=True) as pool:
+            with signals_held_back():
+                built = pool.submit(_build, module, model, onnx_file, settings, path)
+            return built.result()
+    except BrokenProcessPool as error:
+        raise EngineRefused(
+            f"{model.name}: {module} ended in the middle of building, mostly for want of memory"
+        ) from error
 
 
 def _build(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:

@@ -25,16 +25,20 @@ _NO_NEWS = "ignore:resource_tracker:UserWarning"
 
 
 @contextmanager
-def process_pool(processes: int, begin: Callable[[], None]) -> Iterator[ProcessPoolExecutor]:
+def process_pool(processes: int, begin: Callable[[], None], *, spawned: bool = False) -> Iterator[ProcessPoolExecutor]:
     """So many processes, started with the first work; each calls `begin` first. An error in the body ends them at once.
 
-    They are made by a fork server, since forking a process that speaks gRPC is not safe.
+    They are made by a fork server, since forking a process that speaks gRPC is not safe, or spawned, each as a program of
+    its own (submit the first work in `signals_held_back`).
     """
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    if method == "forkserver":
-        _start_servers()
+    servant = not spawned and "forkserver" in multiprocessing.get_all_start_methods()
+    _start_tracker()
+    if servant:
+        with signals_held_back():
+            forkserver.ensure_running()
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=begin)
+    context = multiprocessing.get_context("forkserver" if servant else "spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=begin)
     try:
         yield pool
     except BaseException:
@@ -72,16 +76,14 @@ def signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_servers() -> None:
-    """Fork server and resource tracker, one after the other: starting the tracker unblocks signals."""
+def _start_tracker() -> None:
+    """Before anything that it tracks is made: its own start would leave it to the signals of the terminal."""
     sys.warnoptions.append(_NO_NEWS)  # the tracker is given these
     try:
         with signals_held_back():
             resource_tracker.ensure_running()
     finally:
         sys.warnoptions.remove(_NO_NEWS)
-    with signals_held_back():
-        forkserver.ensure_running()
 
 
 def _end_with(sentinel: int) -> None:

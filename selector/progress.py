@@ -36,6 +36,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._line_every_s = line_every_s
+        self._drawn: Console | None = None
 
     def note(self, text: str) -> None:
         """One line for the person who watches."""
@@ -43,7 +44,10 @@ class Progress:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """One line about what was lost, which no silence hides."""
+        """One line about what was lost or is waited for, which no silence hides; above a bar if one is drawn."""
+        if self._drawn is not None:
+            self._drawn.out(text, highlight=False)
+            return
         self._stream.write(text + "\n")
         self._stream.flush()
 
@@ -68,7 +72,7 @@ class Progress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with RichProgress(*columns, console=Console(file=self._stream)) as bar:
+        with self._console() as console, RichProgress(*columns, console=console) as bar:
             started = time.monotonic()
             task = bar.add_task(f"{name:<10}", total=total, rate=0.0)
             done = 0
@@ -79,6 +83,14 @@ class Progress:
                 bar.update(task, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
 
             yield advance
+
+    @contextmanager
+    def _console(self) -> Iterator[Console]:
+        self._drawn = Console(file=self._stream)
+        try:
+            yield self._drawn
+        finally:
+            self._drawn = None
 
     def _lines(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         started = last = time.monotonic()

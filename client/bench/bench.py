@@ -141,6 +141,7 @@ async def _session(
             target = ScoringPath(client, batch, config.draws, config.seed)
         else:
             target = ClientTarget(client, random_requests(models[config.model], batch, config.seed))
+        await stack.enter_async_context(client.outages_told(say))
         yield _Session(config, target, probe, models, most, say, client)
 
 

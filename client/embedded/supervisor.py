@@ -51,11 +51,10 @@ class Supervisor:
         """Returns when the server has ended for good: 0 if it was asked to, else its exit code."""
         while True:
             signalled = signal.sigtimedwait([signal.SIGTERM, signal.SIGCHLD], POLL_S)
-            parent_gone = os.getppid() != self._spec["parent"]
             asked = signalled is not None and signalled.si_signo == signal.SIGTERM
-            if parent_gone or asked or (self._run_folder / STOP_FILE).exists():
+            if self._orphaned() or asked or (self._run_folder / STOP_FILE).exists():
                 self._stop()
-                if parent_gone:
+                if self._orphaned():
                     self._remove_files()
                 return 0
             ready = (self._run_folder / "ready").exists()
@@ -98,11 +97,14 @@ class Supervisor:
         self._watch_at = time.monotonic() + STUBS_S
 
     def _stop(self) -> None:
-        """SIGINT, which lets requests in flight finish; SIGKILL once nothing is left to finish, or after grace_s."""
+        """SIGINT, which lets requests in flight finish; SIGKILL once nothing is left to finish, or after grace_s.
+
+        Without a parent, which was killed or told twice to end, nobody waits for answers.
+        """
         if self._server.poll() is None:
             self._server.send_signal(signal.SIGINT)
         deadline = time.monotonic() + self._spec["grace_s"]
-        while self._server.poll() is None and time.monotonic() < deadline:
+        while self._server.poll() is None and time.monotonic() < deadline and not self._orphaned():
             # It looks at its models once a second while stopping: with the last stub and region gone, so is its work.
             if not _children(self._server.pid, "running") and not self._regions():
                 break
@@ -110,6 +112,9 @@ class Supervisor:
         self._server.kill()
         self._server.wait()
         self._remove_remains()
+
+    def _orphaned(self) -> bool:
+        return os.getppid() != int(self._spec["parent"])
 
     def _remove_remains(self) -> None:
         # The killing of one may bring its own children here; the dead among them are still to be reaped.

@@ -19,6 +19,8 @@ from selector.commands.parameters import FOLDER, PATH, Number
 from selector.errors import UsageError
 from selector.files import check_file
 
+_LOOK_S = 1.0
+
 
 @click.command()
 @click.argument("repository", type=FOLDER, required=False)
@@ -39,7 +41,11 @@ def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: P
         click.echo(
             f"tritonserver {server.version}: gRPC {server.grpc_url}, HTTP {server.http_url}, log {server.log}", err=True
         )
-        server.wait()
+        died = 0
+        while not server.wait(_LOOK_S):
+            if server.restarts > died:
+                died = server.restarts
+                click.echo(f"tritonserver died and was started again ({died} so far); its log: {server.log}", err=True)
 
 
 @click.command()

@@ -84,7 +84,8 @@ class Work:
         self._pool, self._spent = pool, spent
 
     async def everything(self, addresses: tuple[str, ...]) -> None:
-        async with ScoringClient(ClientConfig(servers=addresses, security=self._config.security)) as client:
+        settings = ClientConfig(servers=addresses, security=self._config.security)
+        async with ScoringClient(settings) as client, client.outages_told(self._progress.warn):
             self._spent.server_version = client.server_version
             plan = make_plan(client.identity, self._config)
             store, folders = opened_store(self._config, self._listing, client.identity, plan)

@@ -98,6 +98,7 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
         "selector.commands.mistakes",
         "selector.errors",
         "selector.files",
+        "selector.processes",
     )
     assert all(name.startswith(allowed) for name in used), used
 
