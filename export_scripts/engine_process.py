@@ -27,16 +27,16 @@ class Built:
 
 def build_apart(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:
     """Builds by the Python module of this name and writes the engine to `path`. Raises EngineRefused."""
-    try:
-        # Spawned, not forked: a fork would start with the exporter's memory and its threads' locks.
-        with process_pool(1, begin_work, spawned=True) as pool:
-            with signals_held_back():
-                built = pool.submit(_build, module, model, onnx_file, settings, path)
+    # Spawned, not forked: a fork would start with the exporter's memory and its threads' locks.
+    with process_pool(1, begin_work, spawned=True) as pool:
+        with signals_held_back():
+            built = pool.submit(_build, module, model, onnx_file, settings, path)
+        try:
             return built.result()
-    except BrokenProcessPool as error:
-        raise EngineRefused(
-            f"{model.name}: {module} ended in the middle of building, mostly for want of memory"
-        ) from error
+        except BrokenProcessPool as error:
+            raise EngineRefused(
+                f"{model.name}: {module} ended in the middle of building, mostly for want of memory"
+            ) from error
 
 
 def _build(module: str, model: Model, onnx_file: Path, settings: BuildSettings, path: Path) -> Built:

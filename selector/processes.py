@@ -14,11 +14,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
 from selector import streams
 from selector.endings import SIGNALS
+from selector.errors import SelectorError
 
 # The tracker removes the names of semaphores that a killed process left; that it did so is no news.
 _NO_NEWS = "ignore:resource_tracker:UserWarning"
@@ -41,9 +43,14 @@ def process_pool(processes: int, begin: Callable[[], None], *, spawned: bool = F
     pool = ProcessPoolExecutor(processes, context, initializer=begin)
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise SelectorError(
+                "a process that worked for this command was killed, mostly for want of memory: run it again with fewer "
+                "--workers, the same command goes on from there"
+            ) from error
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
