@@ -46,21 +46,20 @@ def serving(folder: Path, before: Callable[[], None] | None = None) -> Started:
     return started
 
 
-@pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
 @pytest.mark.parametrize(
-    ("number", "code", "words"),
+    ("number", "tell", "code", "words"),
     [
-        (signal.SIGINT, 130, "selector: interrupted; "),
-        (signal.SIGTERM, 143, "selector: ended by SIGTERM; "),
-        (signal.SIGHUP, 129, "selector: ended by SIGHUP; "),
+        (signal.SIGINT, os.killpg, 130, "selector: interrupted; "),
+        (signal.SIGTERM, os.kill, 143, "selector: ended by SIGTERM; "),
+        (signal.SIGHUP, os.killpg, 129, "selector: ended by SIGHUP; "),
     ],
-    ids=["INT", "TERM", "HUP"],
+    ids=["Ctrl-C of a terminal", "SIGTERM", "SIGHUP of a terminal"],
 )
 def test_a_run_that_is_told_to_end_says_so_and_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, code: int, words: str, to_group: bool
+    tmp_path: Path, number: signal.Signals, tell: Callable[[int, int], None], code: int, words: str
 ) -> None:
     started = scoring(tmp_path)
-    (os.killpg if to_group else os.kill)(started.process.pid, number)
+    tell(started.process.pid, number)
     assert started.wait() == code, started.stderr()
     started.check_no_traceback()
     assert started.stderr().splitlines()[-1].startswith(words)
