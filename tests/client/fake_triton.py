@@ -53,8 +53,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     """An async context manager. `script`: faults of the next requests, in order. `behaviour`: asked once it is empty.
 
     hold: while it is cleared, requests wait, and those cancelled meanwhile are counted. batches: rows of every request
-    received. nan_keys: the LOSS_PROMPT of rows with these DRAWs is NaN. regions: its shared memory, None for a server
-    that has none.
+    received. stands_still: whether it does not even say that it is ready. nan_keys: the LOSS_PROMPT of rows with these
+    DRAWs is NaN. regions: its shared memory, None for a server that has none.
     """
 
     def __init__(self, *, max_batch: int = 8, identity: contract.Identity = IDENTITY, port: int = 0) -> None:
@@ -70,6 +70,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.rows_held = self.most_rows_held = self.cancelled = 0
         self.nan_draw: int | None = None
         self.drop_output = False
+        self.stands_still = False
         parameters = contract.identity_parameters(identity)
         self.configs: dict[str, model_config_pb2.ModelConfig] = {
             name: model_config(model, max_batch=max_batch, parameters=parameters.get(name))
@@ -92,6 +93,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         await self._stack.aclose()
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
+        while self.stands_still:
+            await asyncio.sleep(0.01)
         return service_pb2.ServerReadyResponse(ready=True)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
