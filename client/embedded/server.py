@@ -232,9 +232,8 @@ class EmbeddedServer:
         supervisor, run_folder = self._supervisor, self._run_folder
         self._supervisor = self._run_folder = None
         if run_folder is not None:
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # an interruption may have come before the supervisor was known
+            # An interruption may have come before the supervisor was known.
+            with contextlib.suppress(OSError):
                 (run_folder / STOP_FILE).touch()
         if supervisor is not None:
             supervisor.terminate()
