@@ -33,10 +33,11 @@ class Ended(BaseException):
 
 
 class _First:
-    """The first signal that came, and when."""
+    """The first signal that came, and when. again: whether the next one is the same, sent once more by this process."""
 
     number: signal.Signals | None = None
     at = 0.0
+    again = False
 
 
 def listen() -> None:
@@ -63,17 +64,40 @@ def told() -> Iterator[None]:
         raise Ended(_First.number) from error
 
 
-def _came(number: int, _frame: FrameType | None) -> None:
-    if _First.number is not None:
+def _came(number: int, frame: FrameType | None) -> None:
+    if _First.number is None:
+        _First.number, _First.at = signal.Signals(number), time.monotonic()
+    elif not _First.again:
         # A closing terminal and the shell in it both say SIGHUP.
         if number != signal.SIGHUP and time.monotonic() - _First.at > SAME_S:
             os._exit(128 + number)
         return
-    _First.number, _First.at = signal.Signals(number), time.monotonic()
+    _First.again = False
     loop = _running_loop()
-    if loop is None:
+    if loop is not None:
+        loop.call_soon_threadsafe(_cancel_all, loop)
+    elif _loads_an_extension(frame):
+        _send_again()
+    else:
         raise KeyboardInterrupt
-    loop.call_soon_threadsafe(_cancel_all, loop)
+
+
+def _loads_an_extension(frame: FrameType | None) -> bool:
+    """Whether a library of C is just being imported: it may print what is raised in it, and numpy does."""
+    while frame is not None and not frame.f_code.co_qualname.startswith("ExtensionFileLoader."):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _send_again() -> None:
+    def send() -> None:
+        _First.again = True
+        os.kill(os.getpid(), number)
+
+    number = _First.number or signal.SIGTERM
+    timer = threading.Timer(AGAIN_S, send)
+    timer.daemon = True
+    timer.start()
 
 
 def _running_loop() -> Any:
@@ -92,5 +116,4 @@ def _unraisable(unraisable: Any) -> None:
     if not isinstance(unraisable.exc_value, KeyboardInterrupt) or _First.number is None:
         sys.__unraisablehook__(unraisable)
         return
-    number, _First.number = _First.number, None
-    threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()
+    _send_again()

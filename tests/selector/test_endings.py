@@ -136,3 +136,19 @@ def body():
     Bad()
 """)
     assert "ValueError: bad destructor" in done.stderr
+
+
+def test_a_signal_waits_for_a_library_of_c_to_be_imported() -> None:
+    """numpy prints a traceback of its own for what is raised in its C code, and calls it an ImportError."""
+    done = program("""
+class ExtensionFileLoader:
+    def exec_module(self):
+        told()
+        for _ in range(1000): pass
+        print("imported")
+
+def body():
+    ExtensionFileLoader().exec_module()
+    time.sleep(60)
+""")
+    assert (done.stdout, done.stderr) == ("imported\nended by SIGTERM 143\n", "")
