@@ -83,9 +83,9 @@ class OrderCache:
     def prune(self, classes: int) -> None:
         """Of orders, and of trees, keeps those used last: of four selections of so many classes, at least 1,000 files."""
         most = max(_LEAST_KEPT, _SELECTIONS_KEPT * classes)
-        for pattern in ("order-*.bin", "order-*.partial", "tree-*.npy", "tree-*.partial"):
+        for kind, end in (("order", "bin"), ("tree", "npy")):
             found = []
-            for path in self.folder.glob(pattern):
+            for path in (*self.folder.glob(f"{kind}-*.{end}"), *self.folder.glob(f"{kind}-*.partial")):
                 with suppress(FileNotFoundError):  # removed by another process
                     found.append((path.stat().st_mtime_ns, path))
             for _, path in sorted(found)[:-most]:
