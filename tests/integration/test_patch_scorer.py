@@ -1,4 +1,4 @@
-"""One call for any KServe v2 client: the README's script, and its answer against the selector's own path."""
+"""The scripts of README.md and docs/client.md, and one call of `patch_scorer` against the selector's own path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from selector.images.decoding import decode
 
 pytestmark = pytest.mark.server
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
 PROMPT, REFERENCE, DRAW = 9, 3, 5
 
 
@@ -31,12 +31,30 @@ def server() -> Iterator[EmbeddedServer]:
         yield running
 
 
-def test_the_script_of_the_readme_runs_as_it_stands(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
-    (script,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "patch_scorer" in block]
-    exec(compile(script.replace("localhost:8001", server.grpc_url), "README.md", "exec"), {})
+def test_the_client_example_of_the_readme_runs_as_it_stands(
+    server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_script("README.md", "ScoringClient", server)
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert printed.keys() == {"grey", "black"}
+    assert all(float(value) != 0 for value in printed.values()), "a typicality of a real model is not exactly 0"
+
+
+def test_the_script_without_our_client_runs_as_it_stands(
+    server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_script("docs/client.md", "patch_scorer", server)
     printed = capsys.readouterr().out
     assert "'DELTA': (1, " in printed
     assert "'FEATURE': (1, " in printed
+
+
+def run_script(document: str, word: str, server: EmbeddedServer) -> None:
+    """Runs the only Python block of a document that has this word, with the server's address for the document's."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.S)
+    (script,) = [block for block in blocks if word in block]
+    assert "localhost:8001" in script
+    exec(compile(script.replace("localhost:8001", server.grpc_url), document, "exec"), {})
 
 
 def test_patch_scorer_equals_the_selectors_own_path(server: EmbeddedServer) -> None:
