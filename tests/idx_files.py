@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export_scripts.fashion_items import ITEM_PX, Items
+from benchmarks.scenes.items import ITEM_PX, Items
 
 
 def write_idx(folder: Path, items: Items) -> None:

@@ -17,7 +17,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from export_scripts.letter_tokenizer import letter_tokenizer
+from benchmarks.export.letter_tokenizer import letter_tokenizer
 from export_scripts.pipeline_parts import quiet_loading
 
 TOKENS = 24  # "An image of coffee cup." is 21

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("client", "selector", "export_scripts", "tests")
+SHIPPED = ("client", "selector", "export_scripts")
 
 PURE = ("records", "errors", "scoring/typicality", "scoring/windows", "scoring/centring", "scoring/scales", "selection")
 PURE_MAY_IMPORT = {"numpy", "scipy", "sklearn", "hdbscan"}
@@ -112,8 +112,11 @@ def test_the_two_transports_alone_speak_grpc() -> None:
     assert grpc_users == {"wire.py", "bidi.py"}
 
 
-def test_tests_are_not_imported_by_the_packages() -> None:
-    """Nothing that ships needs the tests."""
-    for package in ("client", "selector", "export_scripts"):
-        for path in sources(package):
-            assert "tests" not in roots(path), path
+def test_nothing_that_ships_needs_tests_or_benchmarks() -> None:
+    for path in (path for package in SHIPPED for path in sources(package)):
+        assert not roots(path) & {"tests", "benchmarks"}, path
+
+
+def test_benchmarks_do_not_need_the_tests() -> None:
+    for path in sources("benchmarks"):
+        assert "tests" not in roots(path), path

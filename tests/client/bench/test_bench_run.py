@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.client.pass_through import write_pass_through
 from client.bench.bench import run
 from client.bench.config import BenchConfig
 from client.bench.measure import Plan
 from client.embedded.server import EmbeddedServer
 from client.errors import ContractError
-from export_scripts.pass_through import write_pass_through
 from selector.cli import cli
 
 pytestmark = pytest.mark.server

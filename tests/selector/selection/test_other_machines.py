@@ -14,7 +14,7 @@ import pytest
 from numpy.core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from threadpoolctl import threadpool_info
 
-from selector.evaluation.synthetic_store import synthetic_class
+from benchmarks.selection.synthetic_store import synthetic_class
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FacilityLocation
 from selector.selection.pool import Pool

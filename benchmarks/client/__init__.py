@@ -1,0 +1,1 @@
+"""Our connection against tritonclient's own ways."""

@@ -1,0 +1,1 @@
+"""Exports at full size."""

@@ -1,0 +1,1 @@
+"""Where windows lie against where objects are."""

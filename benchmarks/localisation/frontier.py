@@ -1,0 +1,143 @@
+"""The frontier of localisation over UNet rows: every rule at several numbers of draws, for one or several pipelines.
+
+Owns the tables and the figure of docs/RESULTS.md. Must not know how scores come about (quality.py measures). Scenes are those
+of `make quality`; pieces of answers are kept, so that the measurement goes on where it was stopped.
+
+    python -m benchmarks.localisation.frontier --pipeline "seed 1=model_repository" --maps runs/results/frontier
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import log2
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.localisation.quality import Measured, interval, make_test_scenes, measure
+from benchmarks.scenes.items import SOURCE
+from client.embedded.server import EmbeddedServer
+from client.repository import read_identity
+from selector.builtin import builtin_repository
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 380, 52, 210, 34, 40
+
+
+def tables(measured: Mapping[str, Sequence[Measured]]) -> str:
+    """Pointing overall and with decoys, one table per pipeline and view; rows are rules, columns UNet rows."""
+    parts = []
+    for name, found in measured.items():
+        for view in ("all scenes", "scenes with a decoy"):
+            parts.append(f"Pointing, {name}, {view}:\n\n{_table(found, decoys=view != 'all scenes')}")
+    return "\n\n".join(parts)
+
+
+def _table(found: Sequence[Measured], decoys: bool) -> str:
+    counts = sorted({one.unet_rows for one in found} - {0})
+    lines = [f"| Rule | {' | '.join(f'{count} rows' for count in counts)} |", "|---" * (1 + len(counts)) + "|"]
+    for rule in dict.fromkeys(one.rule for one in found):
+        own = {one.unet_rows: _cell(_hits(one, decoys)) for one in found if one.rule == rule}
+        lines.append(f"| {rule} | {' | '.join(own.get(count, own.get(0, '')) for count in counts)} |")
+    return "\n".join(lines)
+
+
+def _hits(one: Measured, decoys: bool) -> NDArray[np.bool_]:
+    return one.found.hits[one.found.decoys] if decoys else one.found.hits
+
+
+def _cell(hits: NDArray[np.bool_]) -> str:
+    low, high = interval(hits)
+    return f"{hits.mean():.3f} [{low:.3f}, {high:.3f}]".replace("0.", ".")
+
+
+def figure(found: Sequence[Measured], title: str) -> str:
+    """Pointing on scenes with a decoy over UNet rows as an SVG document; bands are 95 % bootstrap intervals."""
+    points = {
+        rule: [(one.unet_rows, _hits(one, True)) for one in found if one.rule == rule and one.unet_rows]
+        for rule in dict.fromkeys(one.rule for one in found if one.unet_rows)
+    }
+    bands = {rule: [(rows, hits.mean(), *interval(hits)) for rows, hits in own] for rule, own in points.items()}
+    lowest = min(low for own in bands.values() for _, _, low, _ in own)
+    floor, first, last = np.floor(lowest * 10) / 10, *_ends([rows for own in bands.values() for rows, *_ in own])
+
+    def x(rows: float) -> float:
+        return _LEFT + 12 + (log2(rows / first) / max(log2(last / first), 1)) * (_WIDTH - _LEFT - _RIGHT - 24)
+
+    def y(share: float) -> float:
+        return _HEIGHT - _BOTTOM - (share - floor) / (1 - floor) * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/><text x="{_LEFT}" y="18">{escape(title)}</text>',
+    ]
+    for share in np.arange(floor, 1.001, 0.1):
+        parts.append(f'<path d="M{_LEFT} {y(share):.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(share) + 4:.1f}" text-anchor="end">{share:.1f}</text>')
+    for rows in sorted({rows for own in bands.values() for rows, *_ in own}):
+        parts.append(f'<text x="{x(rows):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{rows}</text>')
+    parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">UNet rows</text>')
+    for place, (rule, own) in enumerate(bands.items()):
+        colour = _COLOURS[place % len(_COLOURS)]
+        edge = [f"{x(rows):.1f},{y(high):.1f}" for rows, _, _, high in own]
+        edge += [f"{x(rows):.1f},{y(low):.1f}" for rows, _, low, _ in reversed(own)]
+        line = " ".join(f"{x(rows):.1f},{y(mean):.1f}" for rows, mean, *_ in own)
+        parts.append(f'<polygon points="{" ".join(edge)}" fill="{colour}" fill-opacity=".1"/>')
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        top = _TOP + 10 + 18 * place
+        parts.append(f'<path d="M{_WIDTH - _RIGHT + 10} {top - 4}h14" stroke="{colour}" stroke-width="3"/>')
+        parts.append(f'<text x="{_WIDTH - _RIGHT + 28}" y="{top}">{escape(rule)}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _ends(values: Sequence[int]) -> tuple[int, int]:
+    return min(values), max(values)
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, _, path = text.rpartition("=")
+    return name or Path(path).name, Path(path)
+
+
+@click.command()
+@click.option("--pipeline", "pipelines", multiple=True, help="NAME=REPOSITORY; several for several training seeds.")
+@click.option("--scenes", "count", type=int, default=2000, show_default=True, help="Scenes; half of them have decoys.")
+@click.option("--draws", default="1,2,4,8,12,16,32,64", show_default=True, help="Draws per image.")
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--seed", type=int, default=2026, show_default=True)
+@click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
+@click.option("--maps", type=click.Path(path_type=Path), required=True, help="Folder of answers, one below it a model.")
+@click.option("--figure", "drawing", type=click.Path(path_type=Path), help="Write the first pipeline's figure (SVG).")
+def main(
+    pipelines: tuple[str, ...],
+    count: int,
+    draws: str,
+    split: str,
+    seed: int,
+    source: Path,
+    maps: Path,
+    drawing: Path | None,
+) -> None:
+    """Measure localisation over UNet rows and print Markdown tables."""
+    scenes = make_test_scenes(count, split, seed, source)
+    counts = [int(part) for part in draws.split(",")]
+    found: dict[str, list[Measured]] = {}
+    for text in pipelines or (f"built-in={builtin_repository()}",):
+        name, repository = _named(text)
+        folder = maps / f"{read_identity(repository).pipeline}-{split}-{seed}-{count}-{max(counts)}"
+        click.echo(f"{name}: {2 * 2 * count * max(counts)} UNet rows, kept in {folder}", file=sys.stderr)
+        with EmbeddedServer(repository, threads=1) as server:
+            found[name] = measure(server.grpc_url, scenes, counts, folder)
+    click.echo(f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with a decoy.\n")
+    click.echo(tables(found))
+    if drawing:
+        name = next(iter(found))
+        drawing.write_text(figure(found[name], f"Pointing on scenes with a decoy, {name}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Delta maps of single draws of images, by kind of reference, from a server; kept in pieces on disk, if a folder is given.
+
+Owns collecting and keeping them, so that a long measurement goes on where it was stopped. Must not know rules, windows or
+what is made of the maps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.contract import Identity
+from client.errors import ServerError
+from client.rows import Failure, Row, encode_row, loss_row
+from client.scoring import ClientConfig, ScoringClient
+
+_PIECE = 100
+_PATIENCE_S = 3600.0  # a measurement in the background may be paused
+
+References = Callable[[int, int, int], NDArray[np.int32]]
+"""(class_id, classes, draws) → prompt ids to contrast the class with, int32 [draws]."""
+
+
+@dataclass(frozen=True)
+class DeltaMaps:
+    """identity: of the server. deltas: kind of reference → float32 [n, draws, h, w] in the images' order."""
+
+    identity: Identity
+    deltas: Mapping[str, NDArray[np.float32]]
+
+
+async def collect(
+    server: str,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    draws: int,
+    kinds: Mapping[str, References],
+    folder: Path | None,
+) -> DeltaMaps:
+    """images: uint8 [n, S, S, 3]. labels: int64 [n]. Raises ServerError for a row that fails.
+
+    folder: where pieces of 100 images are kept; raises ValueError if it holds maps of other images, draws or models.
+    """
+    patience = ClientConfig(servers=(server,), deadline_s=_PATIENCE_S, attempt_s=_PATIENCE_S)
+    async with ScoringClient(patience) as client:
+        if folder:
+            _check_mark(folder, _mark(client.identity, images, labels, draws, kinds))
+        deltas: dict[str, list[NDArray[np.float32]]] = {kind: [] for kind in kinds}
+        for start in range(0, len(images), _PIECE):
+            part = slice(start, start + _PIECE)
+            for kind, references in kinds.items():
+                path = folder / f"{kind}-{start:06d}.npy" if folder else None
+                if path and path.exists():
+                    deltas[kind].append(np.load(path))
+                    continue
+                piece = await _piece(client, images[part], labels[part], draws, references)
+                deltas[kind].append(piece)
+                if path:
+                    _save(path, piece)
+            done = min(start + _PIECE, len(images))
+            print(f"delta maps: {done}/{len(images)} images of {draws} draws and {len(kinds)} kinds", file=sys.stderr)
+        return DeltaMaps(client.identity, {kind: np.concatenate(pieces) for kind, pieces in deltas.items()})
+
+
+async def _draw_maps(
+    client: ScoringClient, images: Sequence[NDArray[np.uint8]], prompts: Sequence[int], references: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """float32 [n, draws, h, w] in the images' order, draws 0, 1, … of the bank.
+
+    images: n × uint8 [S, S, 3]. prompts: a row of the prompt table each. references: rows to contrast it with, int32
+    [n, draws]. Raises ServerError for a row that fails.
+    """
+    draws = references.shape[1]
+    latents = await _answers(client, "LATENT", (encode_row((i,), image) for i, image in enumerate(images)))
+
+    def rows() -> Iterator[Row]:
+        for (i,), latent in sorted(latents.items()):
+            for draw in range(draws):
+                yield loss_row((i, draw), latent, prompts[i], int(references[i, draw]), draw)
+
+    answers = await _answers(client, "DELTA", rows())
+    maps = np.stack([answers[i, draw] for i in range(len(images)) for draw in range(draws)])
+    return maps.reshape(len(images), draws, *maps.shape[1:])
+
+
+async def _answers(
+    client: ScoringClient, output: str, rows: Iterator[Row]
+) -> dict[tuple[int, ...], NDArray[np.float32]]:
+    found: dict[tuple[int, ...], NDArray[np.float32]] = {}
+    async for outcome in client.score(rows):
+        if isinstance(outcome, Failure):
+            raise ServerError(f"row {outcome.key} failed: {outcome.reason}")
+        found[cast(tuple[int, ...], outcome.key)] = outcome.outputs[output]
+    return found
+
+
+async def _piece(
+    client: ScoringClient,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    draws: int,
+    references: References,
+) -> NDArray[np.float32]:
+    classes = len(client.identity.classes)
+    contrasted = np.stack([references(int(label), classes, draws) for label in labels])
+    return await _draw_maps(client, list(images), [int(label) + 1 for label in labels], contrasted)
+
+
+def _mark(
+    identity: Identity,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    draws: int,
+    kinds: Mapping[str, References],
+) -> str:
+    """What the maps of a folder depend on, as text."""
+    classes = len(identity.classes)
+    references = {kind: [made(c, classes, draws).tolist() for c in range(classes)] for kind, made in kinds.items()}
+    pixels = hashlib.blake2b(images.tobytes() + labels.tobytes(), digest_size=16).hexdigest()
+    scored = {name: value for name, value in identity.as_dict().items() if name in _SCORED_BY}
+    return json.dumps({**scored, "images": pixels, "references": references}, sort_keys=True) + "\n"
+
+
+_SCORED_BY = ("pipeline", "classes", "prompts", "draws", "timesteps", "resolution", "precision")
+
+
+def _check_mark(folder: Path, mark: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "maps.json"
+    if not path.exists():
+        path.write_text(mark)
+    elif path.read_text() != mark:
+        raise ValueError(f"{folder} holds delta maps of other images, draws or models: use another folder")
+
+
+def _save(path: Path, piece: NDArray[np.float32]) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.save(file, piece)
+    temporary.replace(path)

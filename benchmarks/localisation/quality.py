@@ -1,0 +1,176 @@
+"""Localisation against true boxes: the quality gate and the table of `make quality`.
+
+Owns the measurement: scenes with boxes → rows through the embedded server → one best window per image and rule → pointing
+and IoU with bootstrap intervals. Settings come from the repository; nothing is tuned here. *Pointing* is the share of
+images whose chosen window has its centre in the true box. Must not know the store or the selection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.localisation.maps import collect
+from benchmarks.localisation.pointing import Localisation, best_boxes, centred_boxes, localise, localise_boxes
+from benchmarks.scenes.generator import make_scenes
+from benchmarks.scenes.items import SOURCE, read_items
+from benchmarks.scenes.scenes import Scenes
+from client.contract import Identity
+from client.embedded.server import EmbeddedServer
+from client.repository import read_identity
+from selector.builtin import builtin_repository
+from selector.scoring.centring import CONTRAST, NONE
+from selector.scoring.typicality import RULES, reduce_deltas
+from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How one rule did, and what it cost. unet_rows: UNet evaluations per image."""
+
+    rule: str
+    unet_rows: int
+    found: Localisation
+
+
+def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None = None) -> list[Measured]:
+    """Every rule at every number of draws on every scene, and the repository's own with its windows centred.
+
+    Fewer draws are a prefix of more, of the same answers.
+
+    maps: a folder that keeps the answers by pieces, so that a measurement that was stopped goes on.
+    """
+    images = np.repeat(scenes.images[..., None], 3, axis=-1)
+    kinds = {kind: RULES[kind].references for kind in ("null", "rotating")}
+    found = asyncio.run(collect(server, images, scenes.labels, max(draws), kinds, maps))
+    grid = canvas_grid(found.identity)
+    bright = np.stack([brightness_z(image, grid) for image in images])
+    drawn = np.random.default_rng(0).random(bright.shape)
+    measured = [
+        Measured("random window", 0, localise(drawn, grid, scenes)),
+        Measured("brightest window", 0, localise(bright, grid, scenes)),
+    ]
+    centred: list[Measured] = []
+    for name, rule in RULES.items():
+        for count in draws:
+            weights = rule.weights(np.asarray(found.identity.timestep_weights[:count], np.float32))
+            means = np.stack([reduce_deltas(image[:count], weights) for image in found.deltas[rule.reference]])
+            prior = np.float32(found.identity.prior_weight) * bright if rule.prior == "brightness" else None
+            scores = window_scores(window_means(means, grid), prior)
+            boxes = best_boxes(scores, grid)
+            measured.append(Measured(name, 2 * count, localise_boxes(boxes, scenes)))
+            if name == found.identity.rule:
+                moved = localise_boxes(centred_boxes(boxes, scenes), scenes)
+                centred.append(Measured(setting(name, CONTRAST), 2 * count, moved))
+    return measured + centred
+
+
+def setting(rule: str, centring: str) -> str:
+    """The name of a rule with a centring."""
+    return rule if centring == NONE else f"{rule}, centred"
+
+
+def canvas_grid(identity: Identity) -> WindowGrid:
+    """The windows of a whole canvas by a repository's own settings."""
+    stride = max(1, identity.resolution // 16)
+    return window_grid(identity.resolution, round(identity.window_fraction * identity.resolution), stride)
+
+
+def make_test_scenes(count: int, split: str, seed: int, source: Path) -> Scenes:
+    """`count` scenes of a split, every second one with a decoy; raises ClickException where the data set is missing."""
+    try:
+        items = read_items(split, source)
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{source} has no Fashion-MNIST: install Debian's package dataset-fashion-mnist, or name --source"
+        ) from None
+    return make_scenes(items, count // 10, seed)
+
+
+def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean over images."""
+    exact = values.astype(np.float64)
+    rng = np.random.default_rng(seed)
+    means = [exact[rng.integers(len(exact), size=len(exact))].mean() for _ in range(_RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def summary(measured: list[Measured]) -> list[dict[str, object]]:
+    """One row per rule: pointing with intervals, overall and on decoy scenes, and the paired lead over the brightest."""
+    brightest = next(m.found for m in measured if m.rule == "brightest window")
+    rows: list[dict[str, object]] = []
+    for each in measured:
+        found = each.found
+        lead = found.hits[found.decoys].astype(float) - brightest.hits[found.decoys]
+        rows.append(
+            {
+                "rule": each.rule,
+                "unet_rows": each.unet_rows,
+                "pointing": found.pointing,
+                "pointing_interval": interval(found.hits),
+                "mean_iou": found.mean_iou,
+                "pointing_decoys": found.pointing_decoys,
+                "pointing_decoys_interval": interval(found.hits[found.decoys]),
+                "lead_on_decoys": lead.mean(),
+                "lead_on_decoys_interval": interval(lead),
+            }
+        )
+    return rows
+
+
+def markdown(rows: list[dict[str, object]], default: str) -> str:
+    """The rows as a Markdown table; the repository's own setting is marked."""
+    lines = [
+        "| rule | UNet rows | pointing | mean IoU | pointing, decoys | lead over brightest, decoys |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        name = f"**{row['rule']}**" if row["rule"] == default else row["rule"]
+        pointing, decoys, lead = (_with_interval(row, key) for key in ("pointing", "pointing_decoys", "lead_on_decoys"))
+        lines.append(f"| {name} | {row['unet_rows']} | {pointing} | {row['mean_iou']:.3f} | {decoys} | {lead} |")
+    return "\n".join(lines)
+
+
+def _with_interval(row: dict[str, object], key: str) -> str:
+    low, high = row[f"{key}_interval"]  # type: ignore[misc]
+    return f"{row[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+@click.command()
+@click.option("--repository", type=click.Path(path_type=Path, exists=True), default=builtin_repository())
+@click.option("--scenes", "count", type=int, default=2000, show_default=True, help="Scenes; half of them have decoys.")
+@click.option(
+    "--draws", default="12", show_default=True, help="Draws per image, or several: 1,2,4,8; each is two UNet rows."
+)
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--seed", type=int, default=2026, show_default=True)
+@click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def main(repository: Path, count: int, draws: str, split: str, seed: int, source: Path, as_json: bool) -> None:
+    """Measures localisation of every scoring rule on scenes with known boxes."""
+    scenes = make_test_scenes(count, split, seed, source)
+    with EmbeddedServer(repository) as server:
+        found = measure(server.grpc_url, scenes, [int(count) for count in draws.split(",")])
+    rows = summary(found)
+    if as_json:
+        print(json.dumps(rows, indent=2, default=float))
+        return
+    print(
+        f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys; intervals: 95 %\n"
+    )
+    identity = read_identity(repository)
+    print(markdown(rows, setting(identity.rule, identity.centring)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Measures how a small pipeline is best used and writes its scoring.json: band, weights, rule, centring, features.
+
+Owns the choice of settings on scenes with true boxes, which must not be the ones that results are reported on.
+Everything is computed in eager torch by the graphs, draw bank, rules and windows that serving uses; must not know
+ONNX or a server.
+
+    python -m benchmarks.localisation.tune PIPELINE SCENES.tar
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.localisation import pointing as localisation
+from benchmarks.scenes.scenes import Scenes
+from benchmarks.scenes.tar import read_tar
+from export_scripts.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
+from export_scripts.graphs import DiftExtractor, NoisePredictor
+from export_scripts.small_pipeline import ScoringProfile
+from export_scripts.source_pipeline import SourcePipeline, load_source
+from selector.commands.mistakes import run_alone
+from selector.scoring.centring import CENTRINGS, CONTRAST, NONE
+from selector.scoring.typicality import RULES, rule
+from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+
+BANDS = ((0.35, 0.65), (0.4, 0.7), (0.45, 0.75), (0.5, 0.8), (0.4, 0.8))
+BRIGHTNESS_WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.8)
+FEATURE_TIMESTEPS = (50, 150, 250, 350, 450)
+WEIGHT_SLICES = 8
+BANK = 64
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Found:
+    """Localisation of one setting: pointing overall and on decoy scenes, mean IoU; shares of images."""
+
+    pointing: float
+    pointing_decoys: float
+    mean_iou: float
+
+    @property
+    def merit(self) -> float:
+        """What settings are chosen by: decoy scenes count as much as all, IoU breaks near ties."""
+        return (self.pointing + self.pointing_decoys) / 2 + 0.1 * self.mean_iou
+
+
+def delta_windows(
+    source: SourcePipeline, scenes: Scenes, bank: DrawBank, draws: int, kind: str, grid: WindowGrid
+) -> NDArray[np.float32]:
+    """Window means of every draw's delta map, float32 [n, draws, a, b]; kind: the name of a rule."""
+    predictor = NoisePredictor(source.unet, bank, source.scheduler.alphas_cumprod, source.prediction_type).eval()
+    latents = _latents(source, scenes.images)
+    classes = len(source.classes)
+    references = np.stack([rule(kind).references(c, classes, draws) for c in range(classes)])[scenes.labels]
+    prompts = torch.from_numpy(scenes.labels + 1)
+    maps = np.empty((len(latents), draws, *latents.shape[2:]), np.float32)
+    with torch.no_grad():
+        for draw in range(draws):
+            for start in range(0, len(latents), _ROWS):
+                part = slice(start, start + _ROWS)
+                cond = source.table[prompts[part]]
+                reference = source.table[torch.from_numpy(references[part, draw]).long()]
+                index = torch.full((len(cond), 1), draw)
+                maps[part, draw] = predictor(latents[part], cond, reference, index)[0].numpy()
+    return window_means(maps, grid)
+
+
+def _latents(source: SourcePipeline, images: NDArray[np.uint8]) -> torch.Tensor:
+    """images uint8 [n, S, S] gray -> latents."""
+    pixels = torch.from_numpy(images)[:, None].float().expand(-1, 3, -1, -1) / 127.5 - 1
+    with torch.no_grad():
+        return source.encoder(pixels)
+
+
+def slice_weights(windows: NDArray[np.float32], bank: DrawBank) -> tuple[float, ...]:
+    """1 / standard deviation of the window means within each of `WEIGHT_SLICES` slices of the band, mean 1.
+
+    windows: [n, K, a, b] of all K draws of the bank. No label enters.
+    """
+    spread = (windows - windows.mean(axis=(2, 3), keepdims=True)).std(axis=(0, 2, 3))
+    slices = ((bank.strata + 0.5) / (len(bank) // 2) * WEIGHT_SLICES).astype(int)
+    inverse = np.array([1 / spread[slices == s].mean() for s in range(WEIGHT_SLICES)])
+    return tuple(round(float(w), 4) for w in inverse / inverse.mean())
+
+
+def localise(scores: NDArray[np.float32], grid: WindowGrid, scenes: Scenes, centring: str = NONE) -> Found:
+    """Pointing and IoU of each image's best window, averaged. scores: [n, a, b]."""
+    boxes = localisation.best_boxes(scores, grid)
+    boxes = localisation.centred_boxes(boxes, scenes) if centring == CONTRAST else boxes
+    found = localisation.localise_boxes(boxes, scenes)
+    return Found(found.pointing, found.pointing_decoys, found.mean_iou)
+
+
+def best_band(
+    source: SourcePipeline, scenes: Scenes, draws: int, grid: WindowGrid, seeds: Sequence[int]
+) -> tuple[tuple[float, float], dict[tuple[float, float], Found]]:
+    """The band whose rotating contrast localises best, over several banks of noise, and every band's figures."""
+    figures = {}
+    for band in BANDS:
+        runs = []
+        for seed in seeds:
+            bank = make_draw_bank(BANK, Band(*band, _schedule(source)), source.latent, seed=seed)
+            windows = delta_windows(source, scenes, bank, draws, "rotating", grid)
+            runs.append(localise(windows.mean(axis=1), grid, scenes))
+        figures[band] = Found(*np.mean([(r.pointing, r.pointing_decoys, r.mean_iou) for r in runs], axis=0).tolist())
+        print(f"band {band}: {_text(figures[band])}", file=sys.stderr)
+    return max(figures, key=lambda band: figures[band].merit), figures
+
+
+def compare_rules(
+    windows: Mapping[str, NDArray[np.float32]],
+    weights: NDArray[np.float32],
+    bright: NDArray[np.float32],
+    grid: WindowGrid,
+    scenes: Scenes,
+) -> dict[tuple[str, float], Found]:
+    """Every rule, those with a prior at every brightness weight. windows: [n, draws, a, b] by kind of reference."""
+    return {
+        (name, prior): localise(rule_scores((name, prior), windows, weights, bright), grid, scenes)
+        for name, each in RULES.items()
+        for prior in (BRIGHTNESS_WEIGHTS if each.prior == "brightness" else (0.0,))
+    }
+
+
+def rule_scores(
+    setting: tuple[str, float],
+    windows: Mapping[str, NDArray[np.float32]],
+    weights: NDArray[np.float32],
+    bright: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """What a rule with a weight of its prior chooses windows by, float32 [n, a, b]."""
+    name, prior = setting
+    used = rule(name).weights(weights)
+    means = np.einsum("ndab,d->nab", windows[rule(name).reference], used / used.sum()).astype(np.float32)
+    return window_scores(means, np.float32(prior) * bright if prior else None)
+
+
+def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, str | int], float]:
+    """Leave-one-out 1-nearest-neighbour accuracy of the class, by (timestep, block), on the true boxes' crops.
+
+    All crops get the null prompt, so that the class has to be seen in the pixels.
+    """
+    crops = [
+        i[t : t + side, x : x + side]
+        for i, t, x, side in zip(scenes.images, scenes.tops, scenes.lefts, scenes.sides, strict=True)
+    ]
+    latents = _latents(source, np.stack([_enlarged(crop, source.resolution) for crop in crops]))
+    noise = torch.from_numpy(np.random.default_rng(SEED + 1).standard_normal(source.latent, dtype=np.float32))
+    blocks: list[str | int] = ["mid", *range(len(source.unet.up_blocks))]
+    accuracy = {}
+    for timestep in FEATURE_TIMESTEPS:
+        for block in blocks:
+            extract = DiftExtractor(source.unet, source.scheduler.alphas_cumprod, timestep, block, noise).eval()
+            with torch.no_grad():
+                rows = [extract(part, source.table[:1].expand(len(part), -1, -1)) for part in latents.split(_ROWS)]
+            features = torch.cat(rows).numpy()
+            alike = features @ features.T
+            np.fill_diagonal(alike, -2)
+            accuracy[timestep, block] = float((scenes.labels[alike.argmax(1)] == scenes.labels).mean())
+    return accuracy
+
+
+def _enlarged(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    pixels = torch.from_numpy(crop)[None, None].float()
+    enlarged = torch.nn.functional.interpolate(pixels, (side, side), mode="bicubic", align_corners=False)
+    return enlarged.round().clamp(0, 255).to(torch.uint8)[0, 0].numpy()
+
+
+def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tuple[ScoringProfile, dict[str, object]]:
+    """The profile that does best on these scenes, and the figures it was chosen by."""
+    grid = window_grid(
+        source.resolution, round(source.profile.window_fraction * source.resolution), source.resolution // 16
+    )
+    bright = np.stack([brightness_z(np.repeat(image[..., None], 3, -1), grid) for image in scenes.images])
+    band, bands = best_band(source, scenes, draws, grid, [SEED + s for s in range(seeds)])
+    bank = make_draw_bank(BANK, Band(*band, _schedule(source)), source.latent)
+    few = np.arange(len(scenes.labels)) % 4 == 0
+    sample = scenes.only(few)
+    weights = slice_weights(delta_windows(source, sample, bank, BANK, "rotating", grid), bank)
+    given = np.asarray(spread_weights(bank, weights)[:draws], np.float32)
+    windows = {kind: delta_windows(source, scenes, bank, draws, kind, grid) for kind in ("null", "rotating")}
+    rules = compare_rules(windows, given, bright, grid, scenes)
+    (name, prior) = max(rules, key=lambda key: rules[key].merit)
+    scores = rule_scores((name, prior), windows, given, bright)
+    centrings = {centring: localise(scores, grid, scenes, centring) for centring in CENTRINGS}
+    features = compare_features(source, scenes)
+    timestep, block = max(features, key=lambda key: features[key])
+    profile = replace(
+        source.profile, t_min=band[0], t_max=band[1], dift_timestep=timestep, dift_block=block, rule=name,
+        timestep_weights=weights, brightness_weight=prior or BRIGHTNESS_WEIGHTS[0],
+        centring=max(centrings, key=lambda key: centrings[key].merit),
+    )  # fmt: skip
+    figures = {
+        "brightest": _text(localise(bright, grid, scenes)),
+        "bands": {f"{low}-{high}": _text(found) for (low, high), found in bands.items()},
+        "rules": {f"{key[0]} {key[1] or ''}".strip(): _text(found) for key, found in rules.items()},
+        "centring": {centring: _text(found) for centring, found in centrings.items()},
+        "features": {f"t={key[0]} {key[1]}": round(value, 4) for key, value in features.items()},
+    }
+    return profile, figures
+
+
+def _schedule(source: SourcePipeline) -> int:
+    return int(source.scheduler.config.num_train_timesteps)
+
+
+def _text(found: Found) -> str:
+    return f"pointing {found.pointing:.3f} decoys {found.pointing_decoys:.3f} IoU {found.mean_iou:.3f}"
+
+
+@click.command()
+@click.argument("pipeline", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("scenes", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--draws", type=click.IntRange(min=1, max=BANK), default=12, show_default=True)
+@click.option("--seeds", type=click.IntRange(min=1), default=2, show_default=True, help="Noise banks per band.")
+@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Use every n-th scene.")
+@click.option("--write/--dry-run", default=True, help="Replace the pipeline's scoring.json.")
+def main(pipeline: Path, scenes: Path, draws: int, seeds: int, every: int, write: bool) -> None:
+    """Choose PIPELINE's scoring settings on SCENES, a tar with true boxes, and write them beside its weights."""
+    found = read_tar(scenes)
+    kept = np.arange(len(found.labels)) // 2 % every == 0  # neighbours are one scene without and one with a decoy
+    found = found.only(kept)
+    profile, figures = tune(load_source(pipeline), found, draws, seeds)
+    if write:
+        profile.save(pipeline)
+    click.echo(json.dumps(figures, indent=2))
+    click.echo(profile)
+
+
+if __name__ == "__main__":
+    run_alone(main, "tune_scoring")

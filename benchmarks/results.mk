@@ -1,0 +1,176 @@
+# What writes the tables of docs/: included by the Makefile, whose variables it uses.
+.PHONY: bench-client quality export-sd15
+
+# Our connection against tritonclient's own ways, on one server: docs/client.md has a table of it.
+bench-client: $(TEST_ENV)/installed
+	$(TEST_ENV)/bin/python -m benchmarks.client.transports
+
+# Localisation on scenes made from the test split of Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist).
+quality: $(TEST_ENV)/installed
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.quality
+
+# Stable Diffusion 1.5 at full size, random weights: exports, gates, engines for SM 8.0 and 8.9 (docs/export.md). Needs
+# 14 GB of memory and 20 GB of disk; no GPU, no download.
+export-sd15: $(TEST_ENV)/installed
+	$(TEST_ENV)/bin/python -m benchmarks.export.sd15 --out runs/sd15
+
+# The tables of docs/RESULTS.md, one target each. Students go on where they were stopped.
+.PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
+	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-one-step \
+	results-frontier results-scales results-references
+RESULTS := runs/results
+SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
+DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/RESULTS.md
+METHODS := rded,random-image,random-patch,brightest,window-random,clusters,facility-location,herding,true-boxes,rded+centred
+FEWER := rded,random-patch,facility-location,herding,true-boxes
+ORDERS := rded,clusters,facility-location,herding,window-random+centred,facility-location+centred,herding+centred,true-boxes
+TEACHER = --teacher $(RESULTS)/teacher.pt --teacher-data $(RESULTS)/teacher.tar --teacher-steps 1500
+EVALUATE = $(TEST_ENV)/bin/selector evaluate --pool-size 100 --recipe precision=bf16
+STUDENTS = $(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar --out $(RESULTS)/students \
+	$(TEACHER)
+SECTION = $(TEST_ENV)/bin/python -m benchmarks.students.section --methods $(METHODS)
+
+results-data: $(RESULTS)/data-ready
+$(RESULTS)/data-ready: $(TEST_ENV)/installed
+	$(SCENES) --split train --items 0:55000 --per-class 1500 --seed 21 --out $(RESULTS)/teacher.tar
+	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 81 --out $(RESULTS)/pool.tar
+	$(SCENES) --split test --per-class 500 --seed 45 --out $(RESULTS)/test.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/pool.tar --store $(RESULTS)/store
+	touch $@
+
+results-students: results-data
+	$(STUDENTS) --ipc 10 --pools 8 --methods $(METHODS)
+	$(SECTION) $(RESULTS)/students --ipc 10 > $(RESULTS)/students.md
+	$(DOCUMENT) students $(RESULTS)/students.md
+	$(SECTION) $(RESULTS)/students --ipc 10 --view whole > $(RESULTS)/students-whole.md
+	$(DOCUMENT) students-whole $(RESULTS)/students-whole.md
+
+results-ipc50: results-data
+	$(STUDENTS) --ipc 50 --pools 8 --methods $(FEWER)
+	$(SECTION) $(RESULTS)/students --ipc 50 > $(RESULTS)/ipc50.md
+	$(DOCUMENT) ipc50 $(RESULTS)/ipc50.md
+
+# The plot of accuracy over IPC is of whatever is finished: run it after results-students and results-ipc50.
+results-budgets: results-data
+	$(STUDENTS) --ipc 1,2 --pools 8 --methods $(FEWER)
+	$(SECTION) $(RESULTS)/students --ipc 1,2 > $(RESULTS)/budgets.md
+	$(DOCUMENT) budgets $(RESULTS)/budgets.md
+	cp $(RESULTS)/students/accuracy-object-convnet-soft.svg docs/images/accuracy-over-ipc.svg
+
+results-hard-labels: results-data
+	$(STUDENTS) --ipc 10 --pools 8 --labels hard --methods $(FEWER)
+	$(SECTION) $(RESULTS)/students --ipc 10 --labels hard > $(RESULTS)/hard-labels.md
+	$(DOCUMENT) hard-labels $(RESULTS)/hard-labels.md
+
+# In a folder of their own and in float32: bfloat16 makes the ViT three times slower, not faster.
+results-architectures: results-data
+	$(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar --out $(RESULTS)/architectures --recipe precision=fp32 \
+		$(TEACHER) \
+		--ipc 10 --pools 4 --students vit-w64-p7,resnet18-w8,convnet --methods rded,random-patch,facility-location,herding
+	$(SECTION) $(RESULTS)/architectures --students "" > $(RESULTS)/architectures.md
+	$(DOCUMENT) architectures $(RESULTS)/architectures.md
+
+# Four patches of a class, each at half the side, as the quarters of one training image.
+results-mosaics: results-data
+	$(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar $(TEACHER) \
+		--out $(RESULTS)/mosaics --ipc 10 --pools 4 --mosaic 4 --methods rded,random-patch,facility-location,herding
+	$(SECTION) $(RESULTS)/mosaics > $(RESULTS)/mosaics.md
+	$(DOCUMENT) mosaics $(RESULTS)/mosaics.md
+
+# Fewer and finer classes, garments for the upper body; a teacher of their own.
+$(RESULTS)/finer/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/finer
+	$(SCENES) --variant finer-classes --split train --items 0:55000 --per-class 1500 --seed 24 --out $(RESULTS)/finer/teacher.tar
+	$(SCENES) --variant finer-classes --split train --items 0:55000 --per-class 800 --seed 34 --out $(RESULTS)/finer/pool.tar
+	$(SCENES) --variant finer-classes --split test --per-class 500 --seed 44 --out $(RESULTS)/finer/test.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/finer/pool.tar --store $(RESULTS)/finer/store
+	touch $@
+
+results-finer-classes: $(RESULTS)/finer/data-ready
+	$(EVALUATE) --store $(RESULTS)/finer/store --test $(RESULTS)/finer/test.tar --out $(RESULTS)/finer/students \
+		--teacher $(RESULTS)/finer/teacher.pt --teacher-data $(RESULTS)/finer/teacher.tar --teacher-steps 1500 \
+		--ipc 50 --pools 8 --methods $(FEWER)
+	$(SECTION) $(RESULTS)/finer/students > $(RESULTS)/finer-classes.md
+	$(DOCUMENT) finer-classes $(RESULTS)/finer-classes.md
+
+# Fashion-MNIST itself: the window is the whole image, so methods differ by the images they choose alone.
+$(RESULTS)/plain/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/plain
+	$(SCENES) --variant plain --split train --items 0:55000 --per-class 800 --seed 33 --out $(RESULTS)/plain/pool.tar
+	$(SCENES) --variant plain --split test --per-class 500 --seed 43 --out $(RESULTS)/plain/test.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/plain/pool.tar --patch-fraction 1 --draws 4 --store $(RESULTS)/plain/store
+	touch $@
+
+results-plain: $(RESULTS)/plain/data-ready results-data
+	$(EVALUATE) --store $(RESULTS)/plain/store --test $(RESULTS)/plain/test.tar --out $(RESULTS)/plain/students \
+		$(TEACHER) \
+		--ipc 10,50 --pools 8 --methods rded,random-image,herding,clusters,facility-location
+	$(SECTION) $(RESULTS)/plain/students > $(RESULTS)/plain.md
+	$(DOCUMENT) plain $(RESULTS)/plain.md
+
+# The recipe, looked at on scenes of items that no table is tested on, and on a pool that no table draws from.
+$(RESULTS)/recipe/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/recipe
+	$(SCENES) --split train --items 0:55000 --per-class 200 --seed 61 --out $(RESULTS)/recipe/pool.tar
+	$(SCENES) --split train --items 55000:60000 --per-class 200 --seed 51 --out $(RESULTS)/recipe/validation.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/recipe/pool.tar --store $(RESULTS)/recipe/store
+	touch $@
+
+results-recipe: $(RESULTS)/recipe/data-ready results-data
+	for temperature in 1 4 20; do $(EVALUATE),temperature=$$temperature --store $(RESULTS)/recipe/store \
+		--test $(RESULTS)/recipe/validation.tar $(TEACHER) --out $(RESULTS)/recipe/t$$temperature --ipc 10 --pools 1 \
+		--methods rded,true-boxes || exit; done
+
+# Which order is the default: on scenes and items that no table is tested on (docs/decisions/014-orders.md). Windows as chosen
+# on the grid, then centred (NAME+centred), whatever the repository says.
+$(RESULTS)/orders/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/orders
+	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 62 --out $(RESULTS)/orders/pool.tar
+	$(SCENES) --split train --items 55000:60000 --per-class 500 --seed 52 --out $(RESULTS)/orders/validation.tar
+	$(TEST_ENV)/bin/selector score $(RESULTS)/orders/pool.tar --centring none --store $(RESULTS)/orders/store
+	touch $@
+
+results-orders: $(RESULTS)/orders/data-ready results-data
+	$(EVALUATE) --store $(RESULTS)/orders/store --test $(RESULTS)/orders/validation.tar --out $(RESULTS)/orders/students \
+		$(TEACHER) --ipc 10 --pools 8 --methods $(ORDERS)
+	$(SECTION) $(RESULTS)/orders/students --methods $(ORDERS) > $(RESULTS)/orders.md
+	$(DOCUMENT) orders $(RESULTS)/orders.md
+
+results-picks: results-data
+	test -f $(RESULTS)/teacher.pt || $(MAKE) results-students
+	$(TEST_ENV)/bin/python -m benchmarks.students.pick_quality --store $(RESULTS)/store \
+		--teacher $(RESULTS)/teacher.pt --methods $(METHODS),typicality,k-center,k-means > $(RESULTS)/picks.md
+	$(DOCUMENT) picks $(RESULTS)/picks.md
+
+results-selection-speed: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.selection.speed --classes 1000 > $(RESULTS)/selection-speed.json
+	$(DOCUMENT) selection-speed $(RESULTS)/selection-speed.json
+
+results-one-step: $(TEST_ENV)/installed
+	$(TEST_ENV)/bin/selector score --store $(RESULTS)/one-step/store
+	$(TEST_ENV)/bin/python -m benchmarks.selection.one_step --store $(RESULTS)/one-step/store \
+		--figure docs/images/one-step.svg > $(RESULTS)/one-step.json
+	$(DOCUMENT) one-step $(RESULTS)/one-step.json
+
+# Maps of single draws are kept: what was stopped goes on, and another table of them takes seconds.
+$(RESULTS)/references/validation.tar: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)/references
+	$(SCENES) --split train --items 55000:60000 --per-class 100 --seed 51 --out $@
+
+results-references: $(RESULTS)/references/validation.tar
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.references $< --maps $(RESULTS)/references/maps > $(RESULTS)/references.md
+	$(DOCUMENT) references $(RESULTS)/references.md
+
+results-scales: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.scale_table --maps $(RESULTS)/scales > $(RESULTS)/scales.md
+	$(DOCUMENT) scales $(RESULTS)/scales.md
+
+# Several training seeds: make results-frontier PIPELINES="seed-1=DIR seed-2=DIR"
+PIPELINES := built-in=model_repository
+results-frontier: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.frontier $(addprefix --pipeline ,$(PIPELINES)) --maps $(RESULTS)/frontier \
+		--figure docs/images/frontier.svg > $(RESULTS)/frontier.md
+	$(DOCUMENT) frontier $(RESULTS)/frontier.md

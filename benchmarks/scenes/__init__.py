@@ -1,0 +1,1 @@
+"""Test images with true boxes, made from Fashion-MNIST."""

@@ -1,0 +1,33 @@
+"""Scenes in memory: pixels, labels and the true boxes, and a hash of the pixels that names a set of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """images (N, canvas_px, canvas_px) uint8; labels (N,); tops, lefts, sides (N,) of the item's box; decoys (N,) bool."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    tops: NDArray[np.int64]
+    lefts: NDArray[np.int64]
+    decoys: NDArray[np.bool_]
+    sides: NDArray[np.int64]
+
+    def only(self, kept: NDArray[np.bool_]) -> Scenes:
+        """Those of the mask."""
+        return Scenes(*(getattr(self, field.name)[kept] for field in fields(self)))
+
+
+def pixels_hash(scenes: Scenes) -> str:
+    """16 hex digits of the pixels, labels and boxes: independent of the PNG encoder's version."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in (scenes.images, scenes.labels, scenes.tops, scenes.lefts, scenes.decoys):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

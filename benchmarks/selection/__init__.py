@@ -1,0 +1,1 @@
+"""How long a selection takes, and of what size."""
