@@ -12,6 +12,8 @@ from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from client.errors import ContractError
 
 SPEC_VERSION = 1
@@ -26,6 +28,18 @@ PATCH_SCORER = "patch_scorer"
 
 LEAVES = (VAE_ENCODER, PROMPT_EMBEDDING, UNET, DIFT)
 ENSEMBLES = (NOISE_LOSS, PATCH_FEATURES, PATCH_SCORER)
+
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "UINT8": np.dtype(np.uint8),
+    "INT32": np.dtype("<i4"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+}
+"""KServe's datatype → numpy's; little-endian, as raw contents are."""
+
+INDEX_RANGE = "index_range."
+"""Parameters of a model's config that begin so are "least,greatest" of the input that is named behind it."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from client import contract
-from client.contract import Geometry, Identity, Model, Tensor
+from client.contract import INDEX_RANGE, Geometry, Identity, Model, Tensor
 from client.errors import ContractError, ServerError
-from client.security import advice
-from client.wire import Connection, ServedModel, WireError
+from client.wire.connection import Connection, ServedModel, WireError
+from client.wire.security import advice
 
 POLL_S = 0.1
 CALL_TIMEOUT_S = 10.0
-INDEX_RANGE = "index_range."
 
 
 @dataclass(frozen=True)

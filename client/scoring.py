@@ -14,24 +14,24 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from client.addresses import resolve
 from client.config import ClientConfig
 from client.contract import Geometry, Identity
-from client.delivery import Delivery, Patience
+from client.delivery.attempts import Delivery, Patience
+from client.delivery.bounds import Room, Window
+from client.delivery.outages import told_of_outages
+from client.delivery.pacing import AdaptiveWindow
+from client.delivery.packing import row_bytes
+from client.delivery.replicas import Pool, Replica
+from client.delivery.stream import Rows, Stream
+from client.delivery.validation import check_row
 from client.errors import ContractError
 from client.handshake import Served, shake_hands
 from client.metrics import serve_metrics
-from client.outages import told_of_outages
-from client.pacing import AdaptiveWindow
-from client.packing import row_bytes
-from client.replicas import Pool, Replica
 from client.rows import Result
 from client.statistics import Statistics
-from client.stream import Rows, Stream
-from client.tracing import Trace
-from client.validation import check_row
-from client.window import Room, Window
-from client.wire import Connection
+from client.wire.addresses import resolve
+from client.wire.connection import Connection
+from client.wire.tracing import Trace
 
 __all__ = ["ClientConfig", "ScoringClient"]
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from client.contract import Model, Tensor
+from client.contract import INDEX_RANGE, Model, Tensor
 
 CONFIG_FILE = "config.pbtxt"
-INDEX_RANGE = "index_range."
 ENGINE = "engine."
 
 DATA_TYPES = {"UINT8": pb.TYPE_UINT8, "INT32": pb.TYPE_INT32, "FP16": pb.TYPE_FP16, "FP32": pb.TYPE_FP32}

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
 from client.inspection import Inspection, inspect
-from client.reach import look_at
 from client.scoring import ClientConfig, ScoringClient
-from client.security import Security
-from client.wire import Connection
+from client.wire.connection import Connection
+from client.wire.reach import look_at
+from client.wire.security import Security
 from selector.builtin import builtin_repository, builtin_scenes
 
 _SHM_WANTED = 256 << 20

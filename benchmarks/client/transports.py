@@ -34,8 +34,8 @@ from tritonclient.utils import InferenceServerException
 from benchmarks.client.ways import BY_SHARED_MEMORY, OVER_TCP, PAYLOADS, WAYS, Case, Measured
 from client.contract import Model, Tensor
 from client.embedded.server import EmbeddedServer
-from client.transports import STREAM_BYTES
-from client.wire import WireError
+from client.wire.connection import WireError
+from client.wire.transports import STREAM_BYTES
 from export_scripts.triton_config import write_config
 
 BATCHES = (1, 8)

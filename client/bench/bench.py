@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from client import contract
-from client.addresses import resolve
 from client.bench.arrivals import offsets
 from client.bench.bare import Bare, BarePath, BareRequests, Comparison, Engine, compare, try_ways
 from client.bench.config import BenchConfig
@@ -30,7 +29,8 @@ from client.embedded.server import EmbeddedServer
 from client.errors import ContractError, ServerError
 from client.repository import read_identity
 from client.scoring import ScoringClient
-from client.wire import Connection, ServedModel, WireError
+from client.wire.addresses import resolve
+from client.wire.connection import Connection, ServedModel, WireError
 
 CALL_TIMEOUT_S = 10.0
 KEPT_UP = 0.9

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client import contract
-from client.addresses import check_servers
 from client.bench.arrivals import ARRIVALS
 from client.bench.measure import Plan
 from client.bench.ranges import LOADS
 from client.bench.samples import PERCENTILES
 from client.ranges import refuse_outside
-from client.security import Security
+from client.wire.addresses import check_servers
+from client.wire.security import Security
 
 
 @dataclass(frozen=True)

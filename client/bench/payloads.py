@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contract import Model, Tensor
+from client.contract import DTYPES, INDEX_RANGE, Model, Tensor
 from client.errors import ContractError
-from client.handshake import INDEX_RANGE
 from client.rows import Row
-from client.validation import DTYPES
-from client.wire import ServedModel
+from client.wire.connection import ServedModel
 
 POOL_BYTES = 64 << 20
 """Payloads are made before the clock starts and sent in turn; more of them than fit in here would only cost memory."""

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from client import contract
 from client.contract import Geometry, Model
+from client.delivery.validation import check_outputs
 from client.errors import ServerError
-from client.retries import Remedy, remedy
 from client.rows import Answer, Failure, Result, Row, encode_row, feature_row, loss_row
 from client.scoring import ScoringClient
-from client.validation import check_outputs
-from client.wire import Connection, WireError
+from client.wire.connection import Connection, WireError
+from client.wire.statuses import Remedy, remedy
 
 SCORING_PATH = "scoring-path"
 _TIMEOUT_S = 60.0

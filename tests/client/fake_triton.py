@@ -21,7 +21,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from client import contract
 from client.rows import Row, loss_row
 from export_scripts.triton_config import model_config
-from tests.client.fake_regions import Reading, Regions
+from tests.client.shared_memory.fake_regions import Reading, Regions
 from tests.toy_repository import GEOMETRY, IDENTITY, toy_loss
 
 LATENT = np.linspace(-1, 1, 48, dtype=np.float32).reshape(3, 4, 4)

@@ -10,7 +10,7 @@ import pytest
 from client import contract
 from client.errors import ContractError, ServerError
 from client.handshake import Served, shake_hands
-from client.wire import Connection
+from client.wire.connection import Connection
 from tests.client.fake_triton import FakeTriton
 from tests.toy_repository import GEOMETRY, IDENTITY
 

@@ -6,7 +6,7 @@ import pytest
 
 from client import contract
 from client.inspection import NAMES, describe, explain, inspect
-from client.wire import Connection, IndexEntry, ServedModel
+from client.wire.connection import Connection, IndexEntry, ServedModel
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 
 from client.bench.measure import Plan
 from client.config import ClientConfig
+from client.delivery.patience import Backoff, RetryBudget
 from client.ranges import Range, above, flag, real, refuse_outside, whole
-from client.retries import Backoff, RetryBudget
 
 
 @pytest.mark.parametrize(

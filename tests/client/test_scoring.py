@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client.delivery.patience import Backoff
 from client.errors import ClientError, ContractError, RowError, ServerError
-from client.retries import Backoff
 from client.rows import Answer, Failure, Result, Row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from client.statistics import Statistics

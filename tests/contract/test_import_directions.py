@@ -104,12 +104,12 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
 
 
 def test_the_two_transports_alone_speak_grpc() -> None:
-    """The seam to the wire: unary calls (wire.py) and the stream (bidi.py), and the messages both send."""
+    """The seam to the wire: unary calls (wire/connection.py) and the stream (wire/bidi.py), and the messages both send."""
     speakers = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if roots(p) & WIRE}
     # Messages and configs are tritonclient's; the channels and their errors are the two transports'.
-    assert speakers <= {"wire.py", "bidi.py", "testing.py", "repository.py", "messages.py"}
+    assert speakers <= {"wire/connection.py", "wire/bidi.py", "repository.py", "wire/messages.py"}
     grpc_users = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if "grpc" in roots(p)}
-    assert grpc_users == {"wire.py", "bidi.py"}
+    assert grpc_users == {"wire/connection.py", "wire/bidi.py"}
 
 
 def test_nothing_that_ships_needs_tests_or_benchmarks() -> None:

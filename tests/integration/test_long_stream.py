@@ -15,7 +15,7 @@ import pytest
 from client.embedded.server import EmbeddedServer
 from client.rows import Answer, Result
 from client.scoring import ClientConfig, ScoringClient
-from client.slab import PREFIX
+from client.shared_memory.slab import PREFIX
 from tests.integration.processes import SHARED_MEMORY, mapped_regions, until
 from tests.integration.test_served_scoring import row
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from client.delivery.patience import Backoff
 from client.embedded.server import EmbeddedServer
 from client.errors import ServerError
-from client.retries import Backoff
 from client.rows import Answer
 from client.scoring import ClientConfig, ScoringClient
 from tests.integration.faulty_proxy import (

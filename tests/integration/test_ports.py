@@ -10,8 +10,8 @@ import pytest
 
 from client.embedded.server import EmbeddedServer
 from client.errors import ServerError
-from client.reach import look_at
-from client.security import Security
+from client.wire.reach import look_at
+from client.wire.security import Security
 from selector.doctor import examine
 from tests.integration.certificates import PROBLEM, make_certificates
 

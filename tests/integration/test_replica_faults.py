@@ -17,10 +17,10 @@ import numpy as np
 import psutil
 import pytest
 
+from client.delivery.patience import Backoff
 from client.embedded import health, overlay
 from client.embedded.server import EmbeddedServer
 from client.errors import EmbeddedError
-from client.retries import Backoff
 from client.rows import Answer, Row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from client.statistics import Statistics

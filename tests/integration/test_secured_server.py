@@ -17,7 +17,7 @@ from client.embedded.server import EmbeddedServer
 from client.errors import ServerError
 from client.rows import Answer
 from client.scoring import ClientConfig, ScoringClient
-from client.security import Security
+from client.wire.security import Security
 from selector.cli import cli
 from tests.integration.certificates import PROBLEM, Certificates, make_certificates
 from tests.integration.faulty_proxy import FaultyProxy, flipping

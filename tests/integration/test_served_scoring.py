@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from client import contract
+from client.delivery.patience import Backoff
 from client.embedded.server import EmbeddedServer
 from client.errors import ServerError
-from client.retries import Backoff
 from client.rows import Answer, Result, Row, encode_row, feature_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
-from client.wire import Connection, WireError
+from client.wire.connection import Connection, WireError
 from tests.toy_repository import GEOMETRY, IDENTITY, toy_feature, toy_latent, toy_loss, write_toy_repository
 
 pytestmark = pytest.mark.server

@@ -16,14 +16,16 @@ import numpy as np
 import psutil
 import pytest
 
-from client import contract, slab, transports
+from client import contract
+from client.delivery.patience import Backoff
 from client.embedded.server import EmbeddedServer
 from client.errors import ServerError
-from client.retries import Backoff
 from client.rows import Answer, Result, encode_row, feature_row
 from client.scoring import ClientConfig, ScoringClient
-from client.security import Security
-from client.wire import Connection, WireError
+from client.shared_memory import slab
+from client.wire import transports
+from client.wire.connection import Connection, WireError
+from client.wire.security import Security
 from tests.integration.processes import SHARED_MEMORY, until
 from tests.integration.test_served_scoring import IMAGES, MODELS, assert_right, row
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.security import Security
+from client.wire.security import Security
 from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import UsageError
 

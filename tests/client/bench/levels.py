@@ -11,7 +11,7 @@ from client.bench.probe import ServerSide
 from client.bench.report import Report
 from client.bench.samples import Latency, Sample
 from client.bench.stability import Verdict
-from client.security import Security
+from client.wire.security import Security
 
 
 def side(

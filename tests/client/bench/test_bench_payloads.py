@@ -8,9 +8,9 @@ import pytest
 from client import contract
 from client.bench.payloads import POOL_BYTES, random_requests, spec
 from client.contract import Model, Tensor
+from client.delivery.validation import check_row
 from client.errors import ContractError
-from client.validation import check_row
-from client.wire import ServedModel
+from client.wire.connection import ServedModel
 from export_scripts.triton_config import model_config
 from tests.toy_repository import GEOMETRY
 

@@ -1,0 +1,1 @@
+"""Rows become batches, and batches become answers, whichever server gives them."""

@@ -1,0 +1,58 @@
+"""Packing rows into requests: rows of one model, never more than the model's max_batch_size or a request's bytes allow.
+
+Owns groups of waiting rows. Pure: it knows neither clocks nor the wire; when a partial group has waited long enough is
+for the caller to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+
+from client.contract import DTYPES, Model, Tensor
+from client.rows import Row
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one model that travel as one request."""
+
+    model: str
+    rows: tuple[Row, ...]
+
+
+def row_bytes(model: Model) -> int:
+    """What one row of a model weighs while it is held: its inputs and its outputs."""
+    return sum(map(_tensor_bytes, (*model.inputs, *model.outputs)))
+
+
+def _tensor_bytes(tensor: Tensor) -> int:
+    return prod(tensor.shape) * DTYPES[tensor.datatype].itemsize
+
+
+@dataclass
+class Packer:
+    """Groups rows by model. batch_rows: model name → rows at which a group is full, at least 1."""
+
+    batch_rows: Callable[[str], int]
+    _groups: dict[str, list[Row]] = field(default_factory=dict)
+
+    def add(self, row: Row) -> Batch | None:
+        """Takes a row; returns its group's rows if it is now full, and forgets them."""
+        group = self._groups.setdefault(row.model, [])
+        group.append(row)
+        return self.take(row.model) if len(group) >= self.batch_rows(row.model) else None
+
+    def waiting(self, model: str) -> int:
+        """Rows of a model that wait for company."""
+        return len(self._groups.get(model, ()))
+
+    def take(self, model: str) -> Batch | None:
+        """The waiting rows of a model, which are forgotten; None if there are none."""
+        group = self._groups.pop(model, [])
+        return Batch(model, tuple(group)) if group else None
+
+    def take_all(self) -> list[Batch]:
+        """The waiting rows of every model, which are forgotten."""
+        return [batch for batch in map(self.take, list(self._groups)) if batch is not None]

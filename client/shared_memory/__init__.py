@@ -1,0 +1,1 @@
+"""Tensors that a server of this machine reads where they lie."""

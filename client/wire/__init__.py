@@ -1,0 +1,1 @@
+"""A batch becomes bytes, and bytes reach one server."""
