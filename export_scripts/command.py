@@ -33,7 +33,7 @@ from export_scripts.settings import (
 from export_scripts.steps import Steps
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, FILE, FOLDER, Number, Place
-from selector.files import check_folder, known, told
+from selector.folders.files import check_folder, known, told
 
 _FOLDER = Place(file_okay=False)
 _BLOCKS = whole(0, 64)

@@ -25,9 +25,9 @@ from selector.builtin import builtin_scenes
 from selector.images.canvas import fit
 from selector.images.datasets import list_items, open_reader
 from selector.images.decoding import decode
+from selector.localisation.typicality import reduce_deltas, rule
+from selector.localisation.windows import WindowGrid, window_grid, window_means
 from selector.records import Box
-from selector.scoring.typicality import reduce_deltas, rule
-from selector.scoring.windows import WindowGrid, window_grid, window_means
 
 IMAGES, DRAWS = 8, 8
 STRIDE_FRACTION = 1 / 16

@@ -27,8 +27,8 @@ from export_scripts.training_run import CHECKPOINT_FILE, TrainConfig, Trainer
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, PATH, Number, Numbers
 from selector.errors import FileError
-from selector.files import check_folder, file_errors
-from selector.output.replacement import replaced
+from selector.folders.files import check_folder, file_errors
+from selector.folders.replacement import replaced
 
 log = logging.getLogger("train_small")
 

@@ -27,7 +27,7 @@ from export_scripts.training_model import (
     latent_statistics,
     sample_timesteps,
 )
-from selector.files import write_bytes
+from selector.folders.files import write_bytes
 
 CHECKPOINT_FILE = "checkpoint.pt"
 

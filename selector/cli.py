@@ -14,7 +14,7 @@ import click
 
 from client.allocation import keep_freed_pages
 from client.errors import ClientError, ContractError
-from selector import __version__, endings
+from selector import __version__
 from selector.commands.benching import bench
 from selector.commands.config_file import read_defaults
 from selector.commands.evaluating import evaluate
@@ -22,9 +22,9 @@ from selector.commands.mistakes import message
 from selector.commands.parameters import FILE
 from selector.commands.selecting import report, run, score, select
 from selector.commands.serving import doctor, serve
-from selector.console import console
+from selector.console import endings
 from selector.errors import SelectorError
-from selector.files import known, told
+from selector.folders.files import known, told
 
 
 def _configuration_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -100,4 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    from selector.console import console
+
     console()

@@ -18,8 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
-from selector import streams
-from selector.endings import SIGNALS
+from selector.console import streams
+from selector.console.endings import SIGNALS
 from selector.errors import SelectorError
 
 # The tracker removes the names of semaphores that a killed process left; that it did so is no news.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,6 +18,22 @@ class Box:
     left: int
     height: int
     width: int
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union."""
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        common = max(0, height) * max(0, width)
+        return common / (self.height * self.width + other.height * other.width - common)
+
+    def points_at(self, true: Box) -> bool:
+        """Whether the centre of this box lies in the other."""
+        row, column = self.top + self.height / 2, self.left + self.width / 2
+        return true.top <= row < true.top + true.height and true.left <= column < true.left + true.width
+
+
+Crop = Callable[[str, Box], NDArray[np.uint8]]
+"""(source, box in pixels of the original) → uint8 [height, width, 3]. Raises SelectorError if the source moved or changed."""
 
 
 class Features(Protocol):
@@ -56,6 +73,10 @@ class PatchTable:
 
     def __len__(self) -> int:
         return len(self.class_id)
+
+    def box(self, row: int) -> Box:
+        """The box of one patch, in pixels of the original."""
+        return Box(int(self.top[row]), int(self.left[row]), int(self.height[row]), int(self.width[row]))
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> PatchTable:
         """The table of these rows, in their order."""

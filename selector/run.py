@@ -20,23 +20,23 @@ from selector import __version__
 from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig, plain
 from selector.errors import SelectorError, UsageError
-from selector.files import file_errors
-from selector.further_patches import further_patches, with_further
+from selector.folders.files import file_errors
+from selector.folders.locks import held
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import read_class_names
 from selector.images.datasets import Listing, list_items
 from selector.images.originals import Originals, originals
-from selector.locks import held
-from selector.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
 from selector.order_pool import order_pool
-from selector.outputs import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
+from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
+from selector.output.scenes import scenes_of
 from selector.progress import Progress
 from selector.report import Failed, ReportInput, class_reports, write_report
-from selector.report_scenes import scenes_of
+from selector.scoring.further_patches import further_patches, with_further
 from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
+from selector.store.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
 from selector.store.outcomes import listing_outcomes
 from selector.store.outcomes_table import has_outcomes, outcomes_path, write_outcomes
 from selector.store.store import Store

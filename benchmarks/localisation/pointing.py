@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scenes.scenes import Scenes
+from selector.localisation.centring import centred, contrast
+from selector.localisation.windows import WindowGrid
 from selector.records import Box
-from selector.scoring.centring import centred, contrast
-from selector.scoring.windows import WindowGrid
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def best_boxes(scores: NDArray[np.floating], grid: WindowGrid) -> list[Box]:
 
 
 def centred_boxes(boxes: Sequence[Box], scenes: Scenes) -> list[Box]:
-    """The boxes, moved onto what stands out in them (`selector.scoring.centring`)."""
+    """The boxes, moved onto what stands out in them (`selector.localisation.centring`)."""
     return [
         centred(contrast(np.repeat(image[..., None], 3, axis=-1)), box)
         for image, box in zip(scenes.images, boxes, strict=True)

@@ -26,9 +26,9 @@ from client.contract import Identity
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.builtin import builtin_repository
-from selector.scoring.centring import CONTRAST, NONE
-from selector.scoring.typicality import RULES, reduce_deltas
-from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.localisation.centring import CONTRAST, NONE
+from selector.localisation.typicality import RULES, reduce_deltas
+from selector.localisation.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
 _RESAMPLES = 2000
 

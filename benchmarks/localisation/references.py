@@ -10,7 +10,7 @@ N of a replicate whose references are allowed, so every row of the table costs t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +24,15 @@ from client.repository import read_identity
 from selector.builtin import builtin_repository
 from selector.config import ScoreConfig
 from selector.errors import SelectorError
-from selector.evaluation.boxes import centred
-from selector.evaluation.pictures import true_boxes
+from selector.evaluation.pictures import BOXES, read_pictures
 from selector.images.class_names import match_classes
 from selector.images.prepare import Prepared, prepare_images
+from selector.localisation.centring import NONE
+from selector.localisation.windows import choose_windows, window_means
 from selector.records import Box
-from selector.scoring.centring import NONE
 from selector.scoring.plan import Plan, make_plan
 from selector.scoring.reduction import canvas_of, grid_of, prior_of
 from selector.scoring.score import listing_of
-from selector.scoring.windows import choose_windows, window_means
 
 REPLICATES = 2
 DRAWS = 32
@@ -85,6 +84,16 @@ def collect(config: ScoreConfig, replicates: int, folder: Path) -> DrawMaps:
     return DrawMaps(plan, tuple(images), labels, deltas.reshape(len(images), replicates, plan.draws, *deltas.shape[2:]))
 
 
+def true_boxes(root: Path, labels: Mapping[str, int]) -> list[Box]:
+    """The boxes of these sources in their order, pixels of the originals; raises SelectorError if one is not known."""
+    pictures = read_pictures(root, labels)
+    known = dict(zip(pictures.sources, pictures.boxes, strict=True))
+    boxes = [box for source in labels if (box := known[source]) is not None]
+    if len(boxes) < len(labels):
+        raise SelectorError(f"{root} has no true boxes ({BOXES}) for all of its images")
+    return boxes
+
+
 def dissimilarity(
     class_id: NDArray[np.int64], references: NDArray[np.int64], deltas: NDArray[np.float32], classes: int
 ) -> NDArray[np.float64]:
@@ -134,7 +143,7 @@ def hits(maps: DrawMaps, boxes: Sequence[Box], count: int, draws: int) -> NDArra
             means = window_means(maps.deltas[number][:, taken], grid).mean(axis=1)
             prior = prior_of(plan, image, grid)
             windows = [choose_windows(mean, grid, 1, prior)[0].box for mean in means]
-            found[number] = [centred(window, boxes[number]) for window in windows]
+            found[number] = [window.points_at(boxes[number]) for window in windows]
     return np.asarray(found.mean(axis=1), np.float64)
 
 

@@ -26,10 +26,10 @@ from client.contract import Identity
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.builtin import builtin_repository
+from selector.localisation.scales import scored_grids
+from selector.localisation.typicality import reduce_deltas, rule
+from selector.localisation.windows import best_windows, brightness_z, choose_among, window_grid
 from selector.records import Box
-from selector.scoring.scales import scored_grids
-from selector.scoring.typicality import reduce_deltas, rule
-from selector.scoring.windows import best_windows, brightness_z, choose_among, window_grid
 
 VARIANTS = {"one size": "scenes", "mixed sizes": "mixed-items"}
 

@@ -28,9 +28,9 @@ from export_scripts.graphs import DiftExtractor, NoisePredictor
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.source_pipeline import SourcePipeline, load_source
 from selector.commands.mistakes import run_alone
-from selector.scoring.centring import CENTRINGS, CONTRAST, NONE
-from selector.scoring.typicality import RULES, rule
-from selector.scoring.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.localisation.centring import CENTRINGS, CONTRAST, NONE
+from selector.localisation.typicality import RULES, rule
+from selector.localisation.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
 
 BANDS = ((0.35, 0.65), (0.4, 0.7), (0.45, 0.75), (0.5, 0.8), (0.4, 0.8))
 BRIGHTNESS_WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.8)

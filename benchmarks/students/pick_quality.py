@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError, UsageError
-from selector.evaluation.boxes import centred, overlap
 from selector.evaluation.methods import Pick, methods
 from selector.evaluation.pools import Pool, resampled
 from selector.evaluation.teacher import load_teacher
@@ -32,7 +31,9 @@ def quality(pool: Pool, picks: Sequence[Pick]) -> tuple[float, float]:
     known = [(box, true) for box, true in pairs if true is not None]
     if len(known) < len(pairs):
         raise SelectorError("the data has no true boxes (boxes.csv) for all of its images")
-    return float(np.mean([centred(*pair) for pair in known])), float(np.mean([overlap(*pair) for pair in known]))
+    return float(np.mean([box.points_at(true) for box, true in known])), float(
+        np.mean([box.overlap(true) for box, true in known])
+    )
 
 
 def as_markdown(found: Mapping[str, NDArray[np.float64]], budgets: Sequence[int]) -> str:

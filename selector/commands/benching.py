@@ -1,22 +1,28 @@
 """`selector bench` on the command line.
 
-Owns its flags. Work lies in selector/bench.py and client/bench/.
+Owns its flags, and the files that they ask for. Work lies in client/bench/.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 
 from client.bench.ranges import LOADS, MEASURING
 from selector.builtin import builtin_repository
 from selector.commands.configuration import look_at_servers, security_of
 from selector.commands.options import json_option, number, option, security_options, server_option, together
 from selector.commands.parameters import FOLDER, PATH, Levels
-from selector.files import check_file
+from selector.errors import UsageError
+from selector.folders.files import check_file, file_errors
 from selector.progress import Progress
+
+if TYPE_CHECKING:
+    from client.bench.config import BenchConfig
 
 bench_options = together(
     option(
@@ -97,6 +103,36 @@ def bench(servers: tuple[str, ...] | None, repository: Path | None, as_json: boo
     for name in ("tls_ca", "tls_cert", "tls_key", "header_file"):
         del flags[name]
     look_at_servers(servers or (), security, Progress(quiet=as_json))
-    from selector.bench import run_bench
+    from client.bench import outputs
+    from client.bench.bench import run
+    from client.bench.plot import page
+    from client.bench.table import show
 
-    run_bench(servers or (), repository or builtin_repository(), as_json, flags | {"security": security})
+    files = {name: flags.pop(name) for name in ("csv_file", "requests_file", "plot_file")}
+    config = _config(servers or (), repository or builtin_repository(), flags | {"security": security})
+    report = run(config, say=lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps(outputs.json_object(report), indent=2))
+    else:
+        show(report, Console())
+    for path, text in (
+        (files["csv_file"], outputs.csv_text),
+        (files["requests_file"], lambda of: "".join(line + "\n" for line in outputs.request_lines(of))),
+        (files["plot_file"], page),
+    ):
+        if path is not None:
+            with file_errors(path):  # written in place: it may be a pipe
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text(report), encoding="utf-8")
+
+
+def _config(servers: tuple[str, ...], repository: Path, flags: dict[str, Any]) -> BenchConfig:
+    from client.bench.config import BenchConfig
+    from client.bench.measure import Plan
+
+    plan = {name: flags.pop(name) for name in ("window_s", "most_windows", "slo_ms")}
+    rates = flags.pop("rates") or ()
+    try:
+        return BenchConfig(repository=repository, servers=servers, rates=rates, plan=Plan(**plan), **flags)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from selector.files import told
+from selector.folders.files import told
 
 Defaults = dict[str, dict[str, Any]]
 

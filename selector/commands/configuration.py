@@ -17,7 +17,7 @@ from client.wire.security import Security, SecurityError, headers_from
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
 from selector.errors import UsageError
-from selector.files import check_file, check_folder
+from selector.folders.files import check_file, check_folder
 from selector.images.class_names import read_class_names
 from selector.progress import Progress
 

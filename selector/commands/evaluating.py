@@ -14,7 +14,7 @@ from selector.commands.options import json_option, number, option
 from selector.commands.parameters import EXISTING, FOLDER, PATH, Numbers
 from selector.config import EVALUATE_RANGES
 from selector.errors import SelectorError
-from selector.files import check_file, check_folder
+from selector.folders.files import check_file, check_folder
 from selector.progress import Progress
 
 

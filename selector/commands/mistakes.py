@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from selector.errors import SelectorError
-from selector.files import known, told
+from selector.folders.files import known, told
 
 _SOURCES = {ParameterSource.ENVIRONMENT: "the environment", ParameterSource.DEFAULT_MAP: "the file of --config"}
 

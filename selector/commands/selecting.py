@@ -23,7 +23,7 @@ from selector.commands.options import (
 )
 from selector.commands.parameters import EXISTING, FOLDER, PATH
 from selector.config import SELECT_RANGES, SelectConfig
-from selector.files import check_folder
+from selector.folders.files import check_folder
 from selector.progress import Progress
 
 
@@ -61,8 +61,8 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
     """Score images and describe their patches into the store; resumes."""
     scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
     check_scoring(scoring, progress)
-    from selector.losses import across_lines
     from selector.scoring.score import score as score_all
+    from selector.store.losses import across_lines
     from selector.store.outcomes_table import outcomes_path
 
     done = score_all(scoring, progress)

@@ -17,7 +17,7 @@ from selector.commands.configuration import security_of
 from selector.commands.options import json_option, option, security_options, server_option
 from selector.commands.parameters import FOLDER, PATH, Number
 from selector.errors import UsageError
-from selector.files import check_file
+from selector.folders.files import check_file
 
 _LOOK_S = 1.0
 

@@ -31,7 +31,7 @@ from selector.evaluation.settings import EvaluateConfig
 from selector.evaluation.students import LabelledCrops, train_student
 from selector.evaluation.tables import as_csv, as_markdown, as_records, lines
 from selector.evaluation.teacher import Teacher, check_teacher, held_out, load_teacher, save_teacher, train_teacher
-from selector.files import write_text
+from selector.folders.files import write_text
 from selector.images.class_names import match_classes
 from selector.images.datasets import list_items
 from selector.progress import Progress

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.evaluation.pools import Pool
+from selector.localisation.centring import centred, contrast
 from selector.records import Box
-from selector.scoring.centring import centred, contrast
 from selector.selection.selection import select as select_patches
 from selector.selection.strategies import STRATEGIES
 

@@ -77,16 +77,6 @@ def read_pictures(root: Path, labels: Mapping[str, int]) -> Pictures:
     )
 
 
-def true_boxes(root: Path, labels: Mapping[str, int]) -> list[Box]:
-    """The boxes of these sources in their order, pixels of the originals; raises SelectorError if one is not known."""
-    pictures = read_pictures(root, labels)
-    known = dict(zip(pictures.sources, pictures.boxes, strict=True))
-    boxes = [box for source in labels if (box := known[source]) is not None]
-    if len(boxes) < len(labels):
-        raise SelectorError(f"{root} has no true boxes ({BOXES}) for all of its images")
-    return boxes
-
-
 def read_data_set(root: Path, class_names: Sequence[str]) -> Pictures:
     """Every image of a folder or tar whose class folders bear these names; class_id is the name's position.
 

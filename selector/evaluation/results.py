@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selector.errors import StoreError
-from selector.files import file_errors, write_text
+from selector.folders.files import file_errors, write_text
 
 
 @dataclass(frozen=True)

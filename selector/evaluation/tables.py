@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from selector.evaluation.intervals import Difference, paired_difference
 from selector.evaluation.results import StudentRun
-from selector.evaluation.statistics import Difference, paired_difference
 
 
 @dataclass(frozen=True)

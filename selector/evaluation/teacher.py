@@ -22,7 +22,7 @@ from selector.errors import MismatchError, SelectorError
 from selector.evaluation.architectures import build
 from selector.evaluation.augmentation import as_input, sampled
 from selector.evaluation.pictures import Pictures
-from selector.files import write_bytes
+from selector.folders.files import write_bytes
 from selector.progress import Advance
 
 _BATCH = 128

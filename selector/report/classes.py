@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from selector.outputs import Crop, box_of
-from selector.records import PatchTable
+from selector.records import Crop, PatchTable
 from selector.report.values import ClassReport, Pick
 from selector.selection.selection import Selection
 
@@ -63,7 +62,7 @@ def _class_report(
 
 def _pick(selection: Selection, table: PatchTable, place: int, crop: Crop) -> Pick:
     row = int(selection.row[place])
-    box, source = box_of(table, row), str(table.source[row])
+    box, source = table.box(row), str(table.source[row])
     return Pick(
         rank=int(selection.rank[place]),
         image_id=str(table.image_id[row]),

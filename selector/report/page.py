@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selector.files import write_text
+from selector.folders.files import write_text
 from selector.report import tables
 from selector.report.maps import typicality_maps
 from selector.report.markup import count, duration, text

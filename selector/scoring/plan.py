@@ -15,8 +15,8 @@ from client.contract import SPEC_VERSION, Identity
 from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.images.decoding import DECODER
-from selector.scoring.centring import CENTRINGS, NONE
-from selector.scoring.typicality import ScoringRule, rule
+from selector.localisation.centring import CENTRINGS, NONE
+from selector.localisation.typicality import ScoringRule, rule
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from selector.images.canvas import CanvasMap
 from selector.images.prepare import FAILED, OK, UNREAD, Prepared
-from selector.records import Box
-from selector.scoring.centring import NONE, placement
-from selector.scoring.plan import Plan
-from selector.scoring.scales import scored_grids
-from selector.scoring.typicality import reduce_deltas, window_standard_error
-from selector.scoring.windows import (
+from selector.localisation.centring import NONE, placement
+from selector.localisation.scales import scored_grids
+from selector.localisation.typicality import reduce_deltas, window_standard_error
+from selector.localisation.windows import (
     Place,
     Window,
     WindowGrid,
@@ -28,6 +26,8 @@ from selector.scoring.windows import (
     choose_among,
     window_grid,
 )
+from selector.records import Box
+from selector.scoring.plan import Plan
 
 
 @dataclass(frozen=True)

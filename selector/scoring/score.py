@@ -18,14 +18,14 @@ from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.config import ScoreConfig
 from selector.errors import UsageError
+from selector.folders.locks import held
 from selector.images.datasets import Listing, list_items
-from selector.locks import held
-from selector.losses import listing_lines, loss_lines
 from selector.processes import begin_work, process_pool
 from selector.progress import Progress
 from selector.scoring.plan import make_plan
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.work import Spent, Work, opened_store
+from selector.store.losses import listing_lines, loss_lines
 from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
 from selector.store.store import DATA_FILE, Store
 from selector.store.view import StoreView, view_store

@@ -26,10 +26,10 @@ from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.plan import Plan, fingerprint, make_plan
 from selector.scoring.remaining import failed_features, settled
+from selector.scoring.rows import image_rows, patch_rows
 from selector.scoring.shards import ScoredFile, Shard, plan_shards
 from selector.scoring.stage_one import score_images
 from selector.scoring.stage_two import describe_crops
-from selector.store.rows import image_rows, patch_rows
 from selector.store.store import Store, Undescribed
 
 _SHARDS_IN_FLIGHT = 2

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from selector.errors import FileError, StoreError
-from selector.files import told
+from selector.folders.files import told
 
 _KEY = b"selector.vectors"
 _ANY_ID = 32 * "[0-9a-f]"

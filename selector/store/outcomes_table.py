@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from selector.errors import UsageError
-from selector.files import file_errors
+from selector.folders.files import file_errors
 from selector.images.own_output import OUTCOMES_HEADER
 from selector.store.commits import write_whole
 from selector.store.outcomes import Outcome

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("client", "selector", "export_scripts")
 
-PURE = ("records", "errors", "scoring/typicality", "scoring/windows", "scoring/centring", "scoring/scales", "selection")
+PURE = ("records", "errors", "localisation", "selection")
 PURE_MAY_IMPORT = {"numpy", "scipy", "sklearn", "hdbscan"}
 HEAVY = {"torch", "diffusers", "onnx", "onnxscript", "transformers"}
 WIRE = {"grpc", "tritonclient"}
@@ -86,18 +86,14 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
     """Exporters may use the client, selector's pure window geometry, and how a command reads what it is asked for."""
     used = {name for name in imports(path) if name.startswith("selector.")}
     allowed = (
-        "selector.scoring.typicality",
-        "selector.scoring.windows",
-        "selector.scoring.centring",
-        "selector.scoring.scales",
+        "selector.localisation.",
         "selector.images.",
         "selector.builtin",
-        "selector.output.replacement",
         "selector.records",
         "selector.commands.parameters",
         "selector.commands.mistakes",
         "selector.errors",
-        "selector.files",
+        "selector.folders.",
         "selector.processes",
     )
     assert all(name.startswith(allowed) for name in used), used

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from selector.builtin import builtin_scenes
+from selector.localisation.centring import centred, contrast
+from selector.localisation.windows import box_means
 from selector.records import Box
-from selector.scoring.centring import centred, contrast
-from selector.scoring.windows import box_means
 from selector.store.store import Store
 from tests.e2e.command import manifest, picks, selector
 

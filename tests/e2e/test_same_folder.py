@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from selector.locks import held
+from selector.folders.locks import held
 from tests.e2e.command import manifest, picks, selector, start
 from tests.e2e.scenes import some_scenes
 

@@ -14,7 +14,7 @@ from export_scripts.errors import PipelineError, PrecisionLoss
 from export_scripts.leaves import make_leaves
 from export_scripts.precision_gate import check_precision, compare_windows
 from export_scripts.source_pipeline import load_source
-from selector.scoring.windows import window_grid
+from selector.localisation.windows import window_grid
 from tests.tiny_pipeline import DRAWS
 
 GRID = window_grid(32, 16, 2)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from selector.cli import cli, main
 from selector.commands.parameters import FRACTIONS
 from selector.config import ScoreConfig
-from selector.scoring.centring import CENTRINGS
+from selector.localisation.centring import CENTRINGS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

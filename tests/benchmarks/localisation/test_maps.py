@@ -15,7 +15,7 @@ from benchmarks.localisation.references import DrawMaps, collect
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from selector.config import ScoreConfig
-from selector.scoring.typicality import rule
+from selector.localisation.typicality import rule
 from tests.tiny_pipeline import CLASSES, RESOLUTION
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(embedded_problem()), reason=str(embedded_problem()))]

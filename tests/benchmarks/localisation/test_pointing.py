@@ -8,8 +8,8 @@ import pytest
 from benchmarks.localisation.pointing import Localisation, best_boxes, centred_boxes, localise, localise_boxes
 from benchmarks.localisation.quality import Measured, interval, markdown, summary
 from benchmarks.scenes.scenes import Scenes
+from selector.localisation.windows import window_grid
 from selector.records import Box
-from selector.scoring.windows import window_grid
 
 GRID = window_grid(64, 28, 4)
 

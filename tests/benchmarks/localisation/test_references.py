@@ -10,8 +10,8 @@ import pytest
 from benchmarks.localisation.references import DrawMaps, allowed, dissimilarity, hits, table
 from selector.images.canvas import fit
 from selector.images.prepare import OK, Prepared
+from selector.localisation.typicality import rule
 from selector.records import Box
-from selector.scoring.typicality import rule
 from tests.selector.scoring.test_reduction import GRID
 
 CLASSES, PER_CLASS, DRAWS = 4, 4, 12

@@ -19,9 +19,9 @@ from benchmarks.scenes.tar import write_tar
 from export_scripts.draw_bank import Band, make_draw_bank
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.training_model import ModelConfig, build_pipeline
-from selector.scoring.centring import CENTRINGS
-from selector.scoring.typicality import RULES
-from selector.scoring.windows import window_grid
+from selector.localisation.centring import CENTRINGS
+from selector.localisation.typicality import RULES
+from selector.localisation.windows import window_grid
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from click.testing import CliRunner
 
 from benchmarks.students.pick_quality import main
 from selector.errors import UsageError
-from selector.evaluation.boxes import centred, overlap
 from selector.evaluation.pictures import read_data_set
 from selector.evaluation.teacher import save_teacher, train_teacher
 from selector.records import Box
@@ -28,8 +27,8 @@ from tests.evaluation_data import CLASSES, write_data, write_store
 )
 def test_pointing_and_overlap_of_hand_worked_boxes(box: Box, inside: bool, iou: float) -> None:
     true = Box(0, 0, 10, 10)
-    assert centred(box, true) is inside
-    assert overlap(box, true) == pytest.approx(iou)
+    assert box.points_at(true) is inside
+    assert box.overlap(true) == pytest.approx(iou)
 
 
 def test_the_table_has_every_method_and_true_boxes_are_perfect(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from selector.images.canvas import PADDING, CanvasMap, crop, cut, fit
+from selector.localisation.windows import window_grid
 from selector.records import Box
-from selector.scoring.windows import window_grid
 
 sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 modes = st.sampled_from(["crop", "pad"])

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from selector.images.canvas import fit
 from selector.images.prepare import FAILED, FILTERED, OK, Prepared
+from selector.localisation.typicality import reduce_deltas, rule, window_standard_error
 from selector.scoring.plan import Plan
 from selector.scoring.reduction import Drawn, failed, reduced
-from selector.scoring.typicality import reduce_deltas, rule, window_standard_error
 
 DRAWS = 12
 GRID = Plan(

@@ -13,8 +13,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from selector.localisation.windows import Place
 from selector.records import Box
-from selector.scoring.windows import Place
 
 NONE, CONTRAST = "none", "contrast"
 CENTRINGS = (NONE, CONTRAST)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from selector.errors import SelectorError
-from selector.locks import LOCK_FILE, held
+from selector.folders.locks import LOCK_FILE, held
 
 HOLDER = """
 import sys
 from pathlib import Path
-from selector.locks import held
+from selector.folders.locks import held
 with held(Path(sys.argv[1]), wait=True, note=print):
     print("in", flush=True)
     sys.stdin.readline()

@@ -6,9 +6,9 @@ import numpy as np
 
 from selector.images.canvas import fit
 from selector.images.originals import Originals
-from selector.mean_maps import mean_maps
 from selector.records import Box
 from selector.report import Scene
+from selector.scoring.mean_maps import mean_maps
 from selector.selection.selection import Selection
 from selector.store.store import Store
 from selector.store.view import StoreView

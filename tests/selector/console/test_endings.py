@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEAD = """
 import asyncio, os, signal, sys, time
-from selector import endings
+from selector.console import endings
 def told(number=signal.SIGTERM): os.kill(os.getpid(), number)
 """
 TAIL = """

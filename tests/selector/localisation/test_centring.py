@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from selector.images.canvas import fit
+from selector.localisation.centring import CONTRAST, NONE, centred, contrast, placement
 from selector.records import Box
-from selector.scoring.centring import CONTRAST, NONE, centred, contrast, placement
 
 
 def scene(top: int, left: int, *, ground: int, item: int) -> NDArray[np.uint8]:

@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from selector.further_patches import further_patches, with_further
 from selector.images.canvas import fit
 from selector.images.datasets import image_id, list_items
 from selector.images.originals import originals
+from selector.localisation.centring import placement
+from selector.localisation.scales import scored_grids
+from selector.localisation.windows import best_windows, box_means, brightness_z, choose_among, window_grid
 from selector.records import PatchTable
-from selector.scoring.centring import placement
-from selector.scoring.scales import scored_grids
-from selector.scoring.windows import best_windows, box_means, brightness_z, choose_among, window_grid
+from selector.scoring.further_patches import further_patches, with_further
 from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
 from selector.store.view import StoreView, view_store
 

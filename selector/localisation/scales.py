@@ -14,8 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.records import Box
-from selector.scoring.windows import (
+from selector.localisation.windows import (
     ScoredGrid,
     WindowGrid,
     brightness,
@@ -24,6 +23,7 @@ from selector.scoring.windows import (
     window_grid,
     window_means,
 )
+from selector.records import Box
 
 _QUARTERS = 4
 """A ring is a quarter of a window's side wide, so its edges lie on quarters of pixels."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from selector.errors import SelectorError, UsageError
-from selector.outputs import class_folder, holds, selection_table, settings_of, summary, write_selection
+from selector.output.folder import class_folder, holds, selection_table, settings_of, summary, write_selection
 from selector.records import Box, PatchTable
 from selector.selection.selection import Selection, select
 from tests.patch_tables import patch_table

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from selector.records import Box
-from selector.scoring.windows import (
+from selector.localisation.windows import (
     ScoredGrid,
     WindowGrid,
     best_windows,
@@ -25,6 +24,7 @@ from selector.scoring.windows import (
     window_means,
     window_scores,
 )
+from selector.records import Box
 
 
 def area_mean(delta: NDArray[np.float32], box: Box, canvas_px: int) -> float:

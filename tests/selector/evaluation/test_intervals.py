@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selector.evaluation.statistics import half_width, paired_difference
+from selector.evaluation.intervals import half_width, paired_difference
 
 
 def test_the_t_interval_is_that_of_scipys_paired_test() -> None:

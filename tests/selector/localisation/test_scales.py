@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from selector.localisation.scales import scored_grids, standing_out
+from selector.localisation.windows import brightness, choose_among, window_grid, window_means
 from selector.records import Box
-from selector.scoring.scales import scored_grids, standing_out
-from selector.scoring.windows import brightness, choose_among, window_grid, window_means
 
 WHOLE = Box(0, 0, 64, 64)
 SIDES = (20, 28, 36)

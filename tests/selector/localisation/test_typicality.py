@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from export_scripts.draw_bank import Band, make_draw_bank
-from selector.scoring.typicality import (
-    RULES,
-    RunningMoments,
-    reduce_deltas,
-    rule,
-    window_standard_error,
-)
+from selector.localisation.typicality import RULES, RunningMoments, reduce_deltas, rule, window_standard_error
 
 NAMES = (
     "null",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from selector.errors import FileError, UsageError
-from selector.files import check_file, check_folder, file_errors, known, told, write_text
+from selector.folders.files import check_file, check_folder, file_errors, known, told, write_text
 
 FULL = Path("/dev/full")
 """Linux's device that is always full."""
@@ -75,7 +75,7 @@ def test_trying_a_place_leaves_it_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_folder_made_by_another_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import selector.files as files
+    import selector.folders.files as files
 
     real = files.tempfile.TemporaryFile
 

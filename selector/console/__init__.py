@@ -9,7 +9,7 @@ import atexit
 import os
 import sys
 
-from selector import endings, streams
+from selector.console import endings, streams
 
 
 def console() -> None:

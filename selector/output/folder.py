@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from selector.errors import SelectorError, UsageError
-from selector.output.replacement import replaced
-from selector.records import Box, PatchTable
+from selector.folders.replacement import replaced
+from selector.records import Crop, PatchTable
 from selector.selection.selection import Selection
-
-Crop = Callable[[str, Box], NDArray[np.uint8]]
-"""(source, box in pixels of the original) → uint8 [height, width, 3]. Raises SelectorError if the source moved or changed."""
 
 SELECTION_SCHEMA = pa.schema(
     [
@@ -185,16 +182,11 @@ def _write_images(
         for pick in picks:
             row = int(selection.row[pick])
             if row not in encoded:
-                encoded[row] = _png(crop(str(table.source[row]), box_of(table, row)))
+                encoded[row] = _png(crop(str(table.source[row]), table.box(row)))
             own = _file_name(int(selection.rank[pick]), str(table.image_id[row]))
             path = folder / "images" / class_folder(name) / own
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded[row])
-
-
-def box_of(table: PatchTable, row: int) -> Box:
-    """The box of one patch, in pixels of the original."""
-    return Box(int(table.top[row]), int(table.left[row]), int(table.height[row]), int(table.width[row]))
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 
 from selector.errors import UsageError
 from selector.images.datasets import ARCHIVE, NO_IMAGE, OWN, Item, Listing, Skipped
-from selector.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
 from selector.selection.selection import refuse_short
+from selector.store.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
 from selector.store.outcomes import Crossing, Outcome
 
 

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from selector.images.canvas import fit
 from selector.images.originals import Originals
-from selector.mean_maps import mean_maps
-from selector.records import Box, PatchTable
-from selector.scoring.centring import NONE, placement
-from selector.scoring.scales import scored_grids
-from selector.scoring.typicality import rule
-from selector.scoring.windows import (
+from selector.localisation.centring import NONE, placement
+from selector.localisation.scales import scored_grids
+from selector.localisation.typicality import rule
+from selector.localisation.windows import (
     ScoredGrid,
     box_means,
     brightness_z,
@@ -29,6 +27,8 @@ from selector.scoring.windows import (
     window_means,
     window_scores,
 )
+from selector.records import Box, PatchTable
+from selector.scoring.mean_maps import mean_maps
 from selector.store.store import Store
 from selector.store.view import StoreView
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selector.output.replacement import replaced
+from selector.folders.replacement import replaced
 
 
 def own(folder: Path) -> set[str]:

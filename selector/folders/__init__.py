@@ -1,0 +1,1 @@
+"""Folders and files that commands write: checked, locked, replaced as a whole."""
