@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scenes.scenes import Scenes
-from selector.localisation.centring import centred, contrast
+from selector.localisation.choice import WindowSetting, chosen_windows
 from selector.localisation.windows import WindowGrid
 from selector.records import Box
 
@@ -53,22 +53,20 @@ def best_boxes(scores: NDArray[np.floating], grid: WindowGrid) -> list[Box]:
     return [grid.box(*divmod(int(place), len(grid.lefts))) for place in best]
 
 
-def centred_boxes(boxes: Sequence[Box], scenes: Scenes) -> list[Box]:
-    """The boxes, moved onto what stands out in them (`selector.localisation.centring`)."""
-    return [
-        centred(contrast(np.repeat(image[..., None], 3, axis=-1)), box)
-        for image, box in zip(scenes.images, boxes, strict=True)
-    ]
-
-
 def localise_boxes(boxes: Sequence[Box], scenes: Scenes) -> Localisation:
     """One box of each image against its true box."""
-    tops, lefts, heights, widths = np.array([tuple(vars(box).values()) for box in boxes], np.int64).reshape(-1, 4).T
-    down, right = tops + heights / 2 - scenes.tops, lefts + widths / 2 - scenes.lefts
-    hits = (down >= 0) & (down < scenes.sides) & (right >= 0) & (right < scenes.sides)
-    rows = np.clip(np.minimum(tops + heights, scenes.tops + scenes.sides) - np.maximum(tops, scenes.tops), 0, None)
-    columns = np.clip(
-        np.minimum(lefts + widths, scenes.lefts + scenes.sides) - np.maximum(lefts, scenes.lefts), 0, None
-    )
-    shared = rows * columns
-    return Localisation(hits, shared / (heights * widths + scenes.sides**2 - shared), scenes.decoys)
+    pairs = list(zip(boxes, scenes.boxes, strict=True))
+    hits = np.array([box.points_at(true) for box, true in pairs], np.bool_)
+    return Localisation(hits, np.array([box.overlap(true) for box, true in pairs], np.float64), scenes.decoys)
+
+
+def boxes_of_maps(means: Sequence[NDArray[np.float32]], scenes: Scenes, setting: WindowSetting) -> list[Box]:
+    """Each image's best window by a setting. means: mean delta maps, float32 [h, w]."""
+    canvases, whole = np.repeat(scenes.images[..., None], 3, axis=-1), Box(0, 0, *scenes.images.shape[1:])
+    both = zip(means, canvases, strict=True)
+    return [chosen_windows(mean, canvas, whole, setting, 1)[0].box for mean, canvas in both]
+
+
+def localise_maps(means: Sequence[NDArray[np.float32]], scenes: Scenes, setting: WindowSetting) -> Localisation:
+    """Each image's best window by a setting against its true box. means: mean delta maps, float32 [h, w]."""
+    return localise_boxes(boxes_of_maps(means, scenes, setting), scenes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.localisation.maps import collect
-from benchmarks.localisation.pointing import Localisation, best_boxes, centred_boxes, localise, localise_boxes
+from benchmarks.localisation.pointing import Localisation, localise, localise_maps
 from benchmarks.scenes.generator import make_scenes
 from benchmarks.scenes.items import SOURCE, read_items
 from benchmarks.scenes.scenes import Scenes
@@ -27,8 +27,9 @@ from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.builtin import builtin_repository
 from selector.localisation.centring import CONTRAST, NONE
+from selector.localisation.choice import setting_of
 from selector.localisation.typicality import RULES, reduce_deltas
-from selector.localisation.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.localisation.windows import WindowGrid, brightness_z, window_grid
 
 _RESAMPLES = 2000
 
@@ -63,13 +64,11 @@ def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None
     for name, rule in RULES.items():
         for count in draws:
             weights = rule.weights(np.asarray(found.identity.timestep_weights[:count], np.float32))
-            means = np.stack([reduce_deltas(image[:count], weights) for image in found.deltas[rule.reference]])
-            prior = np.float32(found.identity.prior_weight) * bright if rule.prior == "brightness" else None
-            scores = window_scores(window_means(means, grid), prior)
-            boxes = best_boxes(scores, grid)
-            measured.append(Measured(name, 2 * count, localise_boxes(boxes, scenes)))
+            means = [reduce_deltas(image[:count], weights) for image in found.deltas[rule.reference]]
+            still = setting_of(found.identity, rule_name=name, centring=NONE)
+            measured.append(Measured(name, 2 * count, localise_maps(means, scenes, still)))
             if name == found.identity.rule:
-                moved = localise_boxes(centred_boxes(boxes, scenes), scenes)
+                moved = localise_maps(means, scenes, replace(still, centring=CONTRAST))
                 centred.append(Measured(setting(name, CONTRAST), 2 * count, moved))
     return measured + centred
 
@@ -81,8 +80,8 @@ def setting(rule: str, centring: str) -> str:
 
 def canvas_grid(identity: Identity) -> WindowGrid:
     """The windows of a whole canvas by a repository's own settings."""
-    stride = max(1, identity.resolution // 16)
-    return window_grid(identity.resolution, round(identity.window_fraction * identity.resolution), stride)
+    own = setting_of(identity)
+    return window_grid(identity.resolution, own.middle_px, own.stride_px)
 
 
 def make_test_scenes(count: int, split: str, seed: int, source: Path) -> Scenes:

@@ -28,11 +28,11 @@ from selector.evaluation.pictures import BOXES, read_pictures
 from selector.images.class_names import match_classes
 from selector.images.prepare import Prepared, prepare_images
 from selector.localisation.centring import NONE
-from selector.localisation.windows import choose_windows, window_means
+from selector.localisation.choice import chosen_windows
 from selector.records import Box
-from selector.scoring.plan import Plan, make_plan
-from selector.scoring.reduction import canvas_of, grid_of, prior_of
+from selector.scoring.reduction import canvas_of
 from selector.scoring.score import listing_of
+from selector.scoring.settings import ScoringSettings, settings_of
 
 REPLICATES = 2
 DRAWS = 32
@@ -46,10 +46,10 @@ class DrawMaps:
 
     images: the files after decoding, all usable. class_id: int64 [n]. deltas: float32 [n, replicates, draws, h, w]: the bank is
     cut into replicates, each with the references of a grid from its start, so that two of them are two grids of the same design
-    with other noises. plan: what all draws of a replicate would be scored with.
+    with other noises. settings: what all draws of a replicate would be scored with.
     """
 
-    plan: Plan
+    settings: ScoringSettings
     images: tuple[Prepared, ...]
     class_id: NDArray[np.int64]
     deltas: NDArray[np.float32]
@@ -61,27 +61,29 @@ def collect(config: ScoreConfig, replicates: int, folder: Path) -> DrawMaps:
     Raises ValueError if the folder holds maps of something else, SelectorError for an image that can't be used.
     """
     listing, identity = listing_of(config), read_identity(config.repository)
-    plan = make_plan(identity, config)
+    settings = settings_of(identity, config)
     class_ids = match_classes(listing.folders, identity.classes)
     labels = np.array([class_ids[item.folder] for item in listing.items], np.int64)
     sources = [item.source for item in listing.items]
-    images = prepare_images(config.data, sources, plan.resolution, plan.fit, plan.min_side)
+    images = prepare_images(config.data, sources, settings.resolution, settings.fit, settings.min_side)
     for image in images:
         if image.canvas is None:
             raise SelectorError(f"{image.source} can't be used: {image.reason}")
 
     def repeated(class_id: int, classes: int, draws: int) -> NDArray[np.int32]:
-        return np.tile(plan.rule.references(class_id, classes, draws // replicates), replicates)
+        return np.tile(settings.rule.references(class_id, classes, draws // replicates), replicates)
 
     canvases = np.stack([canvas_of(image) for image in images])
     with EmbeddedServer(config.repository, threads=1) as server:
         found = asyncio.run(
             single_draws.collect(
-                server.grpc_url, canvases, labels, replicates * plan.draws, {plan.rule.name: repeated}, folder
+                server.grpc_url, canvases, labels, replicates * settings.draws, {settings.rule.name: repeated}, folder
             )
         )
-    deltas = found.deltas[plan.rule.name]
-    return DrawMaps(plan, tuple(images), labels, deltas.reshape(len(images), replicates, plan.draws, *deltas.shape[2:]))
+    deltas = found.deltas[settings.rule.name]
+    return DrawMaps(
+        settings, tuple(images), labels, deltas.reshape(len(images), replicates, settings.draws, *deltas.shape[2:])
+    )
 
 
 def true_boxes(root: Path, labels: Mapping[str, int]) -> list[Box]:
@@ -124,10 +126,10 @@ def hits(maps: DrawMaps, boxes: Sequence[Box], count: int, draws: int) -> NDArra
 
     Empty if an image has fewer draws with these references.
     """
-    plan, classes = maps.plan, maps.plan.classes
-    references = np.stack([plan.rule.references(int(c), classes, plan.draws) - 1 for c in maps.class_id]).astype(
-        np.int64
-    )
+    settings, classes = maps.settings, maps.settings.classes
+    references = np.stack(
+        [settings.rule.references(int(c), classes, settings.draws) - 1 for c in maps.class_id]
+    ).astype(np.int64)
     found = np.empty((len(boxes), maps.deltas.shape[1]))
     half = np.arange(len(boxes)) % 2
     for fold in (0, 1):
@@ -136,20 +138,19 @@ def hits(maps: DrawMaps, boxes: Sequence[Box], count: int, draws: int) -> NDArra
         usable = allowed(apart, count)
         for number in np.flatnonzero(half == fold):
             image = maps.images[number]
-            grid = grid_of(plan, image)
+            canvas, whole = canvas_of(image), Box(0, 0, settings.resolution, settings.resolution)
             taken = np.flatnonzero(usable[maps.class_id[number], references[number]])[:draws]
             if len(taken) < draws:
                 return np.empty(0)
-            means = window_means(maps.deltas[number][:, taken], grid).mean(axis=1)
-            prior = prior_of(plan, image, grid)
-            windows = [choose_windows(mean, grid, 1, prior)[0].box for mean in means]
+            means = maps.deltas[number][:, taken].mean(axis=1)
+            windows = [chosen_windows(mean, canvas, whole, settings.windows, 1)[0].box for mean in means]
             found[number] = [window.points_at(boxes[number]) for window in windows]
     return np.asarray(found.mean(axis=1), np.float64)
 
 
 def table(maps: DrawMaps, boxes: Sequence[Box], draws: Sequence[int]) -> str:
     """A Markdown table: rows are numbers of references, columns numbers of draws; ± is half a 95 % interval, paired."""
-    wrong = maps.plan.classes - 1
+    wrong = maps.settings.classes - 1
     lines = [f"| References | {' | '.join(f'{2 * count} rows' for count in draws)} |", "|---" * (1 + len(draws)) + "|"]
     every = {count: hits(maps, boxes, wrong, count) for count in draws}
     lines.append(f"| all {wrong} | {' | '.join(f'{every[count].mean():.3f}' for count in draws)} |")

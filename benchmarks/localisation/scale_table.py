@@ -9,7 +9,6 @@ not know the store or the selection. Answers are kept in pieces, so that a measu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,40 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.localisation.maps import collect
-from benchmarks.localisation.pointing import Localisation, centred_boxes, localise_boxes
+from benchmarks.localisation.pointing import Localisation, boxes_of_maps, localise_boxes
 from benchmarks.localisation.quality import interval
 from benchmarks.scenes.generator import make_scenes
 from benchmarks.scenes.items import SOURCE, read_items
 from benchmarks.scenes.scenes import Scenes
-from client.contract import Identity
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.builtin import builtin_repository
-from selector.localisation.scales import scored_grids
+from selector.localisation.centring import CENTRINGS, NONE
+from selector.localisation.choice import WindowSetting, setting_of
 from selector.localisation.typicality import reduce_deltas, rule
-from selector.localisation.windows import best_windows, brightness_z, choose_among, window_grid
 from selector.records import Box
 
 VARIANTS = {"one size": "scenes", "mixed sizes": "mixed-items"}
-
-
-def best_boxes(
-    means: Sequence[NDArray[np.float32]], scenes: Scenes, sides: Sequence[int], identity: Identity
-) -> list[Box]:
-    """Each image's best window of these sides by the repository's rule. means: mean delta maps, float32 [h, w]."""
-    canvas_px = identity.resolution
-    stride, whole = max(1, canvas_px // 16), Box(0, 0, canvas_px, canvas_px)
-    weight = identity.prior_weight if rule(identity.rule).prior == "brightness" else 0.0
-    boxes = []
-    for mean, image in zip(means, np.repeat(scenes.images[..., None], 3, axis=-1), strict=True):
-        if len(sides) > 1:
-            (best,) = choose_among(scored_grids(mean, image, sides, stride, whole, weight), 1)
-        else:
-            bright = brightness_z(image, window_grid(canvas_px, sides[0], stride))
-            prior = np.float32(weight) * bright if weight else None
-            (best,) = best_windows(mean, canvas_px, sides[0], stride, 1, prior_scores=prior)
-        boxes.append(best.box)
-    return boxes
 
 
 def rows(name: str, scenes: Scenes, boxes: dict[str, list[Box]]) -> list[str]:
@@ -63,6 +42,10 @@ def rows(name: str, scenes: Scenes, boxes: dict[str, list[Box]]) -> list[str]:
         cells += ["", ""] if one is first else [_lead(one.hits, first.hits), _lead(one.iou, first.iou)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _name(setting: WindowSetting) -> str:
+    return ", ".join(map(str, setting.sides)) + (" px" if setting.centring == NONE else " px, centred")
 
 
 def _measured(found: Localisation) -> tuple[str, ...]:
@@ -112,8 +95,7 @@ def main(
 ) -> None:
     """Compare windows of one size with windows of several and print a Markdown table."""
     identity = read_identity(repository)
-    one = (round(identity.window_fraction * identity.resolution),)
-    several = tuple(round(float(part) * identity.resolution) for part in patch_fraction.split(","))
+    several = tuple(float(part) for part in patch_fraction.split(","))
     used = rule(identity.rule)
     weights = used.weights(np.asarray(identity.timestep_weights[:draws], np.float32))
     start, _, stop = item_range.partition(":")
@@ -128,12 +110,10 @@ def main(
             kinds = {used.reference: used.references}
             found = asyncio.run(collect(server.grpc_url, images, scenes.labels, draws, kinds, folder))
             means = [reduce_deltas(image, weights) for image in found.deltas[used.reference]]
-            boxes = {
-                ", ".join(map(str, sides)) + " px": best_boxes(means, scenes, sides, identity)
-                for sides in (one, several)
-            }
-            moved = {f"{windows}, centred": centred_boxes(own, scenes) for windows, own in boxes.items()}
-            click.echo("\n".join(rows(name, scenes, boxes) + rows(name, scenes, moved)))
+            for centring in CENTRINGS:
+                settings = [setting_of(identity, fractions=each, centring=centring) for each in ((), several)]
+                boxes = {_name(setting): boxes_of_maps(means, scenes, setting) for setting in settings}
+                click.echo("\n".join(rows(name, scenes, boxes)))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,10 @@ from export_scripts.graphs import DiftExtractor, NoisePredictor
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.source_pipeline import SourcePipeline, load_source
 from selector.commands.mistakes import run_alone
-from selector.localisation.centring import CENTRINGS, CONTRAST, NONE
-from selector.localisation.typicality import RULES, rule
-from selector.localisation.windows import WindowGrid, brightness_z, window_grid, window_means, window_scores
+from selector.localisation.centring import CENTRINGS, NONE
+from selector.localisation.choice import WindowSetting
+from selector.localisation.typicality import RULES, ScoringRule, reduce_deltas, rule
+from selector.localisation.windows import brightness_z, window_grid, window_means
 
 BANDS = ((0.35, 0.65), (0.4, 0.7), (0.45, 0.75), (0.5, 0.8), (0.4, 0.8))
 BRIGHTNESS_WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.8)
@@ -54,10 +55,8 @@ class Found:
         return (self.pointing + self.pointing_decoys) / 2 + 0.1 * self.mean_iou
 
 
-def delta_windows(
-    source: SourcePipeline, scenes: Scenes, bank: DrawBank, draws: int, kind: str, grid: WindowGrid
-) -> NDArray[np.float32]:
-    """Window means of every draw's delta map, float32 [n, draws, a, b]; kind: the name of a rule."""
+def delta_maps(source: SourcePipeline, scenes: Scenes, bank: DrawBank, draws: int, kind: str) -> NDArray[np.float32]:
+    """Every draw's delta map, float32 [n, draws, h, w]; kind: the name of a rule."""
     predictor = NoisePredictor(source.unet, bank, source.scheduler.alphas_cumprod, source.prediction_type).eval()
     latents = _latents(source, scenes.images)
     classes = len(source.classes)
@@ -72,7 +71,7 @@ def delta_windows(
                 reference = source.table[torch.from_numpy(references[part, draw]).long()]
                 index = torch.full((len(cond), 1), draw)
                 maps[part, draw] = predictor(latents[part], cond, reference, index)[0].numpy()
-    return window_means(maps, grid)
+    return maps
 
 
 def _latents(source: SourcePipeline, images: NDArray[np.uint8]) -> torch.Tensor:
@@ -93,56 +92,49 @@ def slice_weights(windows: NDArray[np.float32], bank: DrawBank) -> tuple[float, 
     return tuple(round(float(w), 4) for w in inverse / inverse.mean())
 
 
-def localise(scores: NDArray[np.float32], grid: WindowGrid, scenes: Scenes, centring: str = NONE) -> Found:
-    """Pointing and IoU of each image's best window, averaged. scores: [n, a, b]."""
-    boxes = localisation.best_boxes(scores, grid)
-    boxes = localisation.centred_boxes(boxes, scenes) if centring == CONTRAST else boxes
-    found = localisation.localise_boxes(boxes, scenes)
+def localise(means: Sequence[NDArray[np.float32]], scenes: Scenes, setting: WindowSetting) -> Found:
+    """Pointing and IoU of each image's best window by a setting, averaged. means: mean delta maps, float32 [h, w]."""
+    return _averages(localisation.localise_maps(means, scenes, setting))
+
+
+def _averages(found: localisation.Localisation) -> Found:
     return Found(found.pointing, found.pointing_decoys, found.mean_iou)
 
 
 def best_band(
-    source: SourcePipeline, scenes: Scenes, draws: int, grid: WindowGrid, seeds: Sequence[int]
+    source: SourcePipeline, scenes: Scenes, draws: int, setting: WindowSetting, seeds: Sequence[int]
 ) -> tuple[tuple[float, float], dict[tuple[float, float], Found]]:
     """The band whose rotating contrast localises best, over several banks of noise, and every band's figures."""
-    figures = {}
+    figures, still = {}, replace(setting, rule=rule("rotating"), centring=NONE)
     for band in BANDS:
         runs = []
         for seed in seeds:
             bank = make_draw_bank(BANK, Band(*band, _schedule(source)), source.latent, seed=seed)
-            windows = delta_windows(source, scenes, bank, draws, "rotating", grid)
-            runs.append(localise(windows.mean(axis=1), grid, scenes))
+            maps = delta_maps(source, scenes, bank, draws, "rotating")
+            runs.append(localise(list(maps.mean(axis=1)), scenes, still))
         figures[band] = Found(*np.mean([(r.pointing, r.pointing_decoys, r.mean_iou) for r in runs], axis=0).tolist())
         print(f"band {band}: {_text(figures[band])}", file=sys.stderr)
     return max(figures, key=lambda band: figures[band].merit), figures
 
 
 def compare_rules(
-    windows: Mapping[str, NDArray[np.float32]],
-    weights: NDArray[np.float32],
-    bright: NDArray[np.float32],
-    grid: WindowGrid,
-    scenes: Scenes,
+    maps: Mapping[str, NDArray[np.float32]], weights: NDArray[np.float32], scenes: Scenes, setting: WindowSetting
 ) -> dict[tuple[str, float], Found]:
-    """Every rule, those with a prior at every brightness weight. windows: [n, draws, a, b] by kind of reference."""
-    return {
-        (name, prior): localise(rule_scores((name, prior), windows, weights, bright), grid, scenes)
-        for name, each in RULES.items()
-        for prior in (BRIGHTNESS_WEIGHTS if each.prior == "brightness" else (0.0,))
-    }
+    """Every rule, those with a prior at every brightness weight. maps: [n, draws, h, w] by kind of reference."""
+    found = {}
+    for name, each in RULES.items():
+        means = mean_maps(each, maps, weights)
+        for prior in BRIGHTNESS_WEIGHTS if each.prior == "brightness" else (0.0,):
+            ruled = replace(setting, rule=each, prior_weight=prior, centring=NONE)
+            found[name, prior] = localise(means, scenes, ruled)
+    return found
 
 
-def rule_scores(
-    setting: tuple[str, float],
-    windows: Mapping[str, NDArray[np.float32]],
-    weights: NDArray[np.float32],
-    bright: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """What a rule with a weight of its prior chooses windows by, float32 [n, a, b]."""
-    name, prior = setting
-    used = rule(name).weights(weights)
-    means = np.einsum("ndab,d->nab", windows[rule(name).reference], used / used.sum()).astype(np.float32)
-    return window_scores(means, np.float32(prior) * bright if prior else None)
+def mean_maps(
+    used: ScoringRule, maps: Mapping[str, NDArray[np.float32]], weights: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """The mean delta maps by a rule's references and weights."""
+    return [reduce_deltas(deltas, used.weights(weights)) for deltas in maps[used.reference]]
 
 
 def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, str | int], float]:
@@ -178,30 +170,30 @@ def _enlarged(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tuple[ScoringProfile, dict[str, object]]:
     """The profile that does best on these scenes, and the figures it was chosen by."""
-    grid = window_grid(
-        source.resolution, round(source.profile.window_fraction * source.resolution), source.resolution // 16
-    )
+    profile = source.profile
+    side, stride = round(profile.window_fraction * source.resolution), source.resolution // 16
+    setting, grid = WindowSetting(rule("rotating"), 0.0, (side,), stride), window_grid(source.resolution, side, stride)
     bright = np.stack([brightness_z(np.repeat(image[..., None], 3, -1), grid) for image in scenes.images])
-    band, bands = best_band(source, scenes, draws, grid, [SEED + s for s in range(seeds)])
+    band, bands = best_band(source, scenes, draws, setting, [SEED + s for s in range(seeds)])
     bank = make_draw_bank(BANK, Band(*band, _schedule(source)), source.latent)
     few = np.arange(len(scenes.labels)) % 4 == 0
-    sample = scenes.only(few)
-    weights = slice_weights(delta_windows(source, sample, bank, BANK, "rotating", grid), bank)
+    sample = delta_maps(source, scenes.only(few), bank, BANK, "rotating")
+    weights = slice_weights(window_means(sample, grid), bank)
     given = np.asarray(spread_weights(bank, weights)[:draws], np.float32)
-    windows = {kind: delta_windows(source, scenes, bank, draws, kind, grid) for kind in ("null", "rotating")}
-    rules = compare_rules(windows, given, bright, grid, scenes)
+    maps = {kind: delta_maps(source, scenes, bank, draws, kind) for kind in ("null", "rotating")}
+    rules = compare_rules(maps, given, scenes, setting)
     (name, prior) = max(rules, key=lambda key: rules[key].merit)
-    scores = rule_scores((name, prior), windows, given, bright)
-    centrings = {centring: localise(scores, grid, scenes, centring) for centring in CENTRINGS}
+    means, chosen = mean_maps(rule(name), maps, given), replace(setting, rule=rule(name), prior_weight=prior)
+    centrings = {each: localise(means, scenes, replace(chosen, centring=each)) for each in CENTRINGS}
     features = compare_features(source, scenes)
     timestep, block = max(features, key=lambda key: features[key])
     profile = replace(
-        source.profile, t_min=band[0], t_max=band[1], dift_timestep=timestep, dift_block=block, rule=name,
+        profile, t_min=band[0], t_max=band[1], dift_timestep=timestep, dift_block=block, rule=name,
         timestep_weights=weights, brightness_weight=prior or BRIGHTNESS_WEIGHTS[0],
         centring=max(centrings, key=lambda key: centrings[key].merit),
     )  # fmt: skip
     figures = {
-        "brightest": _text(localise(bright, grid, scenes)),
+        "brightest": _text(_averages(localisation.localise(bright, grid, scenes))),
         "bands": {f"{low}-{high}": _text(found) for (low, high), found in bands.items()},
         "rules": {f"{key[0]} {key[1] or ''}".strip(): _text(found) for key, found in rules.items()},
         "centring": {centring: _text(found) for centring, found in centrings.items()},

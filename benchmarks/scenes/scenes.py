@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from selector.records import Box
+
 
 @dataclass(frozen=True)
 class Scenes:
@@ -19,6 +21,12 @@ class Scenes:
     lefts: NDArray[np.int64]
     decoys: NDArray[np.bool_]
     sides: NDArray[np.int64]
+
+    @property
+    def boxes(self) -> list[Box]:
+        """The true boxes, in the images' order."""
+        edges = zip(self.tops.tolist(), self.lefts.tolist(), self.sides.tolist(), strict=True)
+        return [Box(top, left, side, side) for top, left, side in edges]
 
     def only(self, kept: NDArray[np.bool_]) -> Scenes:
         """Those of the mask."""

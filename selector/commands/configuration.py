@@ -57,9 +57,9 @@ def check_scoring(config: ScoreConfig, progress: Progress) -> None:
     look_at_servers(config.servers, config.security, progress)
     if not config.servers:
         from client.repository import read_identity
-        from selector.scoring.plan import make_plan
+        from selector.scoring.settings import settings_of
 
-        make_plan(read_identity(config.repository), config)
+        settings_of(read_identity(config.repository), config)
     from selector.store.outcomes_table import outcomes_path
 
     check_file(outcomes_path(config.store), "--store")

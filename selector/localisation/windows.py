@@ -24,14 +24,12 @@ _LUMA = (0.299 / 255, 0.587 / 255, 0.114 / 255)
 class Window:
     """A chosen window: `box` in canvas pixels, `score` what it was chosen by, `typicality` the mean delta over it.
 
-    at: its (row, column) on the grid. Where windows were placed anew, `box` is the new place; score and typicality remain
-    those of the grid's window.
+    Where windows were placed anew, `box` is the new place; score and typicality remain those of the grid's window.
     """
 
     box: Box
     score: float
     typicality: float
-    at: tuple[int, int]
 
 
 Place = Callable[[Box, Sequence[Box]], Box]
@@ -184,38 +182,6 @@ def window_scores(means: NDArray[np.float32], prior_scores: NDArray[np.float32] 
     return np.asarray(standardise(means) + prior_scores, np.float32)
 
 
-def best_windows(
-    delta: NDArray[np.float32],
-    canvas_px: int,
-    window_px: int,
-    stride_px: int,
-    count: int,
-    valid: Box | None = None,
-    prior_scores: NDArray[np.float32] | None = None,
-    place: Place | None = None,
-) -> tuple[Window, ...]:
-    """Up to `count` windows by descending score without any overlap, greedily; ties go to the topmost, then leftmost.
-
-    delta: float32 [h, w], the mean delta map; raises ValueError if not finite. prior_scores: see
-    window_scores. place: see choose_among. Fewer than `count` come back when no further one fits beside the chosen.
-    """
-    if not np.isfinite(delta).all():
-        raise ValueError("the delta map is not finite")
-    grid = window_grid(canvas_px, window_px, stride_px, valid)
-    return choose_windows(window_means(delta, grid), grid, count, prior_scores, place)
-
-
-def choose_windows(
-    means: NDArray[np.float32],
-    grid: WindowGrid,
-    count: int,
-    prior_scores: NDArray[np.float32] | None = None,
-    place: Place | None = None,
-) -> tuple[Window, ...]:
-    """best_windows from the means of all windows of the grid, float32 of the grid's shape."""
-    return choose_among([ScoredGrid(grid, means, window_scores(means, prior_scores))], count, place=place)
-
-
 def choose_among(
     grids: Sequence[ScoredGrid], count: int, taken: Sequence[Box] = (), place: Place | None = None
 ) -> tuple[Window, ...]:
@@ -243,7 +209,7 @@ def choose_among(
             break
         box = place(best.grid.box(row, column), boxes) if place else best.grid.box(row, column)
         at = row, column
-        chosen.append(Window(box, float(best.scores[at]), float(best.means[at]), at))
+        chosen.append(Window(box, float(best.scores[at]), float(best.means[at])))
         scores[at] = -np.inf
         take(box)
     return tuple(chosen)

@@ -15,18 +15,7 @@ from numpy.typing import NDArray
 
 from selector.images.canvas import fit
 from selector.images.originals import Originals
-from selector.localisation.centring import NONE, placement
-from selector.localisation.scales import scored_grids
-from selector.localisation.typicality import rule
-from selector.localisation.windows import (
-    ScoredGrid,
-    box_means,
-    brightness_z,
-    choose_among,
-    window_grid,
-    window_means,
-    window_scores,
-)
+from selector.localisation.choice import chosen_windows, setting_of_store
 from selector.records import Box, PatchTable
 from selector.scoring.mean_maps import mean_maps
 from selector.store.store import Store
@@ -43,18 +32,17 @@ def further_patches(view: StoreView, images: Originals, class_ids: Collection[in
     patch_rank goes on where the store's ends; standard_error is NaN; features are float16 [n, 0].
     """
     table, mark = view.patches, view.fingerprint
+    setting = setting_of_store(mark)
     sources = dict.fromkeys(str(source) for source in table.source[np.isin(table.class_id, list(class_ids))])
     rows: list[dict[str, Any]] = []
     for record, delta in mean_maps(Store.open(view.store), sources):
         canvas, mapping = fit(images.image(record["source"]), int(mark["resolution"]), str(mark["fit"]))
-        grids = _grids(mark, canvas, delta.astype(np.float32), mapping.valid)
         taken = [Box(*edges) for edges in zip(*(record[f"window_canvas_{name}"] for name in _COLUMNS), strict=True)]
-        place = placement(str(mark.get("centring", NONE)), canvas, mapping.valid)
         kept = {name: record[name] for name in ("class_id", "image_id", "source", "draws")}
-        for rank, window in enumerate(choose_among(grids, _MOST, taken, place), len(taken)):
-            typicality = float(box_means(delta.astype(np.float32), window.box, len(canvas)))
+        chosen = chosen_windows(delta.astype(np.float32), canvas, mapping.valid, setting, _MOST, taken)
+        for rank, window in enumerate(chosen, len(taken)):
             box = vars(mapping.to_original(window.box))
-            rows.append(kept | box | {"patch_rank": rank, "typicality": typicality})
+            rows.append(kept | box | {"patch_rank": rank, "typicality": window.typicality})
     rows.sort(key=lambda row: (row["class_id"], row["patch_rank"], -row["typicality"], row["image_id"]))
     return _table(rows)
 
@@ -67,20 +55,6 @@ def with_further(table: PatchTable, further: PatchTable) -> PatchTable:
         if name != "features"
     }
     return PatchTable(**both, features=np.zeros((len(table) + len(further), 0), np.float16))
-
-
-def _grids(
-    mark: dict[str, Any], canvas: NDArray[np.uint8], delta: NDArray[np.float32], valid: Box
-) -> tuple[ScoredGrid, ...]:
-    """An image's windows, scored as the store's own rule scores them."""
-    weight = float(mark["prior_weight"]) if rule(mark["rule"]).prior == "brightness" else 0.0
-    stride_px = int(mark["stride_px"])
-    if "scales" in mark:
-        return scored_grids(delta, canvas, mark["scales"], stride_px, valid, weight)
-    grid = window_grid(len(canvas), int(mark["window_px"]), stride_px, valid)
-    means = window_means(delta, grid)
-    prior = np.float32(weight) * brightness_z(canvas, grid) if rule(mark["rule"]).prior == "brightness" else None
-    return (ScoredGrid(grid, means, window_scores(means, prior)),)
 
 
 def _table(rows: list[dict[str, Any]]) -> PatchTable:

@@ -11,23 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.images.canvas import CanvasMap
 from selector.images.prepare import FAILED, OK, UNREAD, Prepared
-from selector.localisation.centring import NONE, placement
-from selector.localisation.scales import scored_grids
+from selector.localisation.choice import chosen_windows
 from selector.localisation.typicality import reduce_deltas, window_standard_error
-from selector.localisation.windows import (
-    Place,
-    Window,
-    WindowGrid,
-    best_windows,
-    box_means,
-    brightness_z,
-    choose_among,
-    window_grid,
-)
+from selector.localisation.windows import box_means
 from selector.records import Box
-from selector.scoring.plan import Plan
+from selector.scoring.settings import ScoringSettings
 
 
 @dataclass(frozen=True)
@@ -76,69 +65,31 @@ def failed(image: Prepared, class_id: int, reason: str, unet_rows: int, *, lasti
     return ImageScore(replace(image, status=status, reason=reason), class_id, unet_rows=unet_rows)
 
 
-def reduced(plan: Plan, image: Prepared, class_id: int, drawn: Drawn) -> ImageScore:
+def reduced(settings: ScoringSettings, image: Prepared, class_id: int, drawn: Drawn) -> ImageScore:
     """The outcome of an image that has the answers of all draws."""
-    delta = reduce_deltas(drawn.deltas, plan.weights)
-    windows = _windows(plan, image, drawn.deltas, delta)
+    delta = reduce_deltas(drawn.deltas, settings.weights)
+    windows = _windows(settings, image, drawn.deltas, delta)
     losses = drawn.losses_prompt, drawn.losses_reference
-    return ImageScore(image, class_id, delta, *losses, windows, plan.draws, 2 * plan.draws)
+    return ImageScore(image, class_id, delta, *losses, windows, settings.draws, 2 * settings.draws)
 
 
 def _windows(
-    plan: Plan, image: Prepared, deltas: NDArray[np.float32], delta: NDArray[np.float32]
+    settings: ScoringSettings, image: Prepared, deltas: NDArray[np.float32], delta: NDArray[np.float32]
 ) -> tuple[ScoredWindow, ...]:
-    place, valid = place_of(plan, image), _mapping(image).valid
-    if plan.scales:
-        weight = plan.prior_weight if plan.rule.prior == "brightness" else 0.0
-        grids = scored_grids(delta, canvas_of(image), plan.scales, plan.stride_px, valid, weight)
-        chosen = choose_among(grids, plan.patches_per_image, place=place)
-    else:
-        prior = prior_of(plan, image, grid_of(plan, image))
-        side, stride = plan.window_px, plan.stride_px
-        chosen = best_windows(delta, plan.resolution, side, stride, plan.patches_per_image, valid, prior, place)
-    if plan.centring != NONE:
-        means = [box_means(delta, window.box, plan.resolution) for window in chosen]
-        chosen = tuple(replace(w, typicality=float(mean)) for w, mean in zip(chosen, means, strict=True))
-    per_draw = [box_means(deltas, window.box, plan.resolution) for window in chosen]
-    return _scored(plan, image, chosen, per_draw)
-
-
-def _scored(
-    plan: Plan, image: Prepared, chosen: tuple[Window, ...], per_draw: list[NDArray[np.float32]]
-) -> tuple[ScoredWindow, ...]:
-    mapping = _mapping(image)
+    mapping = image.to_original
+    if mapping is None:
+        raise ValueError(f"{image.source} has no mapping to the original")
+    chosen = chosen_windows(delta, canvas_of(image), mapping.valid, settings.windows, settings.patches_per_image)
+    per_draw = [box_means(deltas, window.box, settings.resolution) for window in chosen]
     return tuple(
         ScoredWindow(
             window.box,
             mapping.to_original(window.box),
             window.typicality,
-            float(window_standard_error(values, weights=plan.weights, timesteps=plan.timesteps)),
+            float(window_standard_error(values, weights=settings.weights, timesteps=settings.timesteps)),
         )
         for window, values in zip(chosen, per_draw, strict=True)
     )
-
-
-def grid_of(plan: Plan, image: Prepared) -> WindowGrid:
-    """The windows of an image's canvas."""
-    return window_grid(plan.resolution, plan.window_px, plan.stride_px, _mapping(image).valid)
-
-
-def prior_of(plan: Plan, image: Prepared, grid: WindowGrid) -> NDArray[np.float32] | None:
-    """The rule's label-free prior of every window, float32 of the grid's shape, by its weight; None if it has none."""
-    if plan.rule.prior != "brightness":
-        return None
-    return np.float32(plan.prior_weight) * brightness_z(canvas_of(image), grid)
-
-
-def place_of(plan: Plan, image: Prepared) -> Place | None:
-    """Where the plan's centring puts the image's windows; None if they stay."""
-    return placement(plan.centring, canvas_of(image), _mapping(image).valid)
-
-
-def _mapping(image: Prepared) -> CanvasMap:
-    if image.to_original is None:
-        raise ValueError(f"{image.source} has no mapping to the original")
-    return image.to_original
 
 
 def canvas_of(image: Prepared) -> NDArray[np.uint8]:

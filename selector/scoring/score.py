@@ -22,8 +22,8 @@ from selector.folders.locks import held
 from selector.images.datasets import Listing, list_items
 from selector.processes import begin_work, process_pool
 from selector.progress import Progress
-from selector.scoring.plan import make_plan
 from selector.scoring.remaining import failed_features, settled
+from selector.scoring.settings import settings_of
 from selector.scoring.work import Spent, Work, opened_store
 from selector.store.losses import listing_lines, loss_lines
 from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
@@ -132,7 +132,7 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
     if config.servers or not Store.exists(config.store):
         return False
     identity = read_identity(config.repository)
-    store, folders = opened_store(config, listing, identity, make_plan(identity, config))
+    store, folders = opened_store(config, listing, identity, settings_of(identity, config))
     sources, retry = {item.source for item in listing.items}, config.retry_failed
     if sources - settled(store, config.data, sources, retry_failed=retry):
         return False

@@ -23,7 +23,7 @@ class Shard:
     of: int
 
 
-def plan_shards(files: Sequence[ScoredFile], done: Collection[str], taken: Collection[int], size: int) -> list[Shard]:
+def cut_shards(files: Sequence[ScoredFile], done: Collection[str], taken: Collection[int], size: int) -> list[Shard]:
     """Cuts the files that are not done into shards of at most `size`.
 
     A file belongs to the shard of its position, so that rerunning after a crash writes the same shards. What is left of

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from client.rows import Answer, Failure, Result, Row, encode_row, loss_row
 from selector.images.prepare import OK, Prepared
-from selector.scoring.plan import Plan
 from selector.scoring.reduction import Drawn, ImageScore, canvas_of, failed, reduced
+from selector.scoring.settings import ScoringSettings
 
 
 class Scorer(Protocol):
@@ -28,7 +28,7 @@ class Scorer(Protocol):
 
 async def score_images(
     client: Scorer,
-    plan: Plan,
+    settings: ScoringSettings,
     images: Sequence[Prepared],
     class_ids: Sequence[int],
     advance: Callable[[int], None],
@@ -40,12 +40,12 @@ async def score_images(
     failures = {i: Failure(i, image.reason) for i, image in enumerate(images) if image.status != OK}
     usable = [i for i in range(len(images)) if i not in failures]
     latents = await _latents(client, images, usable, failures)
-    answers: dict[int, list[Answer | None]] = {i: [None] * plan.draws for i in latents}
-    references = {c: plan.rule.references(c, plan.classes, plan.draws) for c in set(class_ids)}
+    answers: dict[int, list[Answer | None]] = {i: [None] * settings.draws for i in latents}
+    references = {c: settings.rule.references(c, settings.classes, settings.draws) for c in set(class_ids)}
 
     def rows() -> Iterator[Row]:
         for i, latent in latents.items():
-            for draw in range(plan.draws):
+            for draw in range(settings.draws):
                 yield loss_row((i, draw), latent, class_ids[i] + 1, int(references[class_ids[i]][draw]), draw)
 
     async for outcome in client.score(rows()):
@@ -57,10 +57,14 @@ async def score_images(
         advance(2)
     return [
         failed(
-            image, class_ids[i], failures[i].reason, 2 * plan.draws if i in latents else 0, lasting=failures[i].lasting
+            image,
+            class_ids[i],
+            failures[i].reason,
+            2 * settings.draws if i in latents else 0,
+            lasting=failures[i].lasting,
         )
         if i in failures
-        else reduced(plan, image, class_ids[i], _drawn(answers[i]))
+        else reduced(settings, image, class_ids[i], _drawn(answers[i]))
         for i, image in enumerate(images)
     ]
 

@@ -24,10 +24,10 @@ from selector.images.datasets import Listing
 from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_crops, prepare_images
 from selector.progress import Progress
 from selector.records import Box
-from selector.scoring.plan import Plan, fingerprint, make_plan
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.rows import image_rows, patch_rows
-from selector.scoring.shards import ScoredFile, Shard, plan_shards
+from selector.scoring.settings import ScoringSettings, fingerprint, settings_of
+from selector.scoring.shards import ScoredFile, Shard, cut_shards
 from selector.scoring.stage_one import score_images
 from selector.scoring.stage_two import describe_crops
 from selector.store.store import Store, Undescribed
@@ -56,7 +56,9 @@ class Spent:
     restarts: int = 0
 
 
-def opened_store(config: ScoreConfig, listing: Listing, identity: Identity, plan: Plan) -> tuple[Store, dict[str, int]]:
+def opened_store(
+    config: ScoreConfig, listing: Listing, identity: Identity, settings: ScoringSettings
+) -> tuple[Store, dict[str, int]]:
     """The store, made if there is none, and folder → class_id of the listing.
 
     Raises StoreError if the store is of another configuration or has another class for a folder, MismatchError for a folder
@@ -64,7 +66,7 @@ def opened_store(config: ScoreConfig, listing: Listing, identity: Identity, plan
     """
     mapping = read_class_names(config.class_names) if config.class_names else None
     folders = matched_folders(config.data, listing, identity.classes, mapping, identity.class_names)
-    store = Store.create_or_open(config.store, fingerprint(identity, plan))
+    store = Store.create_or_open(config.store, fingerprint(identity, settings))
     store.check_folders(folders)
     return store, folders
 
@@ -84,36 +86,41 @@ class Work:
         self._pool, self._spent = pool, spent
 
     async def everything(self, addresses: tuple[str, ...]) -> None:
-        settings = ClientConfig(servers=addresses, security=self._config.security)
-        async with ScoringClient(settings) as client, client.outages_told(self._progress.warn):
+        asked = ClientConfig(servers=addresses, security=self._config.security)
+        async with ScoringClient(asked) as client, client.outages_told(self._progress.warn):
             self._spent.server_version = client.server_version
-            plan = make_plan(client.identity, self._config)
-            store, folders = opened_store(self._config, self._listing, client.identity, plan)
+            settings = settings_of(client.identity, self._config)
+            store, folders = opened_store(self._config, self._listing, client.identity, settings)
             store.write_data_root(self._config.data, folders)
             files = [ScoredFile(item.source, folders[item.folder]) for item in self._listing.items]
             retry, sources = self._config.retry_failed, {file.source for file in files}
             done = await asyncio.to_thread(settled, store, self._config.data, sources, retry_failed=retry)
             again = failed_features(store) if retry else set()
-            await self._images(client, plan, store, files, done)
-            changed = await self._patches(client, plan, store, sources, again)
+            await self._images(client, settings, store, files, done)
+            changed = await self._patches(client, settings, store, sources, again)
             if changed:  # while they were being scored: once more, from the start
-                await self._images(client, plan, store, files, sources - changed)
-                await self._patches(client, plan, store, sources, set())
+                await self._images(client, settings, store, files, sources - changed)
+                await self._patches(client, settings, store, sources, set())
 
     async def _images(
-        self, client: ScoringClient, plan: Plan, store: Store, files: Sequence[ScoredFile], done: set[str]
+        self,
+        client: ScoringClient,
+        settings: ScoringSettings,
+        store: Store,
+        files: Sequence[ScoredFile],
+        done: set[str],
     ) -> None:
-        shards = plan_shards(files, done, store.image_shards(), self._config.shard_size)
-        rows_per_image = 2 * plan.draws
+        shards = cut_shards(files, done, store.image_shards(), self._config.shard_size)
+        rows_per_image = 2 * settings.draws
         total = sum(len(shard.files) for shard in shards) * rows_per_image
 
         with self._timed("typicality", total, "UNet rows") as advance:
 
             async def one(shard: Shard) -> None:
-                prepared = await self._prepared(plan, [file.source for file in shard.files])
+                prepared = await self._prepared(settings, [file.source for file in shard.files])
                 self._note_unread([(i.source, i.reason) for i in prepared if i.status == UNREAD], shard.of)
                 class_ids = [file.class_id for file in shard.files]
-                scores = await score_images(client, plan, prepared, class_ids, advance)
+                scores = await score_images(client, settings, prepared, class_ids, advance)
                 self._spent.unet_rows += sum(score.unet_rows for score in scores)
                 advance(sum(rows_per_image - score.unet_rows for score in scores))
                 lost = [(s.prepared.source, s.prepared.reason) for s in scores if s.prepared.status == UNREAD]
@@ -127,7 +134,12 @@ class Work:
             await _bounded(one, shards)
 
     async def _patches(
-        self, client: ScoringClient, plan: Plan, store: Store, listed: set[str], again: set[tuple[str, str]]
+        self,
+        client: ScoringClient,
+        settings: ScoringSettings,
+        store: Store,
+        listed: set[str],
+        again: set[tuple[str, str]],
     ) -> set[str]:
         """Describes what has windows and no features; returns the sources whose files hold something else by now."""
         groups = await asyncio.to_thread(store.undescribed, listed, again)
@@ -141,7 +153,7 @@ class Work:
 
             async def one(group: Undescribed) -> None:
                 wanted = [(image.source, image.image_id, image.boxes) for image in group.images]
-                crops = await self._crops(wanted, plan.resolution)
+                crops = await self._crops(wanted, settings.resolution)
                 self._note_unread([(c.source, c.reason) for c in crops if c.status == UNREAD], group.of)
                 changed.update(crop.source for crop in crops if crop.reason == CHANGED)
                 class_ids = [image.class_id for image in group.images]
@@ -173,11 +185,11 @@ class Work:
         for source in sources:
             self._spent.unread.pop(source, None)
 
-    async def _prepared(self, plan: Plan, sources: Sequence[str]) -> list[Prepared]:
-        root, settings = self._config.data, (plan.resolution, plan.fit, plan.min_side)
+    async def _prepared(self, settings: ScoringSettings, sources: Sequence[str]) -> list[Prepared]:
+        root, fitting = self._config.data, (settings.resolution, settings.fit, settings.min_side)
 
         async def prepare(wanted: Sequence[str]) -> list[Prepared]:
-            return await self._in_pool(lambda piece: (prepare_images, root, piece, *settings), wanted)
+            return await self._in_pool(lambda piece: (prepare_images, root, piece, *fitting), wanted)
 
         return await _insisted(prepare, sources)
 

@@ -58,7 +58,7 @@ def test_two_replicates_have_the_same_references_and_other_noises(maps: DrawMaps
     images = np.stack([image.canvas for image in maps.images if image.canvas is not None])
 
     def twice(class_id: int, classes: int, draws: int) -> np.ndarray:
-        return np.tile(rule(maps.plan.rule.name).references(class_id, classes, draws // 2), 2)
+        return np.tile(rule(maps.settings.rule.name).references(class_id, classes, draws // 2), 2)
 
     found = asyncio.run(collect_scenes(server, images, maps.class_id, 2 * DRAWS, {"twice": twice}, None))
     np.testing.assert_allclose(maps.deltas.reshape(found.deltas["twice"].shape), found.deltas["twice"], atol=1e-6)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.localisation.pointing import Localisation, best_boxes, centred_boxes, localise, localise_boxes
+from benchmarks.localisation.pointing import Localisation, best_boxes, boxes_of_maps, localise, localise_boxes
 from benchmarks.localisation.quality import Measured, interval, markdown, summary
 from benchmarks.scenes.scenes import Scenes
+from selector.localisation.choice import WindowSetting
+from selector.localisation.typicality import rule
 from selector.localisation.windows import window_grid
 from selector.records import Box
 
@@ -74,7 +78,11 @@ def test_centring_puts_a_window_on_the_item_that_the_grid_misses() -> None:
     shown = Scenes(images, np.zeros(1, np.int64), np.array([10]), np.array([14]), np.array([True]), np.array([28]))
     boxes = best_boxes(best_at((8, 12)), GRID)
     assert localise_boxes(boxes, shown).iou[0] == pytest.approx(26 * 26 / (2 * 28 * 28 - 26 * 26))
-    centred = centred_boxes(boxes, shown)
+    delta = np.zeros((1, 16, 16), np.float32)
+    delta[0, 2:9, 3:10] = 1
+    setting = WindowSetting(rule("rotating"), 0.0, (28,), 4)
+    assert boxes_of_maps(delta, shown, setting) == boxes
+    centred = boxes_of_maps(delta, shown, replace(setting, centring="contrast"))
     assert centred == [Box(9, 13, 28, 28)], "the middle of what it saw of the item, 26 px of it"
     assert localise_boxes(centred, shown).iou[0] == pytest.approx(27 * 27 / (2 * 28 * 28 - 27 * 27))
     assert localise(best_at((8, 12)), GRID, shown).hits.tolist() == [True]

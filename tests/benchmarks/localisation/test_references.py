@@ -15,8 +15,13 @@ from selector.records import Box
 from tests.selector.scoring.test_reduction import GRID
 
 CLASSES, PER_CLASS, DRAWS = 4, 4, 12
-PLAN = replace(
-    GRID, rule=rule("rotating"), draws=DRAWS, classes=CLASSES, weights=np.ones(DRAWS, np.float32), patches_per_image=1
+SETTINGS = replace(
+    GRID,
+    windows=replace(GRID.windows, rule=rule("rotating")),
+    draws=DRAWS,
+    classes=CLASSES,
+    weights=np.ones(DRAWS, np.float32),
+    patches_per_image=1,
 )
 TRUE = Box(0, 0, 12, 12)
 
@@ -29,15 +34,17 @@ def maps() -> DrawMaps:
     images = tuple(Prepared(f"{i}.png", f"{i:016x}", OK, "", 32, 32, canvas, mapping) for i in range(len(class_id)))
     deltas = np.zeros((len(images), 2, DRAWS, 8, 8), np.float32)
     for number, own in enumerate(class_id):
-        for draw, prompt in enumerate(PLAN.rule.references(int(own), CLASSES, DRAWS)):
+        for draw, prompt in enumerate(SETTINGS.rule.references(int(own), CLASSES, DRAWS)):
             misled = prompt - 1 == (own + 1) % CLASSES
             deltas[number, :, draw, -3:, -3:] = 0.5 if misled else 0
             deltas[number, :, draw, :3, :3] = 0 if misled else 1
-    return DrawMaps(PLAN, images, class_id, deltas)
+    return DrawMaps(SETTINGS, images, class_id, deltas)
 
 
 def test_classes_are_as_alike_as_their_deltas_are_small(maps: DrawMaps) -> None:
-    references = np.stack([PLAN.rule.references(int(c), CLASSES, DRAWS) - 1 for c in maps.class_id]).astype(np.int64)
+    references = np.stack([SETTINGS.rule.references(int(c), CLASSES, DRAWS) - 1 for c in maps.class_id]).astype(
+        np.int64
+    )
     found = dissimilarity(maps.class_id, references, maps.deltas, CLASSES)
     assert np.isneginf(np.diag(found)).all()
     assert found[0, 1] == pytest.approx(9 * 0.25 / 64)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.localisation.scale_table import best_boxes, rows
+from benchmarks.localisation.pointing import boxes_of_maps
+from benchmarks.localisation.scale_table import rows
 from benchmarks.scenes.scenes import Scenes
+from selector.localisation.choice import setting_of
 from selector.records import Box
 from tests.toy_repository import IDENTITY
 
@@ -28,9 +30,9 @@ def means() -> list[np.ndarray]:
 
 
 def test_several_sizes_find_the_small_item_that_one_size_takes_with_its_surroundings() -> None:
-    several = best_boxes(means(), SCENES, (4, 8), IDENTITY)
+    several = boxes_of_maps(means(), SCENES, setting_of(IDENTITY, fractions=(0.25, 0.5)))
     assert several == [Box(0, 0, 8, 8), Box(0, 0, 4, 4), Box(0, 4, 8, 8), Box(0, 8, 8, 8)]
-    one = best_boxes(means(), SCENES, (8,), IDENTITY)
+    one = boxes_of_maps(means(), SCENES, setting_of(IDENTITY, fractions=(0.5,)))
     assert one == [Box(0, 0, 8, 8), Box(0, 0, 8, 8), Box(0, 4, 8, 8), Box(0, 8, 8, 8)]
     first, second = rows("mixed", SCENES, {"one": one, "several": several})
     assert [cell.strip().split(" ")[0] for cell in first.split("|")[1:-1]] == [

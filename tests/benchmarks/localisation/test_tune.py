@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.localisation import tune as tune_scoring
+from benchmarks.localisation.pointing import localise as localise_scores
 from benchmarks.localisation.tune import compare_rules, localise, main, slice_weights
 from benchmarks.scenes.generator import make_scenes
 from benchmarks.scenes.items import CLASS_NAMES, ITEM_PX, Items
@@ -20,7 +21,8 @@ from export_scripts.draw_bank import Band, make_draw_bank
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.training_model import ModelConfig, build_pipeline
 from selector.localisation.centring import CENTRINGS
-from selector.localisation.typicality import RULES
+from selector.localisation.choice import WindowSetting
+from selector.localisation.typicality import RULES, rule
 from selector.localisation.windows import window_grid
 
 
@@ -35,10 +37,10 @@ def test_pointing_asks_for_the_windows_centre_in_the_true_box(scenes: Scenes) ->
     placed = replace(scenes, tops=np.full(20, 8), lefts=np.full(20, 8), decoys=np.arange(20) < 4)
     scores = np.zeros((20, *grid.shape), np.float32)
     scores[:, 2, 2] = 1  # the window at (8, 8): exactly the box
-    exact = localise(scores, grid, placed)
+    exact = localise_scores(scores, grid, placed)
     assert (exact.pointing, exact.pointing_decoys, exact.mean_iou) == (1, 1, 1)
     scores[:2, 2, 6] = 2  # the window at (8, 24): its centre lies 2 px outside the box
-    found = localise(scores, grid, placed)
+    found = localise_scores(scores, grid, placed)
     assert found.pointing == pytest.approx(0.9)
     assert found.pointing_decoys == pytest.approx(0.5)
     shifted = 28 * 12 / (2 * 28 * 28 - 28 * 12)
@@ -46,11 +48,12 @@ def test_pointing_asks_for_the_windows_centre_in_the_true_box(scenes: Scenes) ->
 
 
 def test_centring_is_compared_by_the_windows_that_it_moves(scenes: Scenes) -> None:
-    grid = window_grid(64, ITEM_PX, 4)
-    scores = np.zeros((20, *grid.shape), np.float32)
-    for score, top, left in zip(scores, scenes.tops, scenes.lefts, strict=True):
-        score[min(9, round(top / 4)), min(9, round(left / 4))] = 1
-    assert localise(scores, grid, scenes, "contrast").mean_iou > localise(scores, grid, scenes, "none").mean_iou
+    maps = np.zeros((20, 16, 16), np.float32)
+    for each, top, left in zip(maps, scenes.tops // 4, scenes.lefts // 4, strict=True):
+        each[top : top + 7, left : left + 7] = 1
+    still = WindowSetting(rule("rotating"), 0.0, (ITEM_PX,), 4)
+    moved = replace(still, centring="contrast")
+    assert localise(list(maps), scenes, moved).mean_iou > localise(list(maps), scenes, still).mean_iou
 
 
 def test_slices_with_larger_deltas_weigh_less() -> None:
@@ -64,12 +67,12 @@ def test_slices_with_larger_deltas_weigh_less() -> None:
 
 
 def test_the_brightness_prior_breaks_what_deltas_leave_open(scenes: Scenes) -> None:
-    grid = window_grid(64, ITEM_PX, 4)
-    noise = np.random.default_rng(1).standard_normal((20, 4, *grid.shape)).astype(np.float32)
-    bright = np.zeros((20, *grid.shape), np.float32)
-    for i in range(20):
-        bright[i, min(9, round(scenes.tops[i] / 4)), min(9, round(scenes.lefts[i] / 4))] = 100
-    figures = compare_rules({"null": noise, "rotating": noise}, np.ones(4, np.float32), bright, grid, scenes)
+    images = np.zeros_like(scenes.images)
+    for image, box in zip(images, scenes.boxes, strict=True):
+        image[box.top : box.top + box.height, box.left : box.left + box.width] = 255
+    silent, setting = np.zeros((20, 4, 16, 16), np.float32), WindowSetting(rule("rotating"), 0.0, (ITEM_PX,), 4)
+    maps = {"null": silent, "rotating": silent}
+    figures = compare_rules(maps, np.ones(4, np.float32), replace(scenes, images=images), setting)
     assert {name for name, _ in figures} == set(RULES)
     assert figures["rotating-brightness", 0.3].pointing == 1
     assert figures["rotating", 0.0].pointing < 0.8

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from selector.localisation.windows import (
     ScoredGrid,
     WindowGrid,
-    best_windows,
     box_means,
     brightness_z,
     choose_among,
-    choose_windows,
     standardise,
     window_grid,
     window_means,
     window_scores,
 )
 from selector.records import Box
+from tests.selector.localisation.plain_choice import best_windows
 
 
 def area_mean(delta: NDArray[np.float32], box: Box, canvas_px: int) -> float:
@@ -141,13 +140,6 @@ def test_a_valid_box_outside_of_the_canvas_is_refused(valid: Box) -> None:
         window_grid(64, 28, 4, valid)
 
 
-def test_a_map_that_is_not_finite_is_refused() -> None:
-    delta = np.zeros((4, 4), np.float32)
-    delta[1, 1] = np.nan
-    with pytest.raises(ValueError, match="not finite"):
-        best_windows(delta, 64, 28, 4, 1)
-
-
 def test_batches_of_maps_give_what_single_maps_give() -> None:
     stack = np.random.default_rng(0).normal(size=(5, 3, 8, 8)).astype(np.float32)
     grid = window_grid(64, 28, 4)
@@ -200,14 +192,17 @@ def test_windows_are_placed_one_by_one_so_fewer_are_the_first_of_more(seed: int,
         moved = Box(min(box.top + shift, 44), box.left, box.height, box.width)
         return box if any(_overlap(moved, other) for other in taken) else moved
 
-    more = choose_windows(means, grid, 9, place=place)
-    fewer = choose_windows(means, grid, count, place=place)
+    scored = [ScoredGrid(grid, means, means)]
+    more = choose_among(scored, 9, place=place)
+    fewer = choose_among(scored, count, place=place)
     assert fewer == more[:count]
-    rest = choose_among([ScoredGrid(grid, means, means)], 9 - count, [window.box for window in fewer], place)
+    rest = choose_among(scored, 9 - count, [window.box for window in fewer], place)
     assert fewer + rest == more
     assert not any(_overlap(a.box, b.box) for a, b in combinations(more, 2))
-    assert all(window.typicality == means[window.at] for window in more)
-    assert all(window.box.top - grid.tops[window.at[0]] in (0, shift) or window.box.top == 44 for window in more)
+    for window in more:
+        (row,), (column,) = np.nonzero(means == window.typicality)
+        assert window.box.left == grid.lefts[column]
+        assert window.box.top - grid.tops[row] in (0, shift) or window.box.top == 44
 
 
 def _overlap(a: Box, b: Box) -> bool:

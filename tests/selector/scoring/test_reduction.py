@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 
 from selector.images.canvas import fit
 from selector.images.prepare import FAILED, FILTERED, OK, Prepared
+from selector.localisation.choice import WindowSetting
 from selector.localisation.typicality import reduce_deltas, rule, window_standard_error
-from selector.scoring.plan import Plan
 from selector.scoring.reduction import Drawn, failed, reduced
+from selector.scoring.settings import ScoringSettings
 
 DRAWS = 12
-GRID = Plan(
-    rule=rule("rotating-weighted-brightness"),
-    prior_weight=0.3,
+GRID = ScoringSettings(
+    windows=WindowSetting(rule("rotating-weighted-brightness"), 0.3, (12,), 2),
     draws=DRAWS,
     weights=np.repeat(np.linspace(0.5, 2, DRAWS // 2), 2).astype(np.float32),
     timesteps=np.repeat([400, 600, 500, 700, 450, 650], 2).astype(np.int64),
-    window_px=12,
-    stride_px=2,
     resolution=32,
     patches_per_image=2,
     fit="crop",
     min_side=8,
     classes=3,
 )
-CENTRED = replace(GRID, rule=rule("rotating-weighted"), patches_per_image=1, centring="contrast")
+CENTRED = replace(
+    GRID, windows=replace(GRID.windows, rule=rule("rotating-weighted"), centring="contrast"), patches_per_image=1
+)
 
 
 def image(seed: int) -> Prepared:
@@ -64,7 +64,7 @@ def test_a_centred_window_lands_on_the_item_off_the_grid_and_is_scored_there() -
     Reference: deltas enlarged to pixels, whose plain mean over the box is what the box has."""
     prepared, deltas = spotted()
     whole = drawn(deltas)
-    (before,) = reduced(replace(CENTRED, centring="none"), prepared, 1, whole).windows
+    (before,) = reduced(replace(CENTRED, windows=replace(CENTRED.windows, centring="none")), prepared, 1, whole).windows
     score = reduced(CENTRED, prepared, 1, whole)
     (after,) = score.windows
     assert before.canvas.top % 2 == before.canvas.left % 2 == 0
@@ -80,17 +80,20 @@ def test_windows_of_several_sizes_do_not_overlap_and_are_scored_where_they_are()
     sides = set()
     for seed in range(4):
         deltas = np.random.default_rng(seed).normal(1, 1, (DRAWS, 8, 8)).astype(np.float32)
-        plan = replace(GRID, scales=(8, 12, 16), patches_per_image=4, centring="contrast" if seed % 2 else "none")
-        windows = reduced(plan, image(seed), 1, drawn(deltas)).windows
-        sides |= {window.canvas.height for window in windows}
+        windows = replace(GRID.windows, sides=(8, 12, 16), centring="contrast" if seed % 2 else "none")
+        settings = replace(GRID, windows=windows, patches_per_image=4)
+        scored = reduced(settings, image(seed), 1, drawn(deltas)).windows
+        sides |= {window.canvas.height for window in scored}
         covered = np.zeros((32, 32), np.int64)
-        for window in windows:
+        for window in scored:
             box = window.canvas
             covered[box.top : box.top + box.height, box.left : box.left + box.width] += 1
             enlarged = deltas.repeat(4, axis=1).repeat(4, axis=2).astype(np.float64)
             inside = enlarged[:, box.top : box.top + box.height, box.left : box.left + box.width].mean(axis=(1, 2))
-            assert window.typicality == pytest.approx(np.average(inside, weights=plan.weights), rel=1e-4)
-            error = window_standard_error(inside.astype(np.float32), weights=plan.weights, timesteps=plan.timesteps)
+            assert window.typicality == pytest.approx(np.average(inside, weights=settings.weights), rel=1e-4)
+            error = window_standard_error(
+                inside.astype(np.float32), weights=settings.weights, timesteps=settings.timesteps
+            )
             assert window.standard_error == pytest.approx(float(error), rel=1e-3)
         assert covered.max() == 1
     assert sides == {8, 12, 16}

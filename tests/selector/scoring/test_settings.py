@@ -1,4 +1,4 @@
-"""What a plan takes from the repository and what from the command, and what of it is in the store's fingerprint."""
+"""What settings take from the repository and what from the command, and what of it is in the store's fingerprint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from selector.config import ScoreConfig
 from selector.errors import UsageError
-from selector.scoring.plan import fingerprint, make_plan
+from selector.scoring.settings import fingerprint, settings_of
 from tests.toy_repository import IDENTITY
 
 CENTRED = replace(IDENTITY, centring="contrast")
@@ -32,26 +32,30 @@ def config(**changes: Any) -> ScoreConfig:
 def test_centring_is_the_repositorys_own_unless_asked_for_and_no_field_where_there_is_none(
     identity: Any, asked: str | None, centring: str
 ) -> None:
-    plan = make_plan(identity, config(centring=asked))
-    assert plan.centring == centring
-    assert fingerprint(identity, plan).get("centring", "none") == centring
-    assert ("centring" in fingerprint(identity, plan)) == (centring == "contrast"), "older stores have no such field"
+    settings = settings_of(identity, config(centring=asked))
+    assert settings.windows.centring == centring
+    assert fingerprint(identity, settings).get("centring", "none") == centring
+    assert ("centring" in fingerprint(identity, settings)) == (centring == "contrast"), (
+        "older stores have no such field"
+    )
 
 
 def test_a_repository_that_asks_for_an_unknown_centring_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'sharp'.*none, contrast"):
-        make_plan(replace(IDENTITY, centring="sharp"), config())
+        settings_of(replace(IDENTITY, centring="sharp"), config())
 
 
 def test_names_of_classes_are_a_field_only_where_they_are_not_the_ids() -> None:
     named = replace(IDENTITY, class_names=("round", "edgy", "edgy"))
-    assert fingerprint(named, make_plan(named, config()))["class_names"] == ["round", "edgy", "edgy"]
-    assert "class_names" not in fingerprint(IDENTITY, make_plan(IDENTITY, config())), "older stores have no such field"
+    assert fingerprint(named, settings_of(named, config()))["class_names"] == ["round", "edgy", "edgy"]
+    assert "class_names" not in fingerprint(IDENTITY, settings_of(IDENTITY, config())), (
+        "older stores have no such field"
+    )
 
 
 def test_the_fingerprint_of_a_plain_plan_has_the_fields_it_always_had() -> None:
     """A field more, and every store from before it would be refused."""
-    assert set(fingerprint(IDENTITY, make_plan(IDENTITY, config()))) == {
+    assert set(fingerprint(IDENTITY, settings_of(IDENTITY, config()))) == {
         *("spec_version", "pipeline", "classes", "prompts", "draws", "timesteps", "timestep_weights", "resolution"),
         *("precision", "window_fraction", "rule", "prior_weight", "dift", "bank", "window_px", "stride_px"),
         *("patches_per_image", "fit", "min_side", "decoder"),
@@ -59,15 +63,17 @@ def test_the_fingerprint_of_a_plain_plan_has_the_fields_it_always_had() -> None:
 
 
 def test_several_fractions_are_windows_of_several_sizes_in_whatever_order_they_are_named() -> None:
-    plan = make_plan(IDENTITY, config(patch_fraction=(0.75, 0.25, 0.5, 0.25)))
-    assert (plan.scales, plan.window_px) == ((4, 8, 12), 8), "of 16 px; the middle one stands for them"
-    assert fingerprint(IDENTITY, plan)["scales"] == [4, 8, 12]
-    same = make_plan(IDENTITY, config(patch_fraction=(0.25, 0.5, 0.75)))
-    assert fingerprint(IDENTITY, same) == fingerprint(IDENTITY, plan)
+    settings = settings_of(IDENTITY, config(patch_fraction=(0.75, 0.25, 0.5, 0.25)))
+    assert (settings.windows.sides, settings.windows.middle_px) == ((4, 8, 12), 8), (
+        "of 16 px; the middle one stands for them"
+    )
+    assert fingerprint(IDENTITY, settings)["scales"] == [4, 8, 12]
+    same = settings_of(IDENTITY, config(patch_fraction=(0.25, 0.5, 0.75)))
+    assert fingerprint(IDENTITY, same) == fingerprint(IDENTITY, settings)
 
 
 @pytest.mark.parametrize("fractions", [(0.5,), (0.5, 0.51), None])
 def test_one_size_is_no_field_of_the_fingerprint(fractions: tuple[float, ...] | None) -> None:
-    plan = make_plan(IDENTITY, config(patch_fraction=fractions))
-    assert (plan.scales, plan.window_px) == ((), 8)
-    assert "scales" not in fingerprint(IDENTITY, plan)
+    settings = settings_of(IDENTITY, config(patch_fraction=fractions))
+    assert settings.windows.sides == (8,)
+    assert "scales" not in fingerprint(IDENTITY, settings)
