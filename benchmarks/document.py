@@ -2,7 +2,7 @@
 
 Owns the markers `<!-- NAME -->` and `<!-- /NAME -->`. Must not know what the tables say.
 
-    python -m benchmarks.document docs/RESULTS.md students runs/results/students/results.md
+    python -m benchmarks.document docs/results/students.md students runs/results/students/results.md
 """
 
 from __future__ import annotations

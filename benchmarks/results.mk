@@ -14,13 +14,13 @@ quality: $(TEST_ENV)/installed
 export-sd15: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m benchmarks.export.sd15 --out runs/sd15
 
-# The tables of docs/RESULTS.md, one target each. Students go on where they were stopped.
+# The tables of docs/results/, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-one-step \
 	results-frontier results-scales results-references
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
-DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/RESULTS.md
+DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
 METHODS := rded,random-image,random-patch,brightest,window-random,clusters,facility-location,herding,true-boxes,rded+centred
 FEWER := rded,random-patch,facility-location,herding,true-boxes
 ORDERS := rded,clusters,facility-location,herding,window-random+centred,facility-location+centred,herding+centred,true-boxes
@@ -41,26 +41,26 @@ $(RESULTS)/data-ready: $(TEST_ENV)/installed
 results-students: results-data
 	$(STUDENTS) --ipc 10 --pools 8 --methods $(METHODS)
 	$(SECTION) $(RESULTS)/students --ipc 10 > $(RESULTS)/students.md
-	$(DOCUMENT) students $(RESULTS)/students.md
+	$(DOCUMENT)/students.md students $(RESULTS)/students.md
 	$(SECTION) $(RESULTS)/students --ipc 10 --view whole > $(RESULTS)/students-whole.md
-	$(DOCUMENT) students-whole $(RESULTS)/students-whole.md
+	$(DOCUMENT)/students.md students-whole $(RESULTS)/students-whole.md
 
 results-ipc50: results-data
 	$(STUDENTS) --ipc 50 --pools 8 --methods $(FEWER)
 	$(SECTION) $(RESULTS)/students --ipc 50 > $(RESULTS)/ipc50.md
-	$(DOCUMENT) ipc50 $(RESULTS)/ipc50.md
+	$(DOCUMENT)/students.md ipc50 $(RESULTS)/ipc50.md
 
 # The plot of accuracy over IPC is of whatever is finished: run it after results-students and results-ipc50.
 results-budgets: results-data
 	$(STUDENTS) --ipc 1,2 --pools 8 --methods $(FEWER)
 	$(SECTION) $(RESULTS)/students --ipc 1,2 > $(RESULTS)/budgets.md
-	$(DOCUMENT) budgets $(RESULTS)/budgets.md
+	$(DOCUMENT)/students.md budgets $(RESULTS)/budgets.md
 	cp $(RESULTS)/students/accuracy-object-convnet-soft.svg docs/images/accuracy-over-ipc.svg
 
 results-hard-labels: results-data
 	$(STUDENTS) --ipc 10 --pools 8 --labels hard --methods $(FEWER)
 	$(SECTION) $(RESULTS)/students --ipc 10 --labels hard > $(RESULTS)/hard-labels.md
-	$(DOCUMENT) hard-labels $(RESULTS)/hard-labels.md
+	$(DOCUMENT)/students.md hard-labels $(RESULTS)/hard-labels.md
 
 # In a folder of their own and in float32: bfloat16 makes the ViT three times slower, not faster.
 results-architectures: results-data
@@ -68,14 +68,14 @@ results-architectures: results-data
 		$(TEACHER) \
 		--ipc 10 --pools 4 --students vit-w64-p7,resnet18-w8,convnet --methods rded,random-patch,facility-location,herding
 	$(SECTION) $(RESULTS)/architectures --students "" > $(RESULTS)/architectures.md
-	$(DOCUMENT) architectures $(RESULTS)/architectures.md
+	$(DOCUMENT)/students.md architectures $(RESULTS)/architectures.md
 
 # Four patches of a class, each at half the side, as the quarters of one training image.
 results-mosaics: results-data
 	$(EVALUATE) --store $(RESULTS)/store --test $(RESULTS)/test.tar $(TEACHER) \
 		--out $(RESULTS)/mosaics --ipc 10 --pools 4 --mosaic 4 --methods rded,random-patch,facility-location,herding
 	$(SECTION) $(RESULTS)/mosaics > $(RESULTS)/mosaics.md
-	$(DOCUMENT) mosaics $(RESULTS)/mosaics.md
+	$(DOCUMENT)/students.md mosaics $(RESULTS)/mosaics.md
 
 # Fewer and finer classes, garments for the upper body; a teacher of their own.
 $(RESULTS)/finer/data-ready: $(TEST_ENV)/installed
@@ -91,7 +91,7 @@ results-finer-classes: $(RESULTS)/finer/data-ready
 		--teacher $(RESULTS)/finer/teacher.pt --teacher-data $(RESULTS)/finer/teacher.tar --teacher-steps 1500 \
 		--ipc 50 --pools 8 --methods $(FEWER)
 	$(SECTION) $(RESULTS)/finer/students > $(RESULTS)/finer-classes.md
-	$(DOCUMENT) finer-classes $(RESULTS)/finer-classes.md
+	$(DOCUMENT)/students.md finer-classes $(RESULTS)/finer-classes.md
 
 # Fashion-MNIST itself: the window is the whole image, so methods differ by the images they choose alone.
 $(RESULTS)/plain/data-ready: $(TEST_ENV)/installed
@@ -106,7 +106,7 @@ results-plain: $(RESULTS)/plain/data-ready results-data
 		$(TEACHER) \
 		--ipc 10,50 --pools 8 --methods rded,random-image,herding,clusters,facility-location
 	$(SECTION) $(RESULTS)/plain/students > $(RESULTS)/plain.md
-	$(DOCUMENT) plain $(RESULTS)/plain.md
+	$(DOCUMENT)/students.md plain $(RESULTS)/plain.md
 
 # The recipe, looked at on scenes of items that no table is tested on, and on a pool that no table draws from.
 $(RESULTS)/recipe/data-ready: $(TEST_ENV)/installed
@@ -134,24 +134,24 @@ results-orders: $(RESULTS)/orders/data-ready results-data
 	$(EVALUATE) --store $(RESULTS)/orders/store --test $(RESULTS)/orders/validation.tar --out $(RESULTS)/orders/students \
 		$(TEACHER) --ipc 10 --pools 8 --methods $(ORDERS)
 	$(SECTION) $(RESULTS)/orders/students --methods $(ORDERS) > $(RESULTS)/orders.md
-	$(DOCUMENT) orders $(RESULTS)/orders.md
+	$(DOCUMENT)/students.md orders $(RESULTS)/orders.md
 
 results-picks: results-data
 	test -f $(RESULTS)/teacher.pt || $(MAKE) results-students
 	$(TEST_ENV)/bin/python -m benchmarks.students.pick_quality --store $(RESULTS)/store \
 		--teacher $(RESULTS)/teacher.pt --methods $(METHODS),typicality,k-center,k-means > $(RESULTS)/picks.md
-	$(DOCUMENT) picks $(RESULTS)/picks.md
+	$(DOCUMENT)/students.md picks $(RESULTS)/picks.md
 
 results-selection-speed: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)
 	$(TEST_ENV)/bin/python -m benchmarks.selection.speed --classes 1000 > $(RESULTS)/selection-speed.json
-	$(DOCUMENT) selection-speed $(RESULTS)/selection-speed.json
+	$(DOCUMENT)/selection.md selection-speed $(RESULTS)/selection-speed.json
 
 results-one-step: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/selector score --store $(RESULTS)/one-step/store
 	$(TEST_ENV)/bin/python -m benchmarks.selection.one_step --store $(RESULTS)/one-step/store \
 		--figure docs/images/one-step.svg > $(RESULTS)/one-step.json
-	$(DOCUMENT) one-step $(RESULTS)/one-step.json
+	$(DOCUMENT)/selection.md one-step $(RESULTS)/one-step.json
 
 # Maps of single draws are kept: what was stopped goes on, and another table of them takes seconds.
 $(RESULTS)/references/validation.tar: $(TEST_ENV)/installed
@@ -160,12 +160,12 @@ $(RESULTS)/references/validation.tar: $(TEST_ENV)/installed
 
 results-references: $(RESULTS)/references/validation.tar
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.references $< --maps $(RESULTS)/references/maps > $(RESULTS)/references.md
-	$(DOCUMENT) references $(RESULTS)/references.md
+	$(DOCUMENT)/localisation.md references $(RESULTS)/references.md
 
 results-scales: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.scale_table --maps $(RESULTS)/scales > $(RESULTS)/scales.md
-	$(DOCUMENT) scales $(RESULTS)/scales.md
+	$(DOCUMENT)/localisation.md scales $(RESULTS)/scales.md
 
 # Several training seeds: make results-frontier PIPELINES="seed-1=DIR seed-2=DIR"
 PIPELINES := built-in=model_repository
@@ -173,4 +173,4 @@ results-frontier: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.frontier $(addprefix --pipeline ,$(PIPELINES)) --maps $(RESULTS)/frontier \
 		--figure docs/images/frontier.svg > $(RESULTS)/frontier.md
-	$(DOCUMENT) frontier $(RESULTS)/frontier.md
+	$(DOCUMENT)/localisation.md frontier $(RESULTS)/frontier.md

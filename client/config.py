@@ -32,7 +32,7 @@ class ClientConfig:
     """The settings of a `ScoringClient`.
 
     servers: "host:port" or "dns:///name:port" of each. rows_in_flight: rows sent and unanswered at most, over all
-    replicas; None leaves it to each replica's window, which starts at 2 × max_batch_size × UNet instances (a full batch
+    replicas; None leaves it to each replica's bound, which starts at 2 × max_batch_size × UNet instances (a full batch
     waits behind each one that runs) and adapts. bytes_in_flight: what rows sent and unanswered may weigh, inputs and
     outputs; each call of `score` holds at most as much again. request_bytes: what one request's rows may weigh.
     linger_s: how long a partial batch waits for more rows. ready_s: how long to wait for a server at the start.

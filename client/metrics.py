@@ -21,7 +21,7 @@ _COUNTERS = (
 )
 _GAUGES = ("in_flight", "bytes_in_flight", "most_bytes_in_flight")
 _REPLICA_COUNTERS = ("rows", "requests", "failed", "ejections")
-_REPLICA_GAUGES = ("in_flight", "window")
+_REPLICA_GAUGES = ("in_flight", "bound")
 
 
 @asynccontextmanager

@@ -17,11 +17,11 @@ from typing import Self
 from client.config import ClientConfig
 from client.contract import Geometry, Identity
 from client.delivery.attempts import Delivery, Patience
-from client.delivery.bounds import Room, Window
+from client.delivery.bounds import Bound, Room
 from client.delivery.outages import told_of_outages
-from client.delivery.pacing import AdaptiveWindow
+from client.delivery.pacing import AdaptiveBound
 from client.delivery.packing import row_bytes
-from client.delivery.replicas import Pool, Replica
+from client.delivery.replicas import Fleet, Replica
 from client.delivery.stream import Rows, Stream
 from client.delivery.validation import check_row
 from client.errors import ContractError
@@ -35,8 +35,8 @@ from client.wire.tracing import Trace
 
 __all__ = ["ClientConfig", "ScoringClient"]
 
-MOST_WINDOWS = 8
-"""A replica's window grows to this many times its first size at most."""
+GREATEST_GROWTH = 8
+"""A replica's bound grows to this many times its first size at most."""
 PROBE_S = 2.0
 
 
@@ -74,17 +74,17 @@ class ScoringClient:
                 _check_equal(connections[0].address, all_served[0], connection.address, other)
             await asyncio.gather(*(connection.open_transport(config.ready_s) for connection in connections))
             self._served = served = _together(all_served)
-            windows = [_window(one, config.rows_in_flight) for one in all_served]
-            self._rows_held = 2 * (config.rows_in_flight or sum(window.most for window in windows))
-            self._replicas = tuple(Replica(*pair) for pair in zip(connections, windows, strict=True))
-            pool = Pool(self._replicas, self._probe, config.backoff, config.deadline_s)
-            stack.push_async_callback(pool.close)
+            bounds = [_bound(one, config.rows_in_flight) for one in all_served]
+            self._rows_held = 2 * (config.rows_in_flight or sum(bound.most for bound in bounds))
+            self._replicas = tuple(Replica(*pair) for pair in zip(connections, bounds, strict=True))
+            fleet = Fleet(self._replicas, self._probe, config.backoff, config.deadline_s)
+            stack.push_async_callback(fleet.close)
             self._delivery = Delivery(
-                pool,
+                fleet,
                 served.models,
-                Window(config.bytes_in_flight),
+                Bound(config.bytes_in_flight),
                 Patience(config.deadline_s, config.attempt_s, config.backoff, config.budget),
-                Window(config.rows_in_flight) if config.rows_in_flight else None,
+                Bound(config.rows_in_flight) if config.rows_in_flight else None,
             )
             if config.metrics_port is not None:
                 self.metrics_url = await stack.enter_async_context(serve_metrics(config.metrics_port, self.statistics))
@@ -191,11 +191,11 @@ def _together(served: Sequence[Served]) -> Served:
     return replace(served[0], max_batch=min(one.max_batch for one in served), batches=batches)
 
 
-def _window(served: Served, rows_in_flight: int | None) -> AdaptiveWindow:
+def _bound(served: Served, rows_in_flight: int | None) -> AdaptiveBound:
     if rows_in_flight is not None:
-        return AdaptiveWindow(rows_in_flight, rows_in_flight)
+        return AdaptiveBound(rows_in_flight, rows_in_flight)
     first = 2 * served.max_batch * served.instances
-    return AdaptiveWindow(first, MOST_WINDOWS * first)
+    return AdaptiveBound(first, GREATEST_GROWTH * first)
 
 
 def _check_equal(first_address: str, first: Served, address: str, other: Served) -> None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class ReplicaStatistics:
     """One server's share. state: "ready" or "ejected"; reason: why it was last ejected. in_flight: rows it holds now of
-    the `window` that it may hold. requests: sent, hedges and retries included. failed: requests without an answer."""
+    the `bound` that it may hold. requests: sent, hedges and retries included. failed: requests without an answer."""
 
     address: str
     state: str
     reason: str
     in_flight: int
-    window: int
+    bound: int
     rows: int
     requests: int
     failed: int

@@ -1,6 +1,6 @@
 """The frontier of localisation over UNet rows: every rule at several numbers of draws, for one or several pipelines.
 
-Owns the tables and the figure of docs/RESULTS.md. Must not know how scores come about (quality.py measures). Scenes are those
+Owns the tables and the figure. Must not know how scores come about (quality.py measures). Scenes are those
 of `make quality`; pieces of answers are kept, so that the measurement goes on where it was stopped.
 
     python -m benchmarks.localisation.frontier --pipeline "seed 1=model_repository" --maps runs/results/frontier

@@ -35,8 +35,8 @@ from client.wire.connection import Connection, ServedModel, WireError
 CALL_TIMEOUT_S = 10.0
 KEPT_UP = 0.9
 """A target that answers less than this share of an offered rate does not keep it, however fast its answers are."""
-LEAST_PER_WINDOW = 2
-"""Requests that a window should see, on average, for a rate to be worth trying."""
+LEAST_PER_INTERVAL = 2
+"""Requests that an interval should see, on average, for a rate to be worth trying."""
 Say = Callable[[str], None]
 
 
@@ -178,7 +178,7 @@ async def _rate(session: _Session, rate: float) -> Level:
 async def _measured(session: _Session, load: Load, mode: str, level: float) -> Level:
     session.say(f"{session.config.model}: {mode} {level:g}")
     rows = session.target.rows
-    return await measure(load, session.probe, session.config.plan, mode=mode, level=level, request_rows=rows)
+    return await measure(load, session.probe, session.config.measuring, mode=mode, level=level, request_rows=rows)
 
 
 async def _search(session: _Session, limit_ms: float) -> tuple[list[Level], float]:
@@ -192,7 +192,7 @@ async def _search(session: _Session, limit_ms: float) -> tuple[list[Level], floa
         return kept_up and not level.failed and level.latency.at(session.config.percent) <= limit_ms
 
     alone = await _concurrency(session, 1)
-    least = LEAST_PER_WINDOW / session.config.plan.window_s
+    least = LEAST_PER_INTERVAL / session.config.measuring.interval_s
     return levels, await highest_rate(keeps, max(alone.requests_per_s, least), least)
 
 

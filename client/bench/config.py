@@ -8,7 +8,7 @@ from pathlib import Path
 
 from client import contract
 from client.bench.arrivals import ARRIVALS
-from client.bench.measure import Plan
+from client.bench.measure import Measuring
 from client.bench.ranges import LOADS
 from client.bench.samples import PERCENTILES
 from client.ranges import refuse_outside
@@ -36,7 +36,7 @@ class BenchConfig:
     arrivals: str = "constant"
     limit_ms: float | None = None
     percent: int = 99
-    plan: Plan = field(default_factory=Plan)
+    measuring: Measuring = field(default_factory=Measuring)
     bare: bool = False
     rounds: int = 5
     round_s: float = 4.0

@@ -1,7 +1,7 @@
-"""Measuring one load: windows until three in a row agree.
+"""Measuring one load: intervals until three in a row agree.
 
-Owns the windows and what is made of the last three. Must not know how the load is sent. A level that never settles is
-reported from its last three windows all the same, and says that it is not stable.
+Owns the intervals and what is made of the last three. Must not know how the load is sent. A level that never settles is
+reported from its last three intervals all the same, and says that it is not stable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from client.bench.load import Load
 from client.bench.probe import Counters, ServerSide, cpu_s, server_side
 from client.bench.ranges import MEASURING
 from client.bench.samples import Latency, Sample
-from client.bench.stability import WINDOWS, Pace, Verdict, judge
+from client.bench.stability import INTERVALS, Pace, Verdict, judge
 from client.ranges import refuse_outside
 
 
@@ -28,14 +28,14 @@ class CountersOfNow(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long to measure. window_s: seconds of a window. most_windows: after these without agreement it is given up.
+class Measuring:
+    """How long to measure. interval_s: seconds of an interval. most_intervals: after these without agreement it is given up.
 
     slo_ms: the limit of goodput, None for none.
     """
 
-    window_s: float = 2.0
-    most_windows: int = 10
+    interval_s: float = 2.0
+    most_intervals: int = 10
     slo_ms: float | None = None
 
     def __post_init__(self) -> None:
@@ -45,18 +45,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Level:
-    """One load and what came of it, over the last three windows.
+    """One load and what came of it, over the last three intervals.
 
     mode: "concurrency" or "rate"; load: requests in flight, or requests per second. request_rows: rows of a request.
     lag_p99_ms: how late the client sent. goodput: answered within the limit per second. cpu_s: by process. servers: by
-    model. windows: measured in all. trace: every request since the load began.
+    model. intervals: measured in all. trace: every request since the load began.
     """
 
     mode: str
     load: float
     request_rows: int
     verdict: Verdict
-    windows: int
+    intervals: int
     seconds: float
     answered: int
     failed: int
@@ -80,23 +80,23 @@ class Level:
 
 
 async def measure(
-    load: Load, counters: CountersOfNow, plan: Plan, *, mode: str, level: float, request_rows: int
+    load: Load, counters: CountersOfNow, measuring: Measuring, *, mode: str, level: float, request_rows: int
 ) -> Level:
-    """Watches a running load until its last three windows agree, or there were enough of them."""
+    """Watches a running load until its last three intervals agree, or there were enough of them."""
     loop = asyncio.get_running_loop()
-    await load.next_end()  # connections, caches and first allocations are no part of a window
+    await load.next_end()  # connections, caches and first allocations are no part of an interval
     bounds, positions, read = [loop.time()], [len(load.samples)], [await counters.read()]
     paces: list[Pace] = []
     while True:
-        await load.wait_until(bounds[-1] + plan.window_s)
+        await load.wait_until(bounds[-1] + measuring.interval_s)
         bounds.append(loop.time())
         positions.append(len(load.samples))
         read.append(await counters.read())
         paces.append(_pace(load.samples[positions[-2] : positions[-1]], bounds[-1] - bounds[-2]))
         verdict = judge(paces)
-        if verdict.stable or len(paces) >= plan.most_windows:
+        if verdict.stable or len(paces) >= measuring.most_intervals:
             break
-    first = max(0, len(paces) - WINDOWS)
+    first = max(0, len(paces) - INTERVALS)
     kept = load.samples[positions[first] : positions[-1]]
     seconds = bounds[-1] - bounds[first]
     errors = [sample.error for sample in kept if sample.error]
@@ -105,20 +105,20 @@ async def measure(
         load=level,
         request_rows=request_rows,
         verdict=verdict,
-        windows=len(paces),
+        intervals=len(paces),
         seconds=seconds,
         answered=len(kept) - len(errors),
         failed=len(errors),
         first_error=errors[0] if errors else "",
         latency=samples.latency(kept),
         lag_p99_ms=samples.lag_ms(kept),
-        goodput=None if plan.slo_ms is None else samples.within(kept, plan.slo_ms) / seconds,
+        goodput=None if measuring.slo_ms is None else samples.within(kept, measuring.slo_ms) / seconds,
         cpu_s=cpu_s(read[first], read[-1]),
         servers=server_side(read[first], read[-1]),
         trace=tuple(load.samples),
     )
 
 
-def _pace(window: Sequence[Sample], seconds: float) -> Pace:
-    answered = sum(not sample.error for sample in window)
-    return Pace(answered / seconds, samples.latency(window).mean_ms)
+def _pace(interval: Sequence[Sample], seconds: float) -> Pace:
+    answered = sum(not sample.error for sample in interval)
+    return Pace(answered / seconds, samples.latency(interval).mean_ms)

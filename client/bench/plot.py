@@ -38,7 +38,7 @@ def page(report: Report) -> str:
     levels = sorted(report.levels, key=lambda level: level.load)
     note = (
         f"{report.request_rows} rows a request; tritonserver {report.server_version}, {report.cores} cores. Hollow marks: "
-        "not stable within 10 % over three windows."
+        "not stable within 10 % over three intervals."
     )
     title = f"{report.config.model}: latency against {_load_name(levels[0])}"
     return _PAGE.format(

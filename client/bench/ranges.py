@@ -6,11 +6,11 @@ from client.ranges import PROCESSES, SEED, above, whole
 
 MOST_LEVELS = 1000
 MEASURING = {
-    "window_s": above(0, 3600),
-    "most_windows": whole(3, 10_000),
+    "interval_s": above(0, 3600),
+    "most_intervals": whole(3, 10_000),
     "slo_ms": above(0, 86_400_000),
 }
-"""Three windows are needed to judge stability (stability.py)."""
+"""Three intervals are needed to judge stability (stability.py)."""
 LOADS = {
     "batch": whole(0, 65536),
     "concurrency": whole(1, 65536),

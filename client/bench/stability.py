@@ -1,6 +1,6 @@
 """When a measurement may be believed: perf_analyzer's rule.
 
-Owns the rule. Pure. The last three windows are stable if the greatest throughput is at most 10 % above the least, and
+Owns the rule. Pure. The last three intervals are stable if the greatest throughput is at most 10 % above the least, and
 the same holds for the mean latency (perf_analyzer's `--stability-percentage`, 10 by default).
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WINDOWS = 3
+INTERVALS = 3
 TOLERANCE = 0.10
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What one window is judged by. throughput: answered requests per second. latency_ms: their mean latency."""
+    """What one interval is judged by. throughput: answered requests per second. latency_ms: their mean latency."""
 
     throughput: float
     latency_ms: float
@@ -23,17 +23,17 @@ class Pace:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the last windows agree; if they do not, `reason` says by how much they differ."""
+    """Whether the last intervals agree; if they do not, `reason` says by how much they differ."""
 
     stable: bool
     reason: str = ""
 
 
 def judge(paces: Sequence[Pace], tolerance: float = TOLERANCE) -> Verdict:
-    """The verdict on the last three windows; fewer are never stable, nor is a window without an answer."""
-    if len(paces) < WINDOWS:
-        return Verdict(False, f"only {len(paces)} of {WINDOWS} windows measured")
-    last = paces[-WINDOWS:]
+    """The verdict on the last three intervals; fewer are never stable, nor is an interval without an answer."""
+    if len(paces) < INTERVALS:
+        return Verdict(False, f"only {len(paces)} of {INTERVALS} intervals measured")
+    last = paces[-INTERVALS:]
     differing = [
         f"{name} differs by {(max(values) / min(values) - 1) * 100:.0f} %" if min(values) > 0 else f"{name} is 0"
         for name, values in (
@@ -44,5 +44,5 @@ def judge(paces: Sequence[Pace], tolerance: float = TOLERANCE) -> Verdict:
         if min(values) <= 0 or max(values) / min(values) > 1 + tolerance + 1e-9
     ]
     if differing:
-        return Verdict(False, f"{' and '.join(differing)} over the last {WINDOWS} windows")
+        return Verdict(False, f"{' and '.join(differing)} over the last {INTERVALS} intervals")
     return Verdict(True)

@@ -57,9 +57,9 @@ def _parts(report: Report) -> list[RenderableType]:
 
 def _clients_view(report: Report) -> Table:
     table = _table()
-    goodput = report.config.plan.slo_ms is not None
+    goodput = report.config.measuring.slo_ms is not None
     heads = (report.levels[0].mode, "rows/s", "requests/s", "mean", *(f"p{p}" for p in PERCENTILES), "late p99")
-    for head in (*heads, "client CPU", *(("goodput/s",) if goodput else ()), "stable (windows)"):
+    for head in (*heads, "client CPU", *(("goodput/s",) if goodput else ()), "stable (intervals)"):
         table.add_column(head, justify="right")
     for level in report.levels:
         table.add_row(
@@ -71,7 +71,7 @@ def _clients_view(report: Report) -> Table:
             f"{level.lag_p99_ms:.2f}",
             f"{100 * level.cpu_s['client'] / level.seconds:.1f} %",
             *((f"{level.goodput:.1f}",) if level.goodput is not None else ()),
-            f"{'no' if _shaky(level) else 'yes'} ({level.windows})",
+            f"{'no' if _shaky(level) else 'yes'} ({level.intervals})",
         )
     return table
 

@@ -17,10 +17,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from client.contract import Model
-from client.delivery.bounds import Window
+from client.delivery.bounds import Bound
 from client.delivery.packing import Batch, row_bytes
 from client.delivery.patience import Backoff, RetryBudget
-from client.delivery.replicas import Pool, Replica
+from client.delivery.replicas import Fleet, Replica
 from client.delivery.validation import check_outputs, split_outputs
 from client.errors import ContractError, ServerError
 from client.rows import Failure, Result, Row
@@ -77,21 +77,21 @@ class _Attempts:
 
 
 class Delivery:
-    """Answers batches. window: bounds the bytes in flight; rows_window: the rows, over all replicas, if not None."""
+    """Answers batches. bound: bounds the bytes in flight; rows_bound: the rows, over all replicas, if not None."""
 
     def __init__(
         self,
-        pool: Pool,
+        fleet: Fleet,
         models: Mapping[str, Model],
-        window: Window,
+        bound: Bound,
         patience: Patience,
-        rows_window: Window | None = None,
+        rows_bound: Bound | None = None,
     ) -> None:
-        self._pool = pool
+        self._fleet = fleet
         self._models = models
         self._weights = {name: row_bytes(model) for name, model in models.items()}
-        self._window = window
-        self._rows_window = rows_window
+        self._bound = bound
+        self._rows_bound = rows_bound
         self._patience = patience
         self._random = Random()  # for jitter alone: no result depends on it
         self._ledger = _Ledger()
@@ -100,24 +100,24 @@ class Delivery:
 
     def statistics(self) -> Statistics:
         """The counts of now."""
-        ledger, pool, sharing = self._ledger, self._pool, self._pool.sharing
+        ledger, fleet, sharing = self._ledger, self._fleet, self._fleet.sharing
         return Statistics(
             rows=ledger.rows,
             failures=ledger.failures,
             requests=ledger.requests,
-            in_flight=pool.in_flight,
+            in_flight=fleet.in_flight,
             retries=dict(ledger.retries),
             hedges=ledger.hedges,
             hedges_won=ledger.hedges_won,
-            bytes_sent=pool.bytes_sent,
-            bytes_received=pool.bytes_received,
+            bytes_sent=fleet.bytes_sent,
+            bytes_received=fleet.bytes_received,
             shared_requests=sharing.requests,
             shared_bytes=sharing.nbytes,
             shared_fallbacks=sharing.fallbacks,
             slots_retired=sharing.retired,
-            bytes_in_flight=self._window.taken,
-            most_bytes_in_flight=self._window.most_taken,
-            replicas=pool.statistics(),
+            bytes_in_flight=self._bound.taken,
+            most_bytes_in_flight=self._bound.most_taken,
+            replicas=fleet.statistics(),
         )
 
     async def deliver(self, batch: Batch) -> list[Result]:
@@ -127,12 +127,12 @@ class Delivery:
         error that would meet every other batch; ContractError if it does not know the model or answers with other
         tensors than declared.
         """
-        weight = min(self._window.size, self._weights[batch.model] * len(batch.rows))
-        async with self._window.take(weight):
-            if self._rows_window is None:
+        weight = min(self._bound.size, self._weights[batch.model] * len(batch.rows))
+        async with self._bound.take(weight):
+            if self._rows_bound is None:
                 results = await self._deliver(self._models[batch.model], batch.rows, _Attempts())
             else:
-                async with self._rows_window.take(len(batch.rows)):
+                async with self._rows_bound.take(len(batch.rows)):
                     results = await self._deliver(self._models[batch.model], batch.rows, _Attempts())
         self._ledger.rows += len(results)
         self._ledger.failures += sum(isinstance(result, Failure) for result in results)
@@ -195,7 +195,7 @@ class Delivery:
 
     async def _try(self, model: Model, rows: Sequence[Row], attempts: _Attempts) -> Outputs:
         """One attempt, with a hedge if it is slow and there is an elsewhere."""
-        if not self._pool.several:
+        if not self._fleet.several:
             return await self._attempt(model, rows, attempts)
         first = asyncio.create_task(self._attempt(model, rows, attempts))
         racing = {first}
@@ -209,7 +209,7 @@ class Delivery:
             winner = await _first_to_answer(racing)
             if winner is not first and not first.done():
                 self._ledger.hedges_won += 1
-                self._pool.outrun(slow, asyncio.get_running_loop().time())
+                self._fleet.outrun(slow, asyncio.get_running_loop().time())
             return winner.result()
         finally:
             for task in racing:
@@ -238,7 +238,7 @@ class Delivery:
         try:
             async with (
                 asyncio.timeout_at(attempts.deadline) as limit,
-                self._pool.lease(len(rows), avoid=attempts.last, again=attempts.count > 0) as replica,
+                self._fleet.lease(len(rows), avoid=attempts.last, again=attempts.count > 0) as replica,
             ):
                 limit.reschedule(None)  # from here on gRPC keeps the time
                 return await self._ask(replica, model, rows, attempts, loop.time())
@@ -261,7 +261,7 @@ class Delivery:
             self._blame(replica, error, sent)
             raise
         now = asyncio.get_running_loop().time()
-        self._pool.answered(replica, len(rows), now)
+        self._fleet.answered(replica, len(rows), now)
         usual = self._usual_s.get((model.name, len(rows)), now - sent)
         self._usual_s[model.name, len(rows)] = usual + 0.1 * (now - sent - usual)
         return outputs
@@ -269,13 +269,13 @@ class Delivery:
     def _blame(self, replica: Replica, error: WireError, sent: float) -> None:
         reason = cause(error.status, error.message)
         if reason in (QUEUE_FULL, QUEUE_TIMEOUT):
-            self._pool.refused(replica, sent, asyncio.get_running_loop().time())
+            self._fleet.refused(replica, sent, asyncio.get_running_loop().time())
         elif remedy(error.status, error.message) is Remedy.RETRY:
-            self._pool.struck(replica, str(error), gone=error.status == "UNAVAILABLE")
+            self._fleet.struck(replica, str(error), gone=error.status == "UNAVAILABLE")
 
     def _may_hedge(self, slow: Replica) -> bool:
         allowed = HEDGE_RESERVE + HEDGE_SHARE * self._ledger.answered
-        return self._ledger.hedges < allowed and self._pool.others_ready(slow)
+        return self._ledger.hedges < allowed and self._fleet.others_ready(slow)
 
 
 async def _first_to_answer(racing: set[asyncio.Task[Outputs]]) -> asyncio.Task[Outputs]:

@@ -1,4 +1,4 @@
-"""Bounds on what is held: `Window` gives out a fixed amount in turn, `Room` says whether an input may be pulled further.
+"""Bounds on what is held: `Bound` gives out a fixed amount in turn, `Room` says whether an input may be pulled further.
 
 Owns nothing but the counts and the queues for them. Units are the caller's: rows or bytes.
 """
@@ -11,22 +11,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Window:
+class Bound:
     """Up to `size` units at a time, given out in the order of asking. size is required: unbounded sends hold unbounded
     memory, since a request lives until its response. most_taken: the most that was ever out."""
 
     def __init__(self, size: int) -> None:
         if size < 1:
-            raise ValueError(f"a window must hold at least 1, not {size}")
+            raise ValueError(f"a bound must hold at least 1, not {size}")
         self.size = size
         self.taken = self.most_taken = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
     async def take(self, amount: int) -> AsyncIterator[None]:
-        """Holds so much of the window inside the `with`. Raises ValueError if it can never fit."""
+        """Holds so much of the bound inside the `with`. Raises ValueError if it can never fit."""
         if not 1 <= amount <= self.size:
-            raise ValueError(f"{amount} can't be taken from a window of {self.size}")
+            raise ValueError(f"{amount} can't be taken from a bound of {self.size}")
         await self._acquire(amount)
         try:
             yield

@@ -1,25 +1,25 @@
-"""How many rows one replica may hold: a window that grows while throughput grows and halves when its queue is full.
+"""How many rows one replica may hold: a bound that grows while throughput grows and halves when its queue is full.
 
-Owns the arithmetic; the time comes in as an argument. The window is tried larger by half; if the replica then answers no
+Owns the arithmetic; the time comes in as an argument. The bound is tried larger by half; if the replica then answers no
 more rows a second than before, it goes back and waits longer before the next try, so a fleet settles near the smallest
-window that is as fast as any. The halving is TCP's: a burst of refusals counts once.
+bound that is as fast as any. The halving is TCP's: a burst of refusals counts once.
 """
 
 from __future__ import annotations
 
 WORTH = 1.05
-"""Throughput must rise by this factor for a larger window to be kept."""
+"""Throughput must rise by this factor for a larger bound to be kept."""
 ROUNDS = 4
-"""Windows of rows that are answered before a throughput is believed."""
+"""Bounds of rows that are answered before a throughput is believed."""
 _HOLD, _LONGEST_HOLD = 4, 64
 
 
-class AdaptiveWindow:
+class AdaptiveBound:
     """Rows that a replica may hold: `limit`, at first `start`, never above `most` nor below 1."""
 
     def __init__(self, start: int, most: int) -> None:
         if not 1 <= start <= most:
-            raise ValueError(f"a window must start between 1 and its greatest size {most}, not at {start}")
+            raise ValueError(f"a bound must start between 1 and its greatest size {most}, not at {start}")
         self.limit = start
         self.most = most
         self._kept = start

@@ -1,6 +1,6 @@
 """The servers of a client: which one gets the next batch, which are out, and how they come back.
 
-Owns each replica's window and state. Must not know what a row is, or why a request failed. A batch goes to the replica
+Owns each replica's bound and state. Must not know what a row is, or why a request failed. A batch goes to the replica
 with the least outstanding work that has room; batches wait in the order of asking. A replica that fails, or whose
 connection is lost, is ejected and gets nothing until a probe (with backoff) finds it ready and of the same contract:
 another server may stand at its address by then, and a value of another model would be a wrong value.
@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, field
 from random import Random
 from typing import Any
 
-from client.delivery.pacing import AdaptiveWindow
+from client.delivery.pacing import AdaptiveBound
 from client.delivery.patience import Backoff
 from client.errors import ClientError, ServerError
 from client.statistics import ReplicaStatistics, Sharing
@@ -34,7 +34,7 @@ class Replica:
     """One server with what it holds: in_flight rows."""
 
     connection: Connection
-    window: AdaptiveWindow
+    bound: AdaptiveBound
     ready: bool = True
     reason: str = ""
     in_flight: int = 0
@@ -50,8 +50,8 @@ class Replica:
     paused: bool = False
 
     def has_room(self, rows: int) -> bool:
-        """A batch that is larger than the window is let through alone."""
-        return self.ready and not self.paused and (self.in_flight == 0 or self.in_flight + rows <= self.window.limit)
+        """A batch that is larger than the bound is let through alone."""
+        return self.ready and not self.paused and (self.in_flight == 0 or self.in_flight + rows <= self.bound.limit)
 
 
 @dataclass(eq=False)
@@ -61,7 +61,7 @@ class _Waiter:
     turn: asyncio.Future[Replica] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Pool:
+class Fleet:
     """The replicas of a client, inside a running event loop; close it there.
 
     patience_s: how long batches wait while no replica is ready. backoff: between probes.
@@ -97,7 +97,7 @@ class Pool:
                 state="ready" if r.ready else "ejected",
                 reason=r.reason,
                 in_flight=r.in_flight,
-                window=r.window.limit,
+                bound=r.bound.limit,
                 rows=r.rows,
                 requests=r.requests,
                 failed=r.failed,
@@ -152,10 +152,10 @@ class Pool:
             self._admit()
 
     def answered(self, replica: Replica, rows: int, now: float) -> None:
-        """Counts an answer; it may widen the replica's window."""
+        """Counts an answer; it may widen the replica's bound."""
         replica.rows += rows
         replica.strikes = replica.setbacks = replica.refusals = 0
-        replica.window.answered(rows, now, pressed=bool(self._waiting))
+        replica.bound.answered(rows, now, pressed=bool(self._waiting))
 
     def struck(self, replica: Replica, reason: str, *, gone: bool) -> None:
         """Counts a failure; ejects the replica if it is `gone`, or has failed STRIKES times in a row."""
@@ -165,12 +165,12 @@ class Pool:
             self._eject(replica, reason)
 
     def refused(self, replica: Replica, sent: float, now: float) -> None:
-        """Counts a request that the replica's full queue refused: its window narrows, and it gets nothing for a while.
+        """Counts a request that the replica's full queue refused: its bound narrows, and it gets nothing for a while.
 
         Were only the refused batch to wait, the next one in line would run into the same queue at once.
         """
         replica.failed += 1
-        replica.window.halve(sent, now)
+        replica.bound.halve(sent, now)
         if not replica.paused:
             replica.paused = True
             replica.refusals += 1
@@ -183,7 +183,7 @@ class Pool:
 
     def outrun(self, replica: Replica, now: float) -> None:
         """Counts a replica that was overtaken by a hedge: it gets less from now on."""
-        replica.window.halve(now, now)
+        replica.bound.halve(now, now)
         self.struck(replica, "much slower than the other replicas", gone=False)
 
     async def _acquire(self, waiter: _Waiter, again: bool) -> Replica:

@@ -59,14 +59,18 @@ bench_options = together(
     number("--percentile", "percent", ranges=LOADS, default=99, help="Percentile that the search holds to the limit."),
     number("--slo-ms", ranges=MEASURING, help="Count as goodput what is answered within so many milliseconds."),
     number(
-        "--window", "window_s", ranges=MEASURING, default=2.0, help="Seconds of a window; three must agree within 10 %."
+        "--window",
+        "interval_s",
+        ranges=MEASURING,
+        default=2.0,
+        help="Seconds of an interval; three must agree within 10 %.",
     ),
     number(
         "--max-windows",
-        "most_windows",
+        "most_intervals",
         ranges=MEASURING,
         default=10,
-        help="Windows after which a level is called not stable.",
+        help="Intervals after which a level is called not stable.",
     ),
     option("--bare", is_flag=True, help="Time ONNX Runtime in this process too, alternating, and print served ÷ bare."),
     number("--rounds", ranges=LOADS, default=5, help="Alternating rounds of --bare."),
@@ -128,11 +132,13 @@ def bench(servers: tuple[str, ...] | None, repository: Path | None, as_json: boo
 
 def _config(servers: tuple[str, ...], repository: Path, flags: dict[str, Any]) -> BenchConfig:
     from client.bench.config import BenchConfig
-    from client.bench.measure import Plan
+    from client.bench.measure import Measuring
 
-    plan = {name: flags.pop(name) for name in ("window_s", "most_windows", "slo_ms")}
+    measuring = {name: flags.pop(name) for name in ("interval_s", "most_intervals", "slo_ms")}
     rates = flags.pop("rates") or ()
     try:
-        return BenchConfig(repository=repository, servers=servers, rates=rates, plan=Plan(**plan), **flags)
+        return BenchConfig(
+            repository=repository, servers=servers, rates=rates, measuring=Measuring(**measuring), **flags
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None

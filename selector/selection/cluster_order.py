@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from selector.selection.class_patches import ClassPatches, Ranking, by_typicality, farthest_first, near_duplicates
 from selector.selection.clustering import Clustering, cluster_space, nearest_cluster
-from selector.selection.pool import Pool, Ranking, by_typicality, farthest_first, near_duplicates
 from selector.selection.seats import deal
 
 
@@ -28,20 +28,20 @@ class Clusters:
     min_cluster_size: int | None = None
     cache_dir: Path | None = None
 
-    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
+    def __call__(self, patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
         clustering = cluster_space(
-            pool.space, min_cluster_size=self.min_cluster_size, cache_dir=self.cache_dir, seed=pool.seed
+            patches.space, min_cluster_size=self.min_cluster_size, cache_dir=self.cache_dir, seed=patches.seed
         )
-        home = nearest_cluster(pool.space, clustering.label)
+        home = nearest_cluster(patches.space, clustering.label)
         tier = np.where(clustering.label < 0, 1, 0)
-        tier[near_duplicates(pool)] = 2
-        tier[~pool.first] = 3
-        votes = pool.typicality - pool.typicality.min(initial=np.inf)
+        tier[near_duplicates(patches)] = 2
+        tier[~patches.first] = 3
+        votes = patches.typicality - patches.typicality.min(initial=np.inf)
         ranked = [np.empty(0, dtype=np.int64)]
         for level in range(4):
             members = [np.flatnonzero((tier == level) & (home == number)) for number in range(clustering.clusters)]
-            queues = [typical_then_unlike(pool, rows) for rows in members if len(rows)]
-            ranked.append(deal(queues, votes, pool.typicality))
+            queues = [typical_then_unlike(patches, rows) for rows in members if len(rows)]
+            ranked.append(deal(queues, votes, patches.typicality))
         return np.concatenate(ranked), clustering
 
 
@@ -52,16 +52,16 @@ class WithClusters:
     ranking: Ranking
     cache_dir: Path | None = None
 
-    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
-        rows, _ = self.ranking(pool)
-        return rows, cluster_space(pool.space, cache_dir=self.cache_dir, seed=pool.seed)
+    def __call__(self, patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
+        rows, _ = self.ranking(patches)
+        return rows, cluster_space(patches.space, cache_dir=self.cache_dir, seed=patches.seed)
 
 
-def typical_then_unlike(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def typical_then_unlike(patches: ClassPatches, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rows, the more typical half first; in each half the next is the one farthest from all before it.
 
     The very first is the most typical. Farthest-first alone would lead with outliers, typicality with look-alikes.
     """
-    ranked = by_typicality(pool, rows)
+    ranked = by_typicality(patches, rows)
     half = (len(rows) + 1) // 2
-    return farthest_first(pool.space, [ranked[:half], ranked[half:]])
+    return farthest_first(patches.space, [ranked[:half], ranked[half:]])

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.selection.block_coverage import BlockPicks, OpenCoverage, gain_of, similar
+from selector.selection.class_patches import ClassPatches
 from selector.selection.clustering import Clustering
 from selector.selection.distances import FeatureSpace
-from selector.selection.pool import Pool
 
 FACILITY_LIMIT = 50_000
 """Rows above which facility location is refused: its time grows with their square (docs/decisions/014-orders.md)."""
@@ -42,19 +42,19 @@ class FacilityLocation:
     weight: float = 0.5
     open_limit: int = OPEN_LIMIT
 
-    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
-        if len(pool) > FACILITY_LIMIT:
+    def __call__(self, patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
+        if len(patches) > FACILITY_LIMIT:
             raise SelectorError(
-                f"facility-location compares all patches of a class with each other: {len(pool)} are more than "
+                f"facility-location compares all patches of a class with each other: {len(patches)} are more than "
                 f"{FACILITY_LIMIT}; use --order clusters or herding"
             )
-        bonus = self.weight * unit_range(pool.typicality)
-        if pool.space.holds_matrix:
-            held = similarity(pool.space)
-            held = held if pool.first.all() else np.ascontiguousarray(held[:, pool.first])
-            return np.array(_lazily(HeldCoverage(held), pool.tiers(), bonus), dtype=np.int64), None
-        begun = BlockPicks(pool.space, pool.first, bonus)
-        rest = begun.until_few_are_open(pool.tiers(), self.open_limit)
+        bonus = self.weight * unit_range(patches.typicality)
+        if patches.space.holds_matrix:
+            held = similarity(patches.space)
+            held = held if patches.first.all() else np.ascontiguousarray(held[:, patches.first])
+            return np.array(_lazily(HeldCoverage(held), patches.tiers(), bonus), dtype=np.int64), None
+        begun = BlockPicks(patches.space, patches.first, bonus)
+        rest = begun.until_few_are_open(patches.tiers(), self.open_limit)
         order = begun.order + _lazily(OpenCoverage(begun, rest), rest, bonus)
         return np.array(order, dtype=np.int64), None
 

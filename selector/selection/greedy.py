@@ -8,28 +8,28 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from selector.selection.class_patches import ClassPatches, by_typicality
 from selector.selection.clustering import Clustering
-from selector.selection.pool import Pool, by_typicality
 
 
-def typicality(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
+def typicality(patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
     """The most typical first. FINDINGS: no better than chance once the window is right, it costs diversity."""
-    return np.concatenate([by_typicality(pool, rows) for rows in pool.tiers()]), None
+    return np.concatenate([by_typicality(patches, rows) for rows in patches.tiers()]), None
 
 
-def herding(pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]:
+def herding(patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
     """Each next patch brings the mean of the chosen closest to the class's mean (Welling 2009; iCaRL 2017).
 
     The class's mean m is that of images' best patches. With S the sum of the k chosen, |m − (S + x)/(k + 1)|² is least
     over the x left where 2x·(S − (k + 1)m) + |x|² is: an argmin, and the pick itself is part of the mean.
     """
-    space = pool.space
-    mean = space.points[pool.first].sum(axis=0) / max(1, int(pool.first.sum()))
+    space = patches.space
+    mean = space.points[patches.first].sum(axis=0) / max(1, int(patches.first.sum()))
     along_mean = (space.points * mean).sum(axis=1)
-    along_chosen = np.zeros(len(pool))
+    along_chosen = np.zeros(len(patches))
     order: list[int] = []
-    for tier in pool.tiers():
-        barred = np.full(len(pool), np.inf)  # whatever is not left of this tier
+    for tier in patches.tiers():
+        barred = np.full(len(patches), np.inf)  # whatever is not left of this tier
         barred[tier] = 0.0
         for _ in range(len(tier)):
             cost = 2.0 * (along_chosen - (len(order) + 1) * along_mean) + space.squared_norm + barred

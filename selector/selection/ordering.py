@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.records import ClassOrder, Features
+from selector.selection.class_patches import ClassPatches, Ranking
 from selector.selection.cluster_order import Clusters, WithClusters
 from selector.selection.clustering import Clustering
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FacilityLocation
 from selector.selection.greedy import herding, typicality
-from selector.selection.pool import Pool, Ranking
 
 DEFAULT_ORDER = "herding"
 
@@ -68,8 +68,10 @@ class SortedOrder:
         if not np.isfinite(typicality).all():
             raise SelectorError(f"{int((~np.isfinite(typicality)).sum())} patches have a typicality that is not finite")
         by_id = np.lexsort((patch_rank, image_id))
-        pool = Pool(FeatureSpace(features[by_id]), typicality[by_id].astype(np.float64), patch_rank[by_id] == 0, seed)
-        rows, clustering = self.ranking(pool)
+        patches = ClassPatches(
+            FeatureSpace(features[by_id]), typicality[by_id].astype(np.float64), patch_rank[by_id] == 0, seed
+        )
+        rows, clustering = self.ranking(patches)
         return _as_they_came(by_id, rows, clustering)
 
 
@@ -92,7 +94,7 @@ ORDERS = orders()
 
 
 def _as_they_came(by_id: NDArray[np.int64], rows: NDArray[np.int64], clustering: Clustering | None) -> ClassOrder:
-    """The ranked rows of the sorted pool as row numbers of the caller; without a clustering all are unclustered."""
+    """The ranked rows of the sorted patches as row numbers of the caller; without a clustering all are unclustered."""
     count = len(by_id)
     label, membership = np.full(count, -1, dtype=np.int32), np.zeros(count, dtype=np.float32)
     if clustering is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.bench.measure import Plan
+from client.bench.measure import Measuring
 from client.config import ClientConfig
 from client.delivery.patience import Backoff, RetryBudget
 from client.ranges import Range, above, flag, real, refuse_outside, whole
@@ -63,9 +63,9 @@ def test_the_first_field_that_is_outside_is_named_and_none_is_no_number() -> Non
         (Backoff, {"longest_s": math.nan}),
         (RetryBudget, {"share": math.nan}),
         (RetryBudget, {"reserve": -1}),
-        (Plan, {"window_s": math.nan}),
-        (Plan, {"most_windows": 2}),
-        (Plan, {"slo_ms": 0.0}),
+        (Measuring, {"interval_s": math.nan}),
+        (Measuring, {"most_intervals": 2}),
+        (Measuring, {"slo_ms": 0.0}),
     ],
 )
 def test_settings_of_the_library_have_ranges_too(make: Any, settings: dict[str, Any]) -> None:

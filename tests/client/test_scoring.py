@@ -308,7 +308,7 @@ def test_leaving_early_cancels_what_is_in_flight_and_leaves_no_task(
                 assert server.cancelled > 0
                 assert client.statistics().in_flight == 0
                 server.hold.set()
-                assert_right(await collect(client.score(toy_rows(8))), set(range(8)))  # the window was given back
+                assert_right(await collect(client.score(toy_rows(8))), set(range(8)))  # the bound was given back
             named = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
             assert not [name for name in named if name.startswith(("Stream", "Delivery"))]
 

@@ -246,7 +246,7 @@ def test_a_storm_of_full_queues_reaches_no_caller_and_narrows_the_window(
         config = ClientConfig((server.grpc_url,), backoff=Backoff(0.01, 0.2))
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(ScoringClient(config)) for _ in range(4)]
-            first = clients[0].statistics().replicas[0].window
+            first = clients[0].statistics().replicas[0].bound
 
             async def stream(client: ScoringClient) -> None:
                 keys = set()
@@ -258,10 +258,10 @@ def test_a_storm_of_full_queues_reaches_no_caller_and_narrows_the_window(
             await asyncio.gather(*map(stream, clients))
             statistics = [client.statistics() for client in clients]
         refused = sum(s.retries.get("queue full", 0) for s in statistics)
-        windows = [s.replicas[0].window for s in statistics]
-        print(f"queue full {refused} times, windows {first} -> {windows}")
+        bounds = [s.replicas[0].bound for s in statistics]
+        print(f"queue full {refused} times, bounds {first} -> {bounds}")
         assert refused > 0
-        assert min(windows) < first
+        assert min(bounds) < first
 
     with EmbeddedServer(repository, threads=1) as server:
         asyncio.run(main(server))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from client.bench.bare import Comparison, Engine, Round
 from client.bench.config import BenchConfig
-from client.bench.measure import Level, Plan
+from client.bench.measure import Level, Measuring
 from client.bench.probe import ServerSide
 from client.bench.report import Report
 from client.bench.samples import Latency, Sample
@@ -30,8 +30,8 @@ def level(
         mode=mode,
         load=load,
         request_rows=16,
-        verdict=Verdict(stable, "" if stable else "throughput differs by 30 % over the last 3 windows"),
-        windows=3,
+        verdict=Verdict(stable, "" if stable else "throughput differs by 30 % over the last 3 intervals"),
+        intervals=3,
         seconds=6.0,
         answered=answered,
         failed=0,
@@ -53,7 +53,7 @@ def report(*levels: Level) -> Report:
     """Of noise_loss, with a comparison of three rounds."""
     return Report(
         config=BenchConfig(
-            Path("repository"), plan=Plan(slo_ms=200.0), security=Security(headers=(("key", "secret"),))
+            Path("repository"), measuring=Measuring(slo_ms=200.0), security=Security(headers=(("key", "secret"),))
         ),
         leaves=("prompt_embedding", "unet_noise_predictor"),
         request_rows=16,

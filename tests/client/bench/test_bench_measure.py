@@ -1,4 +1,4 @@
-"""Windows, levels and the search, on a virtual clock against targets of known speed."""
+"""Intervals, levels and the search, on a virtual clock against targets of known speed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 
 from client.bench.arrivals import offsets
 from client.bench.load import closed_loop, open_loop
-from client.bench.measure import Level, Plan, measure
+from client.bench.measure import Level, Measuring, measure
 from client.bench.search import highest_rate
 from tests.client.bench.fake_targets import FakeTarget, NoCounters
 from tests.client.bench.virtual_time import run_virtually
 
-PLAN = Plan(window_s=1.0, most_windows=6, slo_ms=25.0)
+MEASURING_SHORTLY = Measuring(interval_s=1.0, most_intervals=6, slo_ms=25.0)
 
 
-def closed(target: FakeTarget, concurrency: int, plan: Plan = PLAN) -> Level:
+def closed(target: FakeTarget, concurrency: int, measuring: Measuring = MEASURING_SHORTLY) -> Level:
     async def scenario() -> Level:
         async with closed_loop(target, concurrency) as load:
             return await measure(
-                load, NoCounters(), plan, mode="concurrency", level=concurrency, request_rows=target.rows
+                load, NoCounters(), measuring, mode="concurrency", level=concurrency, request_rows=target.rows
             )
 
     return run_virtually(scenario())
@@ -29,9 +29,9 @@ def closed(target: FakeTarget, concurrency: int, plan: Plan = PLAN) -> Level:
 def test_a_steady_target_is_stable_after_three_windows() -> None:
     level = closed(FakeTarget(lambda _: 0.02, rows=8), 2)
     assert level.verdict.stable
-    assert level.windows == 3
+    assert level.intervals == 3
     assert level.seconds == pytest.approx(3)
-    assert level.requests_per_s == pytest.approx(50, rel=0.02)  # a window begins and ends on an answer
+    assert level.requests_per_s == pytest.approx(50, rel=0.02)  # an interval begins and ends on an answer
     assert level.rows_per_s == 8 * level.requests_per_s
     assert level.latency.at(50) == pytest.approx(40)  # two in flight, one served at a time
     assert level.goodput == 0  # none within 25 ms
@@ -40,7 +40,7 @@ def test_a_steady_target_is_stable_after_three_windows() -> None:
 def test_a_target_that_settles_late_is_judged_by_its_last_windows() -> None:
     level = closed(FakeTarget(lambda number: 0.1 if number < 12 else 0.02), 1)
     assert level.verdict.stable
-    assert level.windows == 5
+    assert level.intervals == 5
     assert level.requests_per_s == pytest.approx(50, rel=0.02)
     assert level.goodput == pytest.approx(50, rel=0.02)
     assert len(level.trace) > level.answered
@@ -48,7 +48,7 @@ def test_a_target_that_settles_late_is_judged_by_its_last_windows() -> None:
 
 def test_a_target_that_never_settles_is_reported_and_called_not_stable() -> None:
     level = closed(FakeTarget(lambda number: 0.01 * 1.01**number), 1)
-    assert level.windows == PLAN.most_windows
+    assert level.intervals == MEASURING_SHORTLY.most_intervals
     assert not level.verdict.stable
     assert "throughput differs by" in level.verdict.reason
     assert level.answered > 0
@@ -67,7 +67,7 @@ def test_an_overloaded_target_is_not_stable_in_an_open_loop() -> None:
     async def scenario() -> Level:
         target = FakeTarget(lambda _: 0.02)
         async with open_loop(target, offsets("constant", 60, 0)) as load:
-            level = await measure(load, NoCounters(), PLAN, mode="rate", level=60, request_rows=1)
+            level = await measure(load, NoCounters(), MEASURING_SHORTLY, mode="rate", level=60, request_rows=1)
             await load.cancel()
             return level
 
@@ -101,7 +101,7 @@ def test_the_search_gives_up_below_the_least_rate_that_can_be_judged() -> None:
     assert tried == [100.0, 50.0, 25.0, 12.5]
 
 
-@pytest.mark.parametrize("settings", [{"window_s": 0.0}, {"most_windows": 2}])
+@pytest.mark.parametrize("settings", [{"interval_s": 0.0}, {"most_intervals": 2}])
 def test_a_plan_that_can_not_work_is_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="window"):
-        Plan(**settings)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="interval"):
+        Measuring(**settings)  # type: ignore[arg-type]

@@ -88,7 +88,7 @@ def test_every_request_is_a_line_with_its_three_moments() -> None:
 
 def test_the_terminal_says_what_was_not_stable_and_what_served_over_bare_is() -> None:
     text = printed(report(level(1), level(2, stable=False)))
-    assert "not stable at 2: throughput differs by 30 % over the last 3 windows" in text
+    assert "not stable at 2: throughput differs by 30 % over the last 3 intervals" in text
     assert "served ÷ bare: median 0.950, 0.900 to 0.980" in text
     assert "load average 0.5 → 1.5" in text
     for number in ("160.0", "100.00", "140.00", "20.01", "70.00", "12.5"):

@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 from benchmarks.client.pass_through import write_pass_through
 from client.bench.bench import run
 from client.bench.config import BenchConfig
-from client.bench.measure import Plan
+from client.bench.measure import Measuring
 from client.embedded.server import EmbeddedServer
 from client.errors import ContractError
 from selector.cli import cli
 
 pytestmark = pytest.mark.server
-SHORT = Plan(window_s=0.15, most_windows=3)
+SHORT = Measuring(interval_s=0.15, most_intervals=3)
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def test_the_command_writes_tables_and_every_file_it_was_asked_for(
 
 
 def test_the_numbers_of_client_and_server_agree(server: EmbeddedServer, tiny_repository: Path) -> None:
-    report = run(BenchConfig(tiny_repository, servers=(server.grpc_url,), concurrency=(2,), plan=SHORT))
+    report = run(BenchConfig(tiny_repository, servers=(server.grpc_url,), concurrency=(2,), measuring=SHORT))
     (level,) = report.levels
     whole = report.whole_model(level)
     assert whole is not None
     assert report.request_rows == 16  # the most that the repository takes
     assert level.answered > 0
     assert level.failed == 0
-    # Counters are read a moment after a window's end: requests that ended meanwhile are the server's alone.
+    # Counters are read a moment after an interval's end: requests that ended meanwhile are the server's alone.
     assert abs(whole.requests - level.answered) <= 4
     assert whole.rows == 16 * whole.requests
     assert 16 <= whole.batch <= 16
@@ -67,7 +67,7 @@ def test_the_numbers_of_client_and_server_agree(server: EmbeddedServer, tiny_rep
 def test_small_requests_are_merged_by_the_server_and_the_batch_says_so(
     server: EmbeddedServer, tiny_repository: Path
 ) -> None:
-    config = BenchConfig(tiny_repository, servers=(server.grpc_url,), batch=1, concurrency=(12,), plan=SHORT)
+    config = BenchConfig(tiny_repository, servers=(server.grpc_url,), batch=1, concurrency=(12,), measuring=SHORT)
     report = run(config)
     whole = report.whole_model(report.levels[0])
     assert whole is not None
@@ -101,7 +101,7 @@ def test_the_scoring_path_is_measured_whole_and_bare(server: EmbeddedServer, tin
 def test_a_model_outside_the_contract_is_measured_over_the_wire(tmp_path: Path) -> None:
     repository = write_pass_through(tmp_path, side=64)
     config = BenchConfig(
-        repository, model="pass_through", concurrency=(2,), plan=SHORT, bare=True, rounds=1, round_s=0.1
+        repository, model="pass_through", concurrency=(2,), measuring=SHORT, bare=True, rounds=1, round_s=0.1
     )
     report = run(config)
     assert report.embedded

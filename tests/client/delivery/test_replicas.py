@@ -34,14 +34,14 @@ def test_a_silent_replica_is_overtaken_by_a_hedge_and_gets_less() -> None:
             statistics = client.statistics()
             assert statistics.hedges_won >= 1
             assert statistics.replicas[1].failed >= 1
-            assert statistics.replicas[1].window < statistics.replicas[0].window
+            assert statistics.replicas[1].bound < statistics.replicas[0].bound
             await until(lambda: silent.rows_held == 0)  # what was overtaken was cancelled
 
     asyncio.run(main())
 
 
 def test_the_replica_with_less_outstanding_work_gets_the_next_batch() -> None:
-    """One that is slower by a constant holds no more than its window and gets fewer rows."""
+    """One that is slower by a constant holds no more than its bound and gets fewer rows."""
 
     async def main() -> None:
         async with FakeTriton() as fast, FakeTriton() as slow, ScoringClient(config(fast, slow)) as client:
@@ -49,7 +49,7 @@ def test_the_replica_with_less_outstanding_work_gets_the_next_batch() -> None:
             slow.hold.clear()
             first = asyncio.create_task(collect(results))
             await until(lambda: sum(fast.batches) >= 400)
-            assert slow.most_rows_held <= 16  # its window at the start, 2 × max_batch_size
+            assert slow.most_rows_held <= 16  # its bound at the start, 2 × max_batch_size
             slow.hold.set()
             assert_right(await first, set(range(800)))
 
@@ -135,7 +135,7 @@ def test_a_full_queue_is_waited_for_by_all_and_fails_nobody() -> None:
                 statistics = client.statistics()
             assert set(statistics.retries) == {"queue full"}
             assert statistics.retries["queue full"] <= 60
-            assert statistics.replicas[0].window < 16
+            assert statistics.replicas[0].bound < 16
             assert statistics.replicas[0].ejections == 0
 
     asyncio.run(main())

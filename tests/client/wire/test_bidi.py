@@ -85,7 +85,7 @@ def test_leaving_early_leaves_no_task_and_the_stream_goes_on_for_others() -> Non
                 server.hold.set()
                 assert_right(await collect(client.score(toy_rows(32))), set(range(32)))
             named = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-            assert not [name for name in named if name.startswith(("Stream", "Delivery", "InferenceStream", "Pool"))]
+            assert not [name for name in named if name.startswith(("Stream", "Delivery", "InferenceStream", "Fleet"))]
 
     asyncio.run(main())
 

@@ -13,33 +13,35 @@ from threadpoolctl import threadpool_limits
 
 from selector.errors import SelectorError
 from selector.selection.block_coverage import BlockPicks, OpenCoverage, gain_of
+from selector.selection.class_patches import ClassPatches
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FACILITY_LIMIT, FacilityLocation, similarity, unit_range
-from selector.selection.pool import Pool
 from tests.patch_tables import blobs, scattered
 
 
 def pool_of(
     features: NDArray[np.float16], typicality: NDArray[np.float64], held: bool = True, further: int = 0
-) -> Pool:
+) -> ClassPatches:
     """Patches whose last `further` are not their images' best; held: whether the matrix of distances is."""
     first = np.arange(len(features)) < len(features) - further
-    return Pool(FeatureSpace(features, len(features) if held else 2), typicality, first, 0)
+    return ClassPatches(FeatureSpace(features, len(features) if held else 2), typicality, first, 0)
 
 
 def some_typicality(count: int, seed: int = 0) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(size=count).round(1)
 
 
-def plain_lazy_greedy(pool: Pool, weight: float) -> list[int]:
+def plain_lazy_greedy(patches: ClassPatches, weight: float) -> list[int]:
     """The order by the whole matrix of similarities: the reference, bit for bit."""
-    squared = pool.space.squared_rows(np.arange(len(pool)))
+    squared = patches.space.squared_rows(np.arange(len(patches)))
     largest = squared.max()
-    to_first = np.ascontiguousarray((1.0 - squared / largest if largest > 0 else np.ones_like(squared))[:, pool.first])
-    bonus = weight * unit_range(pool.typicality)
+    to_first = np.ascontiguousarray(
+        (1.0 - squared / largest if largest > 0 else np.ones_like(squared))[:, patches.first]
+    )
+    bonus = weight * unit_range(patches.typicality)
     covered = np.zeros(to_first.shape[1])
     order = []
-    for tier in pool.tiers():
+    for tier in patches.tiers():
         heap = [(-np.inf, int(row)) for row in tier]
         while heap:
             _, row = heapq.heappop(heap)
@@ -57,22 +59,22 @@ def plain_lazy_greedy(pool: Pool, weight: float) -> list[int]:
 def test_each_pick_raises_the_value_most(seed: int, count: int) -> None:
     features = scattered(count, seed, width=5)
     typicality = some_typicality(count, seed)
-    pool = pool_of(features, typicality)
-    between, bonus = similarity(pool.space), 0.5 * unit_range(typicality)
+    patches = pool_of(features, typicality)
+    between, bonus = similarity(patches.space), 0.5 * unit_range(typicality)
 
     def value(rows: list[int]) -> float:
         return float(between[rows].max(axis=0).sum() + bonus[rows].sum())
 
-    order = FacilityLocation()(pool)[0].tolist()
-    unique = len(pool.tiers()[0])
+    order = FacilityLocation()(patches)[0].tolist()
+    unique = len(patches.tiers()[0])
     for place in range(unique):
         best = max(value([*order[:place], row]) for row in order[place:unique])
         assert value(order[: place + 1]) == pytest.approx(best, abs=1e-9)
 
 
 def test_more_weight_on_typicality_brings_more_typical_picks() -> None:
-    pool = pool_of(scattered(60), some_typicality(60))
-    means = [pool.typicality[FacilityLocation(weight)(pool)[0][:10]].mean() for weight in (0.0, 5.0, 500.0)]
+    patches = pool_of(scattered(60), some_typicality(60))
+    means = [patches.typicality[FacilityLocation(weight)(patches)[0][:10]].mean() for weight in (0.0, 5.0, 500.0)]
     assert means[0] < means[1] < means[2]
 
 
@@ -108,11 +110,11 @@ def test_ties_up_to_rounding_are_decided_as_by_the_whole_matrix(open_limit: int)
 
 
 def test_gains_from_the_open_similarities_are_those_of_all_to_the_last_bit() -> None:
-    pool = pool_of(scattered(300), np.zeros(300), held=False)
-    begun = BlockPicks(pool.space, pool.first, np.zeros(300))
-    left = begun.until_few_are_open(pool.tiers(), 15_000)
+    patches = pool_of(scattered(300), np.zeros(300), held=False)
+    begun = BlockPicks(patches.space, patches.first, np.zeros(300))
+    left = begun.until_few_are_open(patches.tiers(), 15_000)
     assert len(begun.order) > 1
-    between, covered, coverage = similarity(pool.space), begun.covered.copy(), OpenCoverage(begun, left)
+    between, covered, coverage = similarity(patches.space), begun.covered.copy(), OpenCoverage(begun, left)
     for row in np.concatenate(left).tolist():
         assert coverage.gain(row) == gain_of(between[row], covered, np.empty(300))
 
@@ -135,12 +137,12 @@ def test_blocks_give_the_same_order_with_one_thread_and_with_two() -> None:
 
 
 def test_identical_patches_are_ordered_without_blocks_too() -> None:
-    pool = pool_of(np.repeat(scattered(1), 30, axis=0), np.arange(30.0), held=False)
-    assert FacilityLocation()(pool)[0].tolist() == list(range(29, -1, -1))
+    patches = pool_of(np.repeat(scattered(1), 30, axis=0), np.arange(30.0), held=False)
+    assert FacilityLocation()(patches)[0].tolist() == list(range(29, -1, -1))
 
 
 def test_a_class_too_large_to_compare_all_its_patches_is_refused() -> None:
-    class Endless(Pool):
+    class Endless(ClassPatches):
         def __len__(self) -> int:
             return FACILITY_LIMIT + 1
 

@@ -12,11 +12,11 @@ from selector import config
 from selector.config import SelectConfig
 from selector.errors import SelectorError
 from selector.records import ClassOrder
+from selector.selection.class_patches import ClassPatches, near_duplicates
 from selector.selection.cluster_order import typical_then_unlike
 from selector.selection.distances import FeatureSpace
 from selector.selection.greedy import herding
 from selector.selection.ordering import DEFAULT_ORDER, ORDERS
-from selector.selection.pool import Pool, near_duplicates
 from selector.selection.strategies import STRATEGIES
 from tests.patch_tables import blobs, image_ids, scattered
 
@@ -32,8 +32,10 @@ def in_order(name: str, features: NDArray[np.float16], typicality: NDArray[np.fl
 
 def pool_of(
     features: NDArray[np.float16], typicality: NDArray[np.float64], first: NDArray[np.bool_] | None = None
-) -> Pool:
-    return Pool(FeatureSpace(features), typicality, np.ones(len(features), dtype=bool) if first is None else first, 0)
+) -> ClassPatches:
+    return ClassPatches(
+        FeatureSpace(features), typicality, np.ones(len(features), dtype=bool) if first is None else first, 0
+    )
 
 
 def some_typicality(count: int, seed: int = 0) -> NDArray[np.float32]:

@@ -15,9 +15,9 @@ from numpy.core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from threadpoolctl import threadpool_info
 
 from benchmarks.selection.synthetic_store import synthetic_class
+from selector.selection.class_patches import ClassPatches
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FacilityLocation
-from selector.selection.pool import Pool
 from selector.selection.selection import select
 from selector.selection.strategies import STRATEGIES
 
@@ -40,8 +40,10 @@ def orders() -> dict[str, str]:
             content = b"".join(column.tobytes() for column in columns)
             hashes[f"{name}, {made.method}"] = hashlib.blake2b(content, digest_size=8).hexdigest()
         table = table.take(np.argsort(table.image_id))
-        pool = Pool(FeatureSpace(table.features, 100), table.typicality.astype(np.float64), table.patch_rank == 0, 0)
-        rows = FacilityLocation(open_limit=2_000)(pool)[0]
+        patches = ClassPatches(
+            FeatureSpace(table.features, 100), table.typicality.astype(np.float64), table.patch_rank == 0, 0
+        )
+        rows = FacilityLocation(open_limit=2_000)(patches)[0]
         hashes[f"by blocks, clustered {clustered}"] = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
     return hashes
 

@@ -17,7 +17,7 @@ from selector.selection.distances import FeatureSpace
 
 
 @dataclass(frozen=True)
-class Pool:
+class ClassPatches:
     """A class's n patches, sorted by (image_id, patch_rank).
 
     space: the feature space, n rows. typicality: float64 [n]. first: bool [n], True for an image's best patch.
@@ -40,26 +40,26 @@ class Pool:
 
 
 class Ranking(Protocol):
-    """The inside of a strategy: pool → (int64 [n] rows best first, the clustering that it used or None)."""
+    """The inside of a strategy: patches → (int64 [n] rows best first, the clustering that it used or None)."""
 
-    def __call__(self, pool: Pool) -> tuple[NDArray[np.int64], Clustering | None]: ...
+    def __call__(self, patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]: ...
 
 
-def by_typicality(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def by_typicality(patches: ClassPatches, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """These rows, the most typical first; ties go to the first row."""
-    return rows[np.argsort(-pool.typicality[rows], kind="stable")]
+    return rows[np.argsort(-patches.typicality[rows], kind="stable")]
 
 
-def near_duplicates(pool: Pool) -> NDArray[np.bool_]:
+def near_duplicates(patches: ClassPatches) -> NDArray[np.bool_]:
     """bool [n]: True for an image's first patch that is near a more typical first patch which is itself kept.
 
     Near is what `FeatureSpace.near_limit` says. Ties in typicality go to the first row.
     """
-    limit = pool.space.near_limit()
-    duplicate = np.zeros(len(pool), dtype=np.bool_)
-    for row in by_typicality(pool, np.flatnonzero(pool.space.crowded(limit) & pool.first)):
+    limit = patches.space.near_limit()
+    duplicate = np.zeros(len(patches), dtype=np.bool_)
+    for row in by_typicality(patches, np.flatnonzero(patches.space.crowded(limit) & patches.first)):
         if not duplicate[row]:
-            duplicate |= (pool.space.squared(row) <= limit) & pool.first
+            duplicate |= (patches.space.squared(row) <= limit) & patches.first
             duplicate[row] = False
     return duplicate
 
