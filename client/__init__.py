@@ -1,26 +1,27 @@
-"""Everything between an image in memory and its loss map or feature, served by Triton.
+"""Everything between an image in memory and its loss map or feature, served by Triton."""
 
-The names below are imported when they are first asked for: gRPC takes a quarter of a second, and most commands that only
-read the contract or the rows do without it.
-"""
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from client import telemetry
+from client.doors import door
 
 if TYPE_CHECKING:
-    from client.rows import Answer, Failure, Row, encode_row, feature_row, loss_row
-    from client.scoring import ClientConfig, ScoringClient
+    from client.config import ClientConfig as ClientConfig
+    from client.rows import Answer as Answer
+    from client.rows import Failure as Failure
+    from client.rows import Row as Row
+    from client.rows import encode_row as encode_row
+    from client.rows import feature_row as feature_row
+    from client.rows import loss_row as loss_row
+    from client.scoring import ScoringClient as ScoringClient
 
-__all__ = ["Answer", "ClientConfig", "Failure", "Row", "ScoringClient", "encode_row", "feature_row", "loss_row"]
+__all__, __getattr__ = door(
+    __name__,
+    {
+        "config": ("ClientConfig",),
+        "rows": ("Answer", "Failure", "Row", "encode_row", "feature_row", "loss_row"),
+        "scoring": ("ScoringClient",),
+    },
+)
 
 telemetry.switch_off()
-
-
-def __getattr__(name: str) -> Any:
-    """One of the public names; they come from two files."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    file = "client.scoring" if name in {"ClientConfig", "ScoringClient"} else "client.rows"
-    return getattr(import_module(file), name)

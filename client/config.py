@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from client.delivery.patience import Backoff, RetryBudget
+from client.delivery import Backoff, RetryBudget
 from client.ranges import ANY_PORT, SECONDS, real, refuse_outside, whole
-from client.wire.addresses import check_servers
-from client.wire.security import Security
-from client.wire.tracing import Trace
-from client.wire.transports import TRANSPORTS
+from client.wire import TRANSPORTS, Security, Trace, check_servers
 
 _BYTES = whole(1, 1 << 40)
 RANGES = {

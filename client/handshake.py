@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from client import contract
 from client.contract import INDEX_RANGE, Geometry, Identity, Model, Tensor
 from client.errors import ContractError, ServerError
-from client.wire.connection import Connection, ServedModel, WireError
-from client.wire.security import advice
+from client.wire import Connection, ServedModel, WireError, advice
 
 POLL_S = 0.1
 CALL_TIMEOUT_S = 10.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from client import contract
 from client.errors import ServerError
-from client.wire.connection import Connection, IndexEntry, ServedModel, WireError
+from client.wire import Connection, IndexEntry, ServedModel, WireError
 
 CALL_TIMEOUT_S = 10.0
 ENGINE = "engine."  # parameters of a config that tell of an engine, by compute capability

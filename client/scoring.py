@@ -16,22 +16,26 @@ from typing import Self
 
 from client.config import ClientConfig
 from client.contract import Geometry, Identity
-from client.delivery.attempts import Delivery, Patience
-from client.delivery.bounds import Bound, Room
-from client.delivery.outages import told_of_outages
-from client.delivery.pacing import AdaptiveBound
-from client.delivery.packing import row_bytes
-from client.delivery.replicas import Fleet, Replica
-from client.delivery.stream import Rows, Stream
-from client.delivery.validation import check_row
+from client.delivery import (
+    AdaptiveBound,
+    Bound,
+    Delivery,
+    Fleet,
+    Patience,
+    Replica,
+    Room,
+    Rows,
+    Stream,
+    check_row,
+    row_bytes,
+    told_of_outages,
+)
 from client.errors import ContractError
 from client.handshake import Served, shake_hands
 from client.metrics import serve_metrics
 from client.rows import Result
 from client.statistics import Statistics
-from client.wire.addresses import resolve
-from client.wire.connection import Connection
-from client.wire.tracing import Trace
+from client.wire import Connection, Trace, resolve
 
 __all__ = ["ClientConfig", "ScoringClient"]
 

@@ -12,7 +12,7 @@ from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError
 from client.handshake import Served, shake_hands
-from client.wire.connection import Connection
+from client.wire import Connection
 from export_scripts.errors import NotServed
 from export_scripts.exported import read_exported
 from export_scripts.steps import Steps

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from client.ranges import COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
-from client.wire.security import Security
+from client.wire import Security
 from selector.errors import UsageError
 
 SCORE_RANGES = {

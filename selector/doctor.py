@@ -18,9 +18,7 @@ from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
 from client.inspection import Inspection, inspect
 from client.scoring import ClientConfig, ScoringClient
-from client.wire.connection import Connection
-from client.wire.reach import look_at
-from client.wire.security import Security
+from client.wire import Connection, Security, look_at
 from selector.builtin import builtin_repository, builtin_scenes
 
 _SHM_WANTED = 256 << 20

@@ -34,8 +34,7 @@ from tritonclient.utils import InferenceServerException
 from benchmarks.client.ways import BY_SHARED_MEMORY, OVER_TCP, PAYLOADS, WAYS, Case, Measured
 from client.contract import Model, Tensor
 from client.embedded.server import EmbeddedServer
-from client.wire.connection import WireError
-from client.wire.transports import STREAM_BYTES
+from client.wire import STREAM_BYTES, WireError
 from export_scripts.triton_config import write_config
 
 BATCHES = (1, 8)

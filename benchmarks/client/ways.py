@@ -23,7 +23,7 @@ from tritonclient.grpc import aio as triton_aio
 from tritonclient.utils import InferenceServerException, shared_memory
 
 from client.contract import Model
-from client.wire.connection import Connection
+from client.wire import Connection
 
 PAYLOADS = {"4KB": 1024, "16KB": 4096, "32KB": 8192, "64KB": 16384, "128KB": 32768, "196KB": 49152, "786KB": 196608}
 """float32 values of one row."""

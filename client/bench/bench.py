@@ -29,8 +29,7 @@ from client.embedded.server import EmbeddedServer
 from client.errors import ContractError, ServerError
 from client.repository import read_identity
 from client.scoring import ScoringClient
-from client.wire.addresses import resolve
-from client.wire.connection import Connection, ServedModel, WireError
+from client.wire import Connection, ServedModel, WireError, resolve
 
 CALL_TIMEOUT_S = 10.0
 KEPT_UP = 0.9

@@ -12,8 +12,7 @@ from client.bench.measure import Measuring
 from client.bench.ranges import LOADS
 from client.bench.samples import PERCENTILES
 from client.ranges import refuse_outside
-from client.wire.addresses import check_servers
-from client.wire.security import Security
+from client.wire import Security, check_servers
 
 
 @dataclass(frozen=True)

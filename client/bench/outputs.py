@@ -15,7 +15,7 @@ from typing import Any
 from client.bench.measure import Level
 from client.bench.report import Report
 from client.bench.samples import PERCENTILES
-from client.wire.security import Security
+from client.wire import Security
 
 PERF_ANALYZER_COLUMNS = (
     "Inferences/Second",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from client.contract import DTYPES, INDEX_RANGE, Model, Tensor
 from client.errors import ContractError
 from client.rows import Row
-from client.wire.connection import ServedModel
+from client.wire import ServedModel
 
 POOL_BYTES = 64 << 20
 """Payloads are made before the clock starts and sent in turn; more of them than fit in here would only cost memory."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from client.errors import ServerError
-from client.wire.connection import Connection, ModelStatistics, WireError
+from client.wire import Connection, ModelStatistics, WireError
 
 CALL_TIMEOUT_S = 10.0
 _TICKS: int = os.sysconf("SC_CLK_TCK")

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from client import contract
 from client.contract import Geometry, Model
-from client.delivery.validation import check_outputs
+from client.delivery import check_outputs
 from client.errors import ServerError
 from client.rows import Answer, Failure, Result, Row, encode_row, feature_row, loss_row
 from client.scoring import ScoringClient
-from client.wire.connection import Connection, WireError
-from client.wire.statuses import Remedy, remedy
+from client.wire import Connection, Remedy, WireError, remedy
 
 SCORING_PATH = "scoring-path"
 _TIMEOUT_S = 60.0

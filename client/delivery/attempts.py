@@ -25,8 +25,7 @@ from client.delivery.validation import check_outputs, split_outputs
 from client.errors import ContractError, ServerError
 from client.rows import Failure, Result, Row
 from client.statistics import Statistics
-from client.wire.connection import WireError
-from client.wire.statuses import QUEUE_FULL, QUEUE_TIMEOUT, Remedy, cause, remedy
+from client.wire import QUEUE_FULL, QUEUE_TIMEOUT, Remedy, WireError, cause, remedy
 
 Outputs = dict[str, NDArray[Any]]
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from client.delivery.replicas import Replica
-from client.wire.connection import WireError
+from client.wire import WireError
 
 POLL_S = 0.5
 SILENT_S, ASK_S = 1.5, 1.5

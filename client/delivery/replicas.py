@@ -20,7 +20,7 @@ from client.delivery.pacing import AdaptiveBound
 from client.delivery.patience import Backoff
 from client.errors import ClientError, ServerError
 from client.statistics import ReplicaStatistics, Sharing
-from client.wire.connection import Connection, WireError
+from client.wire import Connection, WireError
 
 STRIKES = 3
 """Failures in a row after which a replica is ejected, where one alone proves nothing."""

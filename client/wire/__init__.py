@@ -1,1 +1,41 @@
 """A batch becomes bytes, and bytes reach one server."""
+
+from typing import TYPE_CHECKING
+
+from client.doors import door
+
+if TYPE_CHECKING:
+    from client.wire.addresses import check_servers as check_servers
+    from client.wire.addresses import read_servers as read_servers
+    from client.wire.addresses import resolve as resolve
+    from client.wire.connection import Connection as Connection
+    from client.wire.connection import IndexEntry as IndexEntry
+    from client.wire.connection import ModelStatistics as ModelStatistics
+    from client.wire.connection import ServedModel as ServedModel
+    from client.wire.connection import WireError as WireError
+    from client.wire.reach import look_at as look_at
+    from client.wire.security import Security as Security
+    from client.wire.security import SecurityError as SecurityError
+    from client.wire.security import advice as advice
+    from client.wire.security import headers_from as headers_from
+    from client.wire.statuses import QUEUE_FULL as QUEUE_FULL
+    from client.wire.statuses import QUEUE_TIMEOUT as QUEUE_TIMEOUT
+    from client.wire.statuses import Remedy as Remedy
+    from client.wire.statuses import cause as cause
+    from client.wire.statuses import remedy as remedy
+    from client.wire.tracing import Trace as Trace
+    from client.wire.transports import STREAM_BYTES as STREAM_BYTES
+    from client.wire.transports import TRANSPORTS as TRANSPORTS
+
+__all__, __getattr__ = door(
+    __name__,
+    {
+        "addresses": ("check_servers", "read_servers", "resolve"),
+        "connection": ("Connection", "IndexEntry", "ModelStatistics", "ServedModel", "WireError"),
+        "reach": ("look_at",),
+        "security": ("Security", "SecurityError", "advice", "headers_from"),
+        "statuses": ("QUEUE_FULL", "QUEUE_TIMEOUT", "Remedy", "cause", "remedy"),
+        "tracing": ("Trace",),
+        "transports": ("STREAM_BYTES", "TRANSPORTS"),
+    },
+)

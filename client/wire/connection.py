@@ -20,8 +20,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from client.contract import Model, Step, Tensor
 from client.errors import ServerError, WireError
-from client.shared_memory.registry import RegionRegistry
-from client.shared_memory.sharing import RegistryError, SharedMemory
+from client.shared_memory import RegionRegistry, RegistryError, SharedMemory
 from client.statistics import Sharing
 from client.wire.bidi import InferenceStream
 from client.wire.security import Security, is_loopback

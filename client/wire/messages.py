@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from client.contract import DTYPES, Model
-from client.shared_memory.slab import aligned
+from client.shared_memory import aligned
 
 RAW_INPUT_TAG = b"\x3a"  # field 7, length-delimited
 LARGEST_INLINE = 64

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from client.contract import Model
 from client.errors import WireError
-from client.shared_memory.sharing import SharedMemory
+from client.shared_memory import SharedMemory
 from client.wire.bidi import BrokenStream, InferenceStream, Refusal
 from client.wire.messages import (
     MessageError,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from client.errors import ServerError
-from client.wire.security import Security, SecurityError, headers_from
+from client.wire import Security, SecurityError, headers_from
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
 from selector.errors import UsageError
@@ -39,7 +39,7 @@ def security_of(flags: dict[str, Any]) -> Security:
 def look_at_servers(servers: tuple[str, ...], security: Security, progress: Progress) -> None:
     """Raises UsageError if an address leads nowhere or to something else than a Triton server's gRPC port."""
     if servers:
-        from client.wire.reach import look_at
+        from client.wire import look_at
 
         try:
             look_at(servers, security, progress.note)

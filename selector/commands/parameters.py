@@ -13,7 +13,7 @@ import click
 
 from client.bench.ranges import MOST_LEVELS
 from client.ranges import Range, above
-from client.wire.addresses import read_servers
+from client.wire import read_servers
 
 
 class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # it is generic since click 8.5
