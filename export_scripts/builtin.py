@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export_scripts import command, repository
+from export_scripts import command, export
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "export_scripts" / "builtin_pipeline"
-REPOSITORY = repository.BUILTIN
+REPOSITORY = export.BUILTIN
 
 
 def main() -> None:

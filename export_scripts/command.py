@@ -168,16 +168,16 @@ def _run(
 ) -> Path | None:
     """What the flags ask for; returns the repository that was written, if any."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it warns of image processors that nothing here uses
-    from export_scripts import repository  # which take seconds to import: not for --help
+    from export_scripts import export  # which take seconds to import: not for --help
     from export_scripts import reuse as reused
-    from export_scripts.engines import add_engines, preflight
-    from export_scripts.exported import read_exported
-    from export_scripts.source_pipeline import find_pipeline
+    from export_scripts.engines.engines import add_engines, preflight
+    from export_scripts.pipelines.source import find_pipeline
+    from export_scripts.repository.exported import read_exported
 
     if reuse is not None or (check_only and pipeline is None):
         if out_dir is not None:
             raise click.UsageError("--reuse works on a repository in place: it takes no --out")
-        place = reuse or repository.BUILTIN
+        place = reuse or export.BUILTIN
         if check_only:
             if settings.runtime != TENSORRT_RTX:
                 raise click.UsageError("--check-only without a PIPELINE preflights engines: add --runtime tensorrt-rtx")
@@ -192,11 +192,11 @@ def _run(
     folder = find_pipeline(pipeline)
     if check_only:
         with TemporaryDirectory(prefix="selector-export-") as scratch:
-            repository.export_pipeline(folder, Path(scratch) / "repository", settings, wanted, steps)
+            export.export_pipeline(folder, Path(scratch) / "repository", settings, wanted, steps)
         return None
     if out_dir is None:
         raise click.UsageError("--out REPO is needed, or --check-only")
-    repository.export_pipeline(folder, out_dir, settings, wanted, steps)
+    export.export_pipeline(folder, out_dir, settings, wanted, steps)
     return out_dir
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from client import contract
 from client.contract import identity_parameters
 from export_scripts.errors import PipelineError
-from export_scripts.exported import ONNX_FILE, VERSION_FOLDER, Exported, read_exported
-from export_scripts.gates import GATE_LOAD, GateLoad, check
-from export_scripts.leaves import prompt_leaf
-from export_scripts.manifest import add_to_manifest, gate_values, read_manifest, write_leaf_manifest
-from export_scripts.onnx_export import export_onnx
-from export_scripts.publishing import swapped
-from export_scripts.repository import save_prompts
+from export_scripts.export import save_prompts
+from export_scripts.gates.graph import GATE_LOAD, GateLoad, check
+from export_scripts.graphs.leaves import prompt_leaf
+from export_scripts.graphs.onnx_export import export_onnx
+from export_scripts.pipelines.text import PromptTable, read_prompts
+from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER, Exported, read_exported
+from export_scripts.repository.manifest import add_to_manifest, gate_values, read_manifest, write_leaf_manifest
+from export_scripts.repository.publishing import swapped
+from export_scripts.repository.triton_config import write_config
 from export_scripts.settings import Wanted
 from export_scripts.steps import Steps
-from export_scripts.text_pipeline import PromptTable, read_prompts
-from export_scripts.triton_config import write_config
 
 
 def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, steps: Steps) -> None:

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 
 from client.ranges import SEED, above, real, whole
 from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline
-from export_scripts.training_images import read_image_set
-from export_scripts.training_model import ModelConfig, NoiseConfig
-from export_scripts.training_run import CHECKPOINT_FILE, TrainConfig, Trainer
+from export_scripts.training.images import read_image_set
+from export_scripts.training.model import ModelConfig, NoiseConfig
+from export_scripts.training.run import CHECKPOINT_FILE, TrainConfig, Trainer
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, PATH, Number, Numbers
 from selector.errors import FileError

@@ -18,7 +18,7 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_repository(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny_pipeline` as a Triton repository with 16 draws and batches up to 16. Do not write into it."""
-    from export_scripts.repository import export_pipeline
+    from export_scripts.export import export_pipeline
     from export_scripts.settings import Settings
     from tests.tiny_pipeline import DRAWS
 

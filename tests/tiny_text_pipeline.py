@@ -18,7 +18,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks.export.letter_tokenizer import letter_tokenizer
-from export_scripts.pipeline_parts import quiet_loading
+from export_scripts.pipelines.parts import quiet_loading
 
 TOKENS = 24  # "An image of coffee cup." is 21
 RESOLUTION = 32  # 16 × 16 latents of 2 px

@@ -14,7 +14,7 @@ import onnx.parser
 from numpy.typing import NDArray
 
 from client import contract
-from export_scripts.triton_config import write_config
+from export_scripts.repository.triton_config import write_config
 
 GEOMETRY = contract.Geometry(resolution=16, latent=(3, 4, 4), prompt=(2, 5), feature=3, draws=4, classes=3)
 IDENTITY = contract.Identity(

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from client.contract import Model, Tensor
-from export_scripts.triton_config import write_config
+from export_scripts.repository.triton_config import write_config
 
 NAME = "pass_through"
 SIDE = 512

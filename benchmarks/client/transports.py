@@ -35,7 +35,7 @@ from benchmarks.client.ways import BY_SHARED_MEMORY, OVER_TCP, PAYLOADS, WAYS, C
 from client.contract import Model, Tensor
 from client.embedded.server import EmbeddedServer
 from client.wire import STREAM_BYTES, WireError
-from export_scripts.triton_config import write_config
+from export_scripts.repository.triton_config import write_config
 
 BATCHES = (1, 8)
 USUAL = "4KB,196KB,786KB"

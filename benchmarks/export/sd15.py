@@ -28,7 +28,7 @@ def write_pipeline(folder: Path) -> None:
     from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
     from benchmarks.export.letter_tokenizer import letter_tokenizer
-    from export_scripts.pipeline_parts import quiet_loading
+    from export_scripts.pipelines.parts import quiet_loading
 
     torch.manual_seed(SEED)
     unet = UNet2DConditionModel(

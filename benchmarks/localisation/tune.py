@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from benchmarks.localisation import pointing as localisation
 from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import read_tar
-from export_scripts.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
-from export_scripts.graphs import DiftExtractor, NoisePredictor
+from export_scripts.graphs.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
+from export_scripts.graphs.networks import DiftExtractor, NoisePredictor
+from export_scripts.pipelines.source import SourcePipeline, load_source
 from export_scripts.small_pipeline import ScoringProfile
-from export_scripts.source_pipeline import SourcePipeline, load_source
 from selector.commands.mistakes import run_alone
 from selector.localisation.centring import CENTRINGS, NONE
 from selector.localisation.choice import WindowSetting

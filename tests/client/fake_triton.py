@@ -20,7 +20,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from client import contract
 from client.rows import Row, loss_row
-from export_scripts.triton_config import model_config
+from export_scripts.repository.triton_config import model_config
 from tests.client.shared_memory.fake_regions import Reading, Regions
 from tests.toy_repository import GEOMETRY, IDENTITY, toy_loss
 

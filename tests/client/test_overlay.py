@@ -18,7 +18,7 @@ from client.embedded.overlay import (
     without_queue_policies,
     write_overlay,
 )
-from export_scripts.triton_config import model_config
+from export_scripts.repository.triton_config import model_config
 from tests.toy_repository import GEOMETRY, write_toy_repository
 
 

@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from client import contract
 from client.contract import Geometry, Identity
-from export_scripts.triton_config import model_config, read_config
+from export_scripts.repository.triton_config import model_config, read_config
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = (*contract.LEAVES, *contract.ENSEMBLES)

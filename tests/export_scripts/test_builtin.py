@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from client import contract
 from export_scripts.builtin import PIPELINE, REPOSITORY
-from export_scripts.leaves import make_leaves
-from export_scripts.source_pipeline import load_source
-from export_scripts.triton_config import read_config
+from export_scripts.graphs.leaves import make_leaves
+from export_scripts.pipelines.source import load_source
+from export_scripts.repository.triton_config import read_config
 
 
 def test_the_built_in_repository_serves_the_built_in_pipeline() -> None:

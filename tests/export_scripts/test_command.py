@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from client import contract
-from export_scripts import command, repository
+from export_scripts import command, export
 from export_scripts.errors import PipelineError
 from export_scripts.settings import Settings, Wanted
 from selector.errors import UsageError
@@ -46,7 +46,7 @@ def test_flags_that_do_not_go_together_are_usage_errors(flags: tuple[str, ...], 
 def test_flags_become_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[Settings, Wanted]] = []
     monkeypatch.setattr(
-        repository, "export_pipeline", lambda _p, _o, settings, wanted, _s: asked.append((settings, wanted))
+        export, "export_pipeline", lambda _p, _o, settings, wanted, _s: asked.append((settings, wanted))
     )
     (tmp_path / "classes.txt").write_text("a\nb\n")
     flags = "--runtime tensorrt-rtx --precision fp16 --resolution 256 --max-batch 4 --draws 8 --t-min 0.2 --t-max 0.5"
@@ -71,7 +71,7 @@ def test_a_check_without_a_pipeline_preflights_the_built_in_repository(tiny_repo
     """The line for CI: three real engines, and not a file more."""
     pytest.importorskip("tensorrt_rtx_bindings")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(repository, "BUILTIN", tiny_repository)
+        patch.setattr(export, "BUILTIN", tiny_repository)
         before = sorted(tiny_repository.rglob("*"))
         result = invoke("--check-only", "--runtime", "tensorrt-rtx", "--compute-capability", "8.0")
         assert result.exit_code == 0, result.output
@@ -124,7 +124,7 @@ def test_a_place_below_a_file_ends_in_one_line(tiny_pipeline: Path, tmp_path: Pa
 
 def test_ids_names_and_the_wish_to_cut_reach_the_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[Wanted] = []
-    monkeypatch.setattr(repository, "export_pipeline", lambda _p, _o, _settings, wanted, _s: asked.append(wanted))
+    monkeypatch.setattr(export, "export_pipeline", lambda _p, _o, _settings, wanted, _s: asked.append(wanted))
     (tmp_path / "classes.txt").write_text("n1\tcrane\nn2\tcrane\n")
     assert not invoke(
         tmp_path, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "repo", "--truncate"
@@ -133,6 +133,6 @@ def test_ids_names_and_the_wish_to_cut_reach_the_export(monkeypatch: pytest.Monk
 
 
 def test_the_spec_has_what_the_engines_are_built_for() -> None:
-    from export_scripts.engines import ENGINE_LEAVES
+    from export_scripts.engines.builder import ENGINE_LEAVES
 
     assert set(contract.LEAVES) - set(ENGINE_LEAVES) == {contract.PROMPT_EMBEDDING}

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from client import contract
 from export_scripts.errors import HalfOverflow
-from export_scripts.exported import read_exported
-from export_scripts.gates import GateLoad, check
-from export_scripts.leaves import make_leaves, make_networks
-from export_scripts.onnx_export import random_inputs
-from export_scripts.repository import export_pipeline
+from export_scripts.export import export_pipeline
+from export_scripts.gates.graph import GateLoad, check
+from export_scripts.graphs.leaves import make_leaves, make_networks
+from export_scripts.graphs.onnx_export import random_inputs
+from export_scripts.pipelines.source import SourcePipeline, load_source
+from export_scripts.repository.exported import read_exported
 from export_scripts.settings import FP16, FP32, Settings, Wanted
-from export_scripts.source_pipeline import SourcePipeline, load_source
 from export_scripts.steps import Steps
 from tests.tiny_text_pipeline import TOKENS, write_sd2, write_sdxl
 

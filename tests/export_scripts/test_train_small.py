@@ -15,8 +15,8 @@ from PIL import Image
 
 from export_scripts.small_pipeline import ScoringProfile, SmallPipeline
 from export_scripts.train_small import main
-from export_scripts.training_images import ImageSet, batch_indices, read_image_set, zoom
-from export_scripts.training_model import (
+from export_scripts.training.images import ImageSet, batch_indices, read_image_set, zoom
+from export_scripts.training.model import (
     Denoiser,
     ModelConfig,
     NoiseConfig,
@@ -25,7 +25,7 @@ from export_scripts.training_model import (
     latent_statistics,
     sample_timesteps,
 )
-from export_scripts.training_run import TrainConfig, Trainer
+from export_scripts.training.run import TrainConfig, Trainer
 
 TINY = ModelConfig(image_size=16, patch_size=4, block_channels=(8, 8), heads=2, tokens=2, width=8, norm_groups=4)
 

@@ -11,7 +11,7 @@ from client.embedded import health
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from export_scripts.errors import NotServed
-from export_scripts.served_gate import check_served
+from export_scripts.gates.served import check_served
 from export_scripts.steps import Steps
 from selector.doctor import examine
 from tests.toy_repository import write_toy_repository

@@ -13,8 +13,8 @@ from tritonclient import grpc as triton
 from client import contract
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
-from export_scripts.leaves import make_leaves
-from export_scripts.source_pipeline import load_source
+from export_scripts.graphs.leaves import make_leaves
+from export_scripts.pipelines.source import load_source
 from tests.tiny_pipeline import DRAWS, RESOLUTION
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(embedded_problem()), reason=str(embedded_problem()))]

@@ -11,7 +11,7 @@ from client.contract import Model, Tensor
 from client.delivery.validation import check_row
 from client.errors import ContractError
 from client.wire.connection import ServedModel
-from export_scripts.triton_config import model_config
+from export_scripts.repository.triton_config import model_config
 from tests.toy_repository import GEOMETRY
 
 MODELS = contract.models(GEOMETRY)

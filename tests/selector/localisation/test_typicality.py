@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from export_scripts.draw_bank import Band, make_draw_bank
+from export_scripts.graphs.draw_bank import Band, make_draw_bank
 from selector.localisation.typicality import RULES, RunningMoments, reduce_deltas, rule, window_standard_error
 
 NAMES = (

@@ -1,0 +1,124 @@
+"""A network in float16 whose sensitive parts stay in float32, and whether its values fit into float16 at all.
+
+Owns which parts those are. Must not know which network it is, nor ONNX. The exported file then says explicitly what runs
+in which type, as strongly typed engines need it:
+- norms compute in float32 (a variance in float16 overflows from a deviation of 256 on), with float32 weights;
+- attention whose configuration asks for it (`upcast_attention`, Stable Diffusion 2.1) computes scores, softmax and the
+  weighted sum in float32; elsewhere softmax stays in float16, the form that fused attention kernels take, which add up
+  in float32 inside;
+- everything around the network (noising, losses, pooling) is float32 in networks.py.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+
+from export_scripts.errors import HalfOverflow
+
+HALF_LARGEST = 65504.0
+HEADROOM = 2.0  # values of real images may be larger than those of the gates' inputs
+
+
+class Float32GroupNorm(nn.GroupNorm):
+    """A GroupNorm that computes in float32 and answers in its input's type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(torch.float32)).to(x.dtype)
+
+
+class Float32LayerNorm(nn.LayerNorm):
+    """A LayerNorm that computes in float32 and answers in its input's type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(torch.float32)).to(x.dtype)
+
+
+class Cast(nn.Module):
+    """Its input in another type."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype)
+
+
+def half_copy(network: nn.Module) -> nn.Module:
+    """A copy in float16 that leaves `network` as it is; takes half its memory, norms share its weights."""
+    memo: dict[int, Any] = {}
+    norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm | nn.LayerNorm)]
+    kept = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    for parameter in network.parameters():
+        # Told of its copies beforehand, deepcopy never makes a float32 copy of the weights.
+        own = parameter if id(parameter) in kept else nn.Parameter(parameter.detach().to(torch.float16), False)
+        memo[id(parameter)] = own
+    copied = copy.deepcopy(network, memo)
+    for name, module in list(copied.named_modules()):
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm):
+            _replace(copied, name, _float32_norm(module))
+        elif isinstance(module, Attention) and module.upcast_attention:
+            _upcast(module)
+    return copied.eval()
+
+
+def check_half_range(model: str, network: nn.Module, run: Callable[[], object]) -> float:
+    """The largest absolute value that any layer of `network` (float32) gives while `run` runs it.
+
+    Raises HalfOverflow if float16 can't hold HEADROOM times that; it names the first layer of which this is so.
+    """
+    largest: dict[str, float] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                # NaN counts as more than anything: max() of Python would pass over it.
+                value = float(output.detach().abs().nan_to_num(nan=float("inf")).max())
+                largest[name] = max(largest.get(name, 0.0), value)
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules()]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, value in largest.items():  # in the order in which layers first gave something
+        if value * HEADROOM > HALF_LARGEST:
+            raise HalfOverflow(
+                f"{model}: {name or 'its output'} reaches {value:.3g}, too close to float16's largest {HALF_LARGEST:g}: "
+                "in fp16 it would give NaN; export it in fp32 (for a VAE, set force_upcast in its config.json)"
+            )
+    return max(largest.values(), default=0.0)
+
+
+def _float32_norm(norm: nn.GroupNorm | nn.LayerNorm) -> nn.Module:
+    affine = norm.weight is not None
+    same: nn.GroupNorm | nn.LayerNorm
+    if isinstance(norm, nn.GroupNorm):
+        same = Float32GroupNorm(norm.num_groups, norm.num_channels, norm.eps, affine)
+    else:
+        same = Float32LayerNorm(norm.normalized_shape, norm.eps, affine, bias=norm.bias is not None)
+    if affine:
+        same.weight, same.bias = norm.weight, norm.bias
+    return same
+
+
+def _upcast(attention: Attention) -> None:
+    """Queries, keys and values leave their projections in float32; the output's projection takes float16 again."""
+    for name in ("to_q", "to_k", "to_v"):
+        setattr(attention, name, nn.Sequential(getattr(attention, name), Cast(torch.float32)))
+    attention.to_out[0] = nn.Sequential(Cast(torch.float16), attention.to_out[0])
+
+
+def _replace(root: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(root.get_submodule(parent), child, module)

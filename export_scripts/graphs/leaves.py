@@ -1,0 +1,162 @@
+"""The four leaf models of a pipeline, with the geometry and identity that their configs carry.
+
+Owns which graph serves which model of the spec, in which precision and with which tolerance. Must not know files, ONNX
+or Triton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client import contract
+from client.contract import Geometry, Identity
+from export_scripts.graphs import networks as torch_graphs
+from export_scripts.graphs.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
+from export_scripts.graphs.half import half_copy
+from export_scripts.graphs.onnx_export import Leaf
+from export_scripts.graphs.plain_loss import PlainLoss
+from export_scripts.pipelines.parts import SourcePipeline
+from export_scripts.settings import FP16, FP32
+
+# float32 against float32, so only the order of additions differs: measured 3e-6 at worst for the losses.
+EXACT, CLOSE, LOSSES = 0.0, 1e-5, 1e-4
+# float16 against float32.
+HALF_CLOSE, HALF_LOSSES = 1e-2, 1e-2
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """What one export of a pipeline serves. dift_noise: float32 [C, h, w], that of every feature."""
+
+    geometry: Geometry
+    identity: Identity
+    bank: DrawBank
+    dift_noise: NDArray[np.float32]
+    by_name: dict[str, Leaf]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What the graphs run: those of the source, or their copies in float16."""
+
+    encoder: nn.Module
+    unet: nn.Module
+    precision: str
+
+
+def make_networks(source: SourcePipeline, precision: str) -> Networks:
+    """The encoder is in float16 only if its makers allow it; it runs once per image, float32 costs next to nothing."""
+    if precision == FP32:
+        return Networks(source.encoder, source.unet, precision)
+    encoder = half_copy(source.encoder) if source.half_encoder else source.encoder
+    return Networks(encoder, half_copy(source.unet), precision)
+
+
+def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = None) -> Leaves:
+    """The leaves of `source` with a bank of `draws` draws; networks: default those of the source, in float32.
+
+    Raises ValueError for a number of draws that the bank can't have.
+    """
+    profile, networks = source.profile, networks or make_networks(source, FP32)
+    half = networks.precision == FP16
+    band = Band(profile.t_min, profile.t_max, int(source.scheduler.config.num_train_timesteps))
+    bank = make_draw_bank(draws, band, source.latent)
+    dift_noise = np.random.default_rng([SEED, 1]).standard_normal(source.latent, dtype=np.float32)
+    geometry = Geometry(
+        resolution=source.resolution,
+        latent=source.latent,
+        prompt=(source.table.shape[1], source.table.shape[2]),
+        feature=_feature_width(source.unet, profile.dift_block),
+        draws=draws,
+        classes=len(source.classes),
+        pooled=0 if source.pooled is None else int(source.pooled.shape[1]),
+        cond_datatype="FP16" if half else "FP32",
+    )
+    specs = contract.models(geometry)
+    leaves = (
+        _encoder_leaf(specs[contract.VAE_ENCODER], source, networks.encoder),
+        prompt_leaf(specs[contract.PROMPT_EMBEDDING], source.table, source.pooled, networks.precision),
+        _loss_leaf(specs[contract.UNET], source, networks.unet, bank, half),
+        _dift_leaf(specs[contract.DIFT], source, networks.unet, torch.from_numpy(dift_noise), half),
+    )
+    identity = _identity(source, bank, networks.precision)
+    return Leaves(geometry, identity, bank, dift_noise, {leaf.model.name: leaf for leaf in leaves})
+
+
+def prompt_leaf(model: contract.Model, table: Tensor, pooled: Tensor | None, precision: str) -> Leaf:
+    """The leaf of a prompt table, rounded to the UNet's precision."""
+    dtype = torch.float16 if precision == FP16 else torch.float32
+    embedding = torch_graphs.PromptEmbedding(table.to(dtype), None if pooled is None else pooled.to(dtype)).eval()
+    return Leaf(model, embedding, EXACT, embedding, precision)
+
+
+def _encoder_leaf(model: contract.Model, source: SourcePipeline, encoder: nn.Module) -> Leaf:
+    reference = torch_graphs.VaeEncoder(source.encoder).eval()
+    if encoder is source.encoder:
+        return Leaf(model, reference, CLOSE, reference)
+    return Leaf(model, torch_graphs.VaeEncoder(encoder).eval(), HALF_CLOSE, reference, FP16, full=source.encoder)
+
+
+def _loss_leaf(model: contract.Model, source: SourcePipeline, unet: nn.Module, bank: DrawBank, half: bool) -> Leaf:
+    kind = torch_graphs.NoisePredictor if source.pooled is None else torch_graphs.PooledNoisePredictor
+    times = _time_ids(source)
+    module = kind(unet, bank, source.scheduler.alphas_cumprod, source.prediction_type, times).eval()
+    reference = PlainLoss(source.unet, bank, source.scheduler, times)
+    if not half:
+        return Leaf(model, module, LOSSES, reference)
+    # DELTA is a difference of losses that may be next to equal: float16 rounds the losses, so they are its scale.
+    return Leaf(model, module, HALF_LOSSES, reference, FP16, {"DELTA": "LOSS_PROMPT"}, source.unet)
+
+
+def _dift_leaf(model: contract.Model, source: SourcePipeline, unet: nn.Module, noise: Tensor, half: bool) -> Leaf:
+    kind = torch_graphs.DiftExtractor if source.pooled is None else torch_graphs.PooledDiftExtractor
+    profile = source.profile
+
+    def extractor(network: nn.Module) -> nn.Module:
+        schedule, times = source.scheduler.alphas_cumprod, _time_ids(source)
+        return kind(network, schedule, profile.dift_timestep, profile.dift_block, noise, times).eval()
+
+    if not half:
+        module = extractor(unet)
+        return Leaf(model, module, CLOSE, module)
+    return Leaf(model, extractor(unet), HALF_CLOSE, _in_float32(extractor(source.unet)), FP16, full=source.unet)
+
+
+def _in_float32(module: nn.Module) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+    return lambda *inputs: module(*(i.to(torch.float32) if i.is_floating_point() else i for i in inputs))
+
+
+def _time_ids(source: SourcePipeline) -> Tensor | None:
+    return torch.tensor([source.time_ids]) if source.time_ids else None
+
+
+def _feature_width(unet: nn.Module, block: str | int) -> int:
+    """Channels behind the mid block, or behind an up-block (which go through the levels from the last to the first)."""
+    levels = tuple(unet.config.block_out_channels)
+    return int(levels[-1] if block == "mid" else levels[::-1][int(block)])
+
+
+def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identity:
+    profile = source.profile
+    return Identity(
+        pipeline=source.digest,
+        classes=source.classes,
+        prompts=source.prompts,
+        draws=len(bank),
+        timesteps=tuple(int(timestep) for timestep in bank.timesteps),
+        timestep_weights=spread_weights(bank, profile.timestep_weights),
+        resolution=source.resolution,
+        precision=precision,
+        window_fraction=profile.window_fraction,
+        rule=profile.rule,
+        prior_weight=profile.brightness_weight,
+        dift=f"{profile.dift_block}@{profile.dift_timestep}",
+        centring=profile.centring,
+        class_names=source.class_names,
+    )

@@ -1,0 +1,46 @@
+"""The loss as its definition says, slowly: what the exported noise predictor is held against.
+
+Noise is added by the diffusers scheduler, the UNet runs once per condition, and the squared errors are subtracted in
+float64. Shares nothing with graphs.NoisePredictor but the bank and the parametrisation, so a swapped condition, a wrong
+schedule or a wrong draw in the fused graph shows. Must not know ONNX or Triton.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from export_scripts.graphs.draw_bank import DrawBank
+from export_scripts.graphs.networks import noise_prediction
+
+
+class PlainLoss:
+    """Callable with NoisePredictor's inputs and outputs, pooled conditions included (see there); float32 throughout."""
+
+    def __init__(
+        self, unet: UNet2DConditionModel, bank: DrawBank, scheduler: DDPMScheduler, time_ids: Tensor | None = None
+    ) -> None:
+        self._unet, self._bank, self._scheduler, self._time_ids = unet, bank, scheduler, time_ids
+
+    def __call__(self, latent: Tensor, *conditions_and_draw: Tensor) -> tuple[Tensor, ...]:
+        *conditions, draw = conditions_and_draw
+        half = len(conditions) // 2
+        index = draw[:, 0].numpy()
+        timesteps, eps = torch.from_numpy(self._bank.timesteps[index]), torch.from_numpy(self._bank.noises[index])
+        noisy = self._scheduler.add_noise(latent, eps, timesteps)
+        prompt_map, reference_map = (
+            (self._noise(noisy, timesteps, *condition).double() - eps.double()).square()
+            for condition in (conditions[:half], conditions[half:])
+        )
+        delta = (reference_map - prompt_map).mean(dim=1)
+        losses = (errors.mean(dim=(1, 2, 3)).unsqueeze(1) for errors in (prompt_map, reference_map))
+        return tuple(output.float() for output in (delta, *losses))
+
+    def _noise(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, pooled: Tensor | None = None) -> Tensor:
+        added = None
+        if pooled is not None and self._time_ids is not None:
+            added = {"text_embeds": pooled.float(), "time_ids": self._time_ids.repeat(len(pooled), 1)}
+        output = self._unet(noisy, timesteps, encoder_hidden_states=tokens.float(), added_cond_kwargs=added).sample
+        alpha = self._scheduler.alphas_cumprod[timesteps].reshape(-1, 1, 1, 1)
+        return noise_prediction(self._scheduler.config.prediction_type, output, noisy, alpha.sqrt(), (1 - alpha).sqrt())

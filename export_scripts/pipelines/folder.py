@@ -1,0 +1,139 @@
+"""A diffusers folder from disk: its files are looked at, its configurations checked, its components loaded whole.
+
+Owns the way from files to a pipeline, and the errors of diffusers and transformers on it: each ends as one PipelineError
+of one line. A component is loaded with an account of its weights, since diffusers makes up random ones for those that a
+file lacks. Must not know what a component is for, ONNX or Triton.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers import DiffusionPipeline
+from torch import nn
+
+from export_scripts import small_pipeline
+from export_scripts.errors import PipelineError
+from export_scripts.pipelines.component_files import SAFETENSORS, check_tokenizer, entries, read_json, weights_kind
+from export_scripts.pipelines.config_check import INDEX, check_config, check_index, component_class
+from export_scripts.pipelines.known_fields import LEFTOVERS, PIPELINES, SCHEDULERS
+from export_scripts.pipelines.parts import quiet_loading
+
+SMALL, TOKENIZER = "SmallPipeline", "CLIPTokenizer"
+
+
+@dataclass(frozen=True)
+class PipelineFolder:
+    """A folder whose model_index.json is one that the exporter reads; index: its content."""
+
+    path: Path
+    index: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The class of the pipeline."""
+        return str(self.index["_class_name"])
+
+
+def open_folder(path: Path) -> PipelineFolder:
+    """The pipeline saved in `path`, not yet loaded. Raises PipelineError."""
+    if path.is_file():
+        raise PipelineError(
+            f"{path} is a single file, the exporter reads diffusers folders: make one with "
+            f"StableDiffusionPipeline (or StableDiffusionXLPipeline).from_single_file(FILE).save_pretrained(FOLDER)"
+        )
+    if not (path / INDEX).is_file():
+        raise PipelineError(f"{path} is not a diffusers pipeline: it has no {INDEX} ({entries(path)})")
+    index = read_json(path / INDEX)
+    check_index(str(path / INDEX), index)
+    return PipelineFolder(path, index)
+
+
+def load_folder(folder: PipelineFolder, leave_out: tuple[str, ...] = ()) -> DiffusionPipeline:
+    """The pipeline in eager torch, float32, without the components `leave_out`. Raises PipelineError.
+
+    All configurations are checked before the first weights are read. What judges finished images is never loaded.
+    """
+    needed = {slot: component_class(folder.index, slot) for slot in PIPELINES[folder.kind] if slot not in leave_out}
+    for slot, name in needed.items():
+        _check_component(folder.path / slot, name)
+    modules = {slot: _module(folder.path / slot, name) for slot, name in needed.items() if _is_module(name)}
+    absent = [slot for slot, entry in folder.index.items() if isinstance(entry, list) and slot not in needed]
+    loader = small_pipeline.SmallPipeline if folder.kind == SMALL else DiffusionPipeline
+    with one_line(str(folder.path)):
+        # What is handed over is not read again; diffusers reads tokenizers and the scheduler.
+        return loader.from_pretrained(folder.path, **dict.fromkeys(absent), **modules, local_files_only=True)
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Whatever a library raises over `what` becomes one PipelineError of one line."""
+    try:
+        with quiet_loading():
+            yield
+    except PipelineError:
+        raise
+    except Exception as error:  # diffusers, transformers, torch and the hub's client have errors of every class
+        raise PipelineError(f"{what} can't be read: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error: Exception, most: int = 300) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _check_component(place: Path, name: str) -> None:
+    if not place.is_dir():
+        raise PipelineError(f"{place} is missing, model_index.json names a {name} there: {entries(place.parent)}")
+    if name.startswith(TOKENIZER):
+        check_tokenizer(place)
+        return
+    config = place / ("scheduler_config.json" if name in SCHEDULERS else "config.json")
+    check_config(str(config), name, read_json(config), _defaults(name))
+
+
+def _class(name: str) -> type:
+    """The class of that name; known_fields.py has none that is not here."""
+    found: type = next(getattr(m, name) for m in (diffusers, transformers, small_pipeline) if hasattr(m, name))
+    return found
+
+
+def _is_module(name: str) -> bool:
+    return not name.startswith(TOKENIZER) and name not in SCHEDULERS
+
+
+def _defaults(name: str) -> dict[str, Any]:
+    """What the installed class takes where its file is silent; transformers' classes take a config object."""
+    found = _class(name)
+    config = getattr(found, "config_class", None)
+    return {k: p.default for k, p in inspect.signature((config or found).__init__).parameters.items()}
+
+
+def _module(place: Path, name: str) -> nn.Module:
+    """The component with all its weights. Raises PipelineError if some are missing, too many or of another shape."""
+    found, own = _class(name), not issubclass(_class(name), transformers.PreTrainedModel)
+    stems = ("diffusion_pytorch_model",) * 2 if own else ("model", "pytorch_model")
+    kind = weights_kind(place, *stems)
+    more = {"low_cpu_mem_usage": False} if own else {"dtype": torch.float32}
+    with one_line(str(place)):
+        module, account = found.from_pretrained(
+            place, output_loading_info=True, local_files_only=True, use_safetensors=kind == SAFETENSORS, **more
+        )
+        module = module.to(torch.float32).eval()
+    missing, left = sorted(account["missing_keys"]), sorted(set(account["unexpected_keys"]) - set(LEFTOVERS))
+    for names, what in ((missing, "lacks"), (left, "has more weights than")):
+        if names:
+            more_names = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise PipelineError(
+                f"the file of weights in {place} {what} the {name} of its config.json: {', '.join(names[:3])}{more_names}"
+                ": weights and configuration are not of the same model"
+            )
+    return module

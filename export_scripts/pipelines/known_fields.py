@@ -1,0 +1,233 @@
+"""Every class and configuration field of a pipeline that the exporter knows, and what becomes of it.
+
+Owns the list and nothing else; config_check.py reads by it. A field is used (the exported mathematics follows its value),
+irrelevant (a forward pass at a given timestep does not depend on it) or supported at some values only. What is not here
+is refused.
+
+Source: constructors and forward passes of the classes named here in diffusers 0.42.1, `encode_prompt` of its pipelines,
+and CLIPTextConfig in transformers 5.23.0. tests/export_scripts/pipelines/test_known_fields.py holds the list against what is
+installed: a field that an upgrade adds makes it fail until the field has its line here. OLDER_… are fields that today's
+classes no longer take and published checkpoints still carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EPSILON, V_PREDICTION, SAMPLE = "epsilon", "v_prediction", "sample"
+PREDICTION_TYPES = (EPSILON, V_PREDICTION, SAMPLE)
+
+
+@dataclass(frozen=True)
+class Used:
+    """The mathematics follows the value, whatever it is."""
+
+
+@dataclass(frozen=True)
+class Irrelevant:
+    """why: what the field is for, since it is not for the forward pass."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Only:
+    """values: the supported ones. why: what the others would need."""
+
+    values: tuple[Any, ...]
+    why: str
+
+
+Rule = Used | Irrelevant | Only
+Fields = Mapping[str, Rule]
+
+
+def _all(rule: Rule, names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split(), rule)
+
+
+# --- schedulers: only the noising that the UNet was trained on counts, √ᾱ x + √(1-ᾱ) ε with ᾱ from betas ---------------
+
+_STEPS = Irrelevant("which timesteps a sampler visits")
+_SOLVER = Irrelevant("how a sampler steps from one timestep to the next")
+_CLIPPING = Irrelevant("how a sampler limits its estimate of the image")
+_NO_FLOW = "flow matching is another noising"
+_OWN_SIGMAS = "the noise levels are those of the betas"
+
+SCHEDULER: Fields = {
+    **_all(Used(), "num_train_timesteps beta_start beta_end trained_betas rescale_betas_zero_snr"),
+    "beta_schedule": Only(("linear", "scaled_linear", "squaredcos_cap_v2"), "other schedules differ between samplers"),
+    "prediction_type": Only(PREDICTION_TYPES, "what the UNet's output means must be known"),
+    "timestep_type": Only(("discrete",), "the UNet is told continuous noise levels in place of timesteps"),
+    **_all(Only((None,), _OWN_SIGMAS), "sigma_min sigma_max"),
+    **_all(Only((False,), _NO_FLOW), "use_flow_sigmas use_dynamic_shifting"),
+    **_all(Only((None,), _NO_FLOW), "shift_terminal"),
+    **_all(Irrelevant("read with use_flow_sigmas or use_dynamic_shifting alone"), "flow_shift time_shift_type"),
+    **_all(_STEPS, "timestep_spacing steps_offset final_sigmas_type interpolation_type euler_at_final"),
+    **_all(_STEPS, "use_karras_sigmas use_exponential_sigmas use_beta_sigmas use_lu_lambdas lambda_min_clipped"),
+    **_all(_SOLVER, "variance_type set_alpha_to_one skip_prk_steps solver_order algorithm_type solver_type"),
+    **_all(_SOLVER, "lower_order_final predict_x0 disable_corrector solver_p"),
+    **_all(_CLIPPING, "clip_sample clip_sample_range thresholding dynamic_thresholding_ratio sample_max_value"),
+}
+OLDER_SCHEDULER: Fields = {
+    "predict_epsilon": Only((True,), "prediction_type says what the UNet's output means"),
+    "tensor_format": Irrelevant("numpy or torch"),
+}
+
+SCHEDULERS = (
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+)
+
+OTHER_NOISINGS: Mapping[str, str] = {
+    "EDM": "its UNet takes inputs scaled by σ and noise levels in place of timesteps",
+    "FlowM": "flow matching mixes image and noise linearly, and its denoiser predicts a velocity",
+    "LCM": "it samples a distilled UNet, which is told a guidance scale and predicts no mean of the noise",
+    "TCD": "it samples a distilled UNet, which predicts no mean of the noise",
+    "CMStochasticIterative": "consistency models predict the image from one noise level σ",
+    "KarrasVe": "its noising explodes in variance (σ alone)",
+    "ScoreSdeVe": "its noising explodes in variance (σ alone)",
+}
+"""Beginnings of refused schedulers' names, and why; any other name is refused as unknown."""
+
+# --- the UNet: the module runs as diffusers builds it; what its forward pass takes beside latents, timestep and prompt is
+# not given to it, and graphs.partial_unet repeats the first half of that pass --------------------------------------------
+
+UNET: Fields = {
+    **_all(Used(), "sample_size in_channels out_channels flip_sin_to_cos freq_shift down_block_types up_block_types"),
+    **_all(
+        Used(), "only_cross_attention block_out_channels layers_per_block downsample_padding mid_block_scale_factor"
+    ),
+    **_all(Used(), "act_fn norm_num_groups norm_eps cross_attention_dim transformer_layers_per_block"),
+    **_all(Used(), "reverse_transformer_layers_per_block attention_head_dim use_linear_projection upcast_attention"),
+    **_all(Used(), "resnet_time_scale_shift resnet_skip_time_act resnet_out_scale_factor time_embedding_type"),
+    **_all(
+        Used(), "time_embedding_dim timestep_post_act conv_in_kernel conv_out_kernel mid_block_only_cross_attention"
+    ),
+    **_all(Used(), "cross_attention_norm addition_time_embed_dim addition_embed_type_num_heads"),
+    **_all(Used(), "projection_class_embeddings_input_dim"),
+    "dropout": Irrelevant("training"),
+    "mid_block_type": Only(
+        ("UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "UNetMidBlock2DSimpleCrossAttn"), "features need a middle"
+    ),
+    "addition_embed_type": Only((None, "text", "text_time"), "conditions of images are not given to the UNet"),
+    **_all(
+        Only((None,), "class labels and noise levels are not given to the UNet"), "class_embed_type num_class_embeds"
+    ),
+    "class_embeddings_concat": Only((False,), "class labels are not given to the UNet"),
+    "time_cond_proj_dim": Only((None,), "the guidance scale of a distilled UNet (LCM) is not given to it"),
+    **_all(Only((None,), "prompts go to the UNet as they are"), "encoder_hid_dim encoder_hid_dim_type"),
+    "dual_cross_attention": Only((False,), "one prompt is given to the UNet, not two"),
+    "attention_type": Only(("default",), "boxes and phrases (GLIGEN) are not given to the UNet"),
+    "center_input_sample": Only((False,), "latents go to the UNet as they are"),
+    "time_embedding_act_fn": Only((None,), "features are read without it"),
+    "num_attention_heads": Only((None,), "diffusers takes attention_head_dim alone"),
+}
+OLDER_UNET: Fields = _all(
+    Irrelevant("state of the weights' moving average in training, kept by diffusers' EMAModel"),
+    "decay min_decay optimization_step update_after_step use_ema_warmup inv_gamma power",
+)
+
+# --- encoders of images ----------------------------------------------------------------------------------------------
+
+_DECODER = Irrelevant("the decoder")
+VAE: Fields = {
+    **_all(Used(), "down_block_types block_out_channels layers_per_block act_fn latent_channels norm_num_groups"),
+    **_all(Used(), "scaling_factor shift_factor force_upcast use_quant_conv mid_block_add_attention"),
+    "in_channels": Only((3,), "images have three channels"),
+    **_all(Only((None,), "latents are shifted and scaled as a whole"), "latents_mean latents_std"),
+    **_all(_DECODER, "out_channels up_block_types use_post_quant_conv"),
+    "sample_size": Irrelevant("tiling, which the exporter does without"),
+}
+SPACE_TO_DEPTH: Fields = _all(Used(), "patch_size channels image_size shift scaling_factor")
+CLASS_EMBEDDING: Fields = _all(Used(), "class_names tokens width")
+
+# --- text encoders: what transformers builds is run by the pipeline's own encode_prompt -----------------------------------
+
+CLIP_TEXT: Fields = {
+    **_all(Used(), "vocab_size hidden_size intermediate_size projection_dim num_hidden_layers num_attention_heads"),
+    **_all(Used(), "max_position_embeddings hidden_act layer_norm_eps pad_token_id bos_token_id eos_token_id"),
+    **_all(Irrelevant("training"), "attention_dropout initializer_range initializer_factor"),
+    **_all(Irrelevant("labels of a classifier"), "id2label label2id problem_type"),
+    **_all(Irrelevant("how the module is called, which encode_prompt says itself"), "output_hidden_states return_dict"),
+    **_all(Irrelevant("where the file came from"), "transformers_version architectures"),
+    "dtype": Irrelevant("weights are read into float32"),
+    "chunk_size_feed_forward": Irrelevant("memory"),
+    "is_encoder_decoder": Only((False,), "the text encoder stands alone"),
+}
+OLDER_CLIP_TEXT: Fields = {
+    "use_attention_mask": Used(),
+    "model_type": Only(("clip_text_model",), "text encoders are CLIP's"),
+    **_all(Only((False,), "the text encoder is no decoder"), "is_decoder add_cross_attention tie_encoder_decoder"),
+    "pruned_heads": Only(({}, None), "heads are those of the class"),
+    "torch_dtype": Irrelevant("weights are read into float32"),
+    **_all(Irrelevant("training"), "dropout gradient_checkpointing finetuning_task tie_word_embeddings tf_legacy_loss"),
+    **_all(Irrelevant("how the module is called"), "output_attentions torchscript use_cache use_return_dict"),
+    **_all(Irrelevant("other hardware"), "use_bfloat16"),
+    **_all(Irrelevant("the tokenizer's place"), "tokenizer_class name_or_path prefix task_specific_params"),
+    **_all(
+        Irrelevant("writing text, which an encoder does not do"),
+        "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k "
+        "top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size "
+        "bad_words_ids num_return_sequences output_scores return_dict_in_generate forced_bos_token_id "
+        "forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens "
+        "begin_suppress_tokens sep_token_id decoder_start_token_id cross_attention_hidden_size",
+    ),
+}
+
+LEFTOVERS: Mapping[str, str] = {"text_projection.weight": "CLIPTextModel is the part before the projection"}
+"""Weights that a file may hold beyond those of its class."""
+
+# --- the pipeline: model_index.json ----------------------------------------------------------------------------------
+
+COMPONENTS: Mapping[str, tuple[str, ...]] = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL", "SpaceToDepth"),
+    "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "class_embedding": ("ClassEmbedding",),
+    "scheduler": SCHEDULERS,
+}
+"""The classes that a component may be of."""
+
+_TEXT_PARTS = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+PIPELINES: Mapping[str, tuple[str, ...]] = {
+    "StableDiffusionPipeline": _TEXT_PARTS,
+    "StableDiffusionImg2ImgPipeline": _TEXT_PARTS,
+    "StableDiffusionXLPipeline": (*_TEXT_PARTS, "text_encoder_2", "tokenizer_2"),
+    "StableDiffusionXLImg2ImgPipeline": (*_TEXT_PARTS, "text_encoder_2", "tokenizer_2"),
+    "SmallPipeline": ("vae", "class_embedding", "unet", "scheduler"),
+}
+"""The pipelines, and the components that each must have."""
+
+PIPELINE: Fields = {
+    **_all(Irrelevant("finished images"), "safety_checker feature_extractor requires_safety_checker add_watermarker"),
+    "image_encoder": Irrelevant("prompts that are images"),
+    "force_zeros_for_empty_prompt": Used(),
+    "requires_aesthetics_score": Only((False, None), "an aesthetic score (SDXL's refiner) is not given to the UNet"),
+}
+
+FIELDS: Mapping[str, Fields] = {
+    "UNet2DConditionModel": {**UNET, **OLDER_UNET},
+    "AutoencoderKL": VAE,
+    "SpaceToDepth": SPACE_TO_DEPTH,
+    "ClassEmbedding": CLASS_EMBEDDING,
+    **{name: {**CLIP_TEXT, **OLDER_CLIP_TEXT} for name in ("CLIPTextModel", "CLIPTextModelWithProjection")},
+    **{name: {**SCHEDULER, **OLDER_SCHEDULER} for name in SCHEDULERS},
+}
+"""The fields of each class that has a configuration of its own."""

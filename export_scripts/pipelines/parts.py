@@ -1,0 +1,160 @@
+"""The parts of any diffusers pipeline that the exporter uses, and how they are told apart.
+
+Owns the record of a loaded pipeline, the encoder half of a VAE and the digest of weights. Must not know folders, ONNX
+or Triton. Every kind of pipeline has a loader of its own that fills the record; nothing behind it knows the kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging import CRITICAL
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.utils import logging
+from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
+
+from export_scripts.errors import PipelineError
+from export_scripts.pipelines.config_check import check_schedule
+from export_scripts.small_pipeline import ScoringProfile, SpaceToDepth
+
+POOLED_ADDITION = "text_time"  # SDXL: pooled text and time ids are added to the timestep's embedding
+TIME_IDS = 6
+
+
+@dataclass(frozen=True)
+class SourcePipeline:
+    """The parts of a pipeline in eager torch, float32.
+
+    digest: 16 hex digits of all weights and configs. encoder: images [N, 3, S, S] in [-1, 1] → latents [N, C, h, w].
+    resolution: S. latent: (C, h, w). table: [n + 1, L, D], row 0 the null prompt. prompts: n + 1 texts, in the table's
+    order. classes: n ids. pooled: a second condition [n + 1, P] (SDXL), or None. time_ids: what the UNet is told about
+    an image's size beside it: original height and width, crop's top and left, height and width, in pixels; or empty.
+    text_digest: 16 hex digits of the text encoders, empty for a learned table. half_encoder: whether the encoder's
+    makers allow it in fp16. class_names: n names, or none where they are the ids. notes: lines for whoever exports.
+    """
+
+    digest: str
+    encoder: nn.Module
+    unet: UNet2DConditionModel
+    scheduler: DDPMScheduler
+    table: Tensor
+    prompts: tuple[str, ...]
+    classes: tuple[str, ...]
+    resolution: int
+    latent: tuple[int, int, int]
+    profile: ScoringProfile
+    pooled: Tensor | None = None
+    time_ids: tuple[float, ...] = ()
+    text_digest: str = ""
+    half_encoder: bool = False
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def prediction_type(self) -> str:
+        return str(self.scheduler.config.prediction_type)
+
+
+class KlEncoder(nn.Module):
+    """The encoder half of an AutoencoderKL: the posterior's mean, shifted and scaled as the UNet was trained on it."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.encoder, self.quant_conv = vae.encoder, vae.quant_conv
+        self.latent_channels = int(vae.config.latent_channels)
+        self.shift, self.scale = float(vae.config.shift_factor or 0.0), float(vae.config.scaling_factor)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 3, S, S] in [-1, 1] → float32 [N, C, h, w], in the weights' precision up to the moments."""
+        moments = self.encoder(images.to(self.encoder.conv_in.weight.dtype))
+        moments = moments if self.quant_conv is None else self.quant_conv(moments)
+        return (moments[:, : self.latent_channels].to(torch.float32) - self.shift) * self.scale
+
+
+def encoder_of(vae: nn.Module) -> tuple[nn.Module, int]:
+    """The encoder and how many pixels a latent cell is wide. Raises PipelineError for another kind."""
+    if isinstance(vae, SpaceToDepth):
+        return vae.eval(), int(vae.config.patch_size)
+    if isinstance(vae, AutoencoderKL):
+        return KlEncoder(vae).eval(), 2 ** (len(vae.config.block_out_channels) - 1)
+    raise PipelineError(f"the encoder is a {type(vae).__name__}; SpaceToDepth and AutoencoderKL are supported")
+
+
+def native_resolution(unet: UNet2DConditionModel, cell_px: int) -> int:
+    """The side of images that a UNet was made for. Raises PipelineError if its configuration does not say."""
+    size = unet.config.sample_size
+    sides = set(size) if isinstance(size, list | tuple) else {size}
+    if len(sides) != 1 or not isinstance(side := sides.pop(), int):
+        raise PipelineError(
+            f"the UNet's sample_size is {size}, not one number: name the side of images with --resolution"
+        )
+    return side * cell_px
+
+
+def training_scheduler(scheduler: Any) -> DDPMScheduler:
+    """The schedule that the UNet was trained on, whatever sampler the pipeline was saved with. Raises PipelineError."""
+    with quiet_loading():
+        training = DDPMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
+    steps = int(training.config.num_train_timesteps)
+    check_schedule(type(scheduler).__name__, scheduler.alphas_cumprod, training.alphas_cumprod, steps)
+    return training
+
+
+def latent_shape(encoder: nn.Module, resolution: int, cell_px: int) -> tuple[int, int, int]:
+    """(C, h, w) of images of `resolution`; found on the smallest image that has a cell for every downsampling."""
+    if resolution % cell_px:
+        raise PipelineError(f"a resolution of {resolution} px does not divide by the {cell_px} px of a latent cell")
+    with torch.no_grad():
+        channels = encoder(torch.zeros(1, 3, 2 * cell_px, 2 * cell_px)).shape[1]
+    return int(channels), resolution // cell_px, resolution // cell_px
+
+
+def digest_of(components: Mapping[str, Any]) -> str:
+    """16 hex digits of BLAKE2b over the components' configs and weights, independent of the files' layout."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, component in sorted(components.items()):
+        digest.update(f"{name}:{type(component).__name__}:{_config_text(component)}".encode())
+        weights = component.state_dict() if isinstance(component, nn.Module) else {}
+        for key, tensor in sorted(weights.items()):
+            digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def _config_text(component: Any) -> str:
+    if hasattr(component, "get_vocab"):  # a tokenizer
+        return json.dumps(component.get_vocab(), sort_keys=True)
+    config = getattr(component, "config", {})
+    values = config.to_dict() if hasattr(config, "to_dict") else dict(config)  # transformers, diffusers
+    values.pop("transformers_version", None)
+    return json.dumps({k: v for k, v in values.items() if not k.startswith("_")}, sort_keys=True, default=str)
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """diffusers and transformers warn of their own future defaults and draw progress bars; neither is about the model."""
+    enabled, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    bars, transformers_level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    logging.set_verbosity(CRITICAL)  # errors are raised as well, and said once
+    transformers_logging.set_verbosity(CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            transformers_logging.set_verbosity(transformers_level)
+            if enabled:
+                logging.enable_progress_bar()
+            if bars:
+                transformers_logging.enable_progress_bar()

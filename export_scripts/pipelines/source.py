@@ -1,0 +1,117 @@
+"""What the exporter takes from a diffusers pipeline, whatever its kind.
+
+Owns the choice of the loader and the checks that hold for all kinds. Must not know ONNX or Triton. Another kind of
+pipeline is one more loader; nothing behind `SourcePipeline` changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from diffusers import DiffusionPipeline
+
+from export_scripts.errors import PipelineError
+from export_scripts.pipelines.folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.parts import (
+    KlEncoder,
+    SourcePipeline,
+    digest_of,
+    encoder_of,
+    latent_shape,
+    native_resolution,
+    training_scheduler,
+)
+from export_scripts.pipelines.prompt_table import check_rows
+from export_scripts.pipelines.text import read_text_pipeline
+from export_scripts.settings import Wanted
+from export_scripts.small_pipeline import ScoringProfile
+
+__all__ = ["KlEncoder", "SourcePipeline", "at_resolution", "find_pipeline", "load_source"]
+
+
+def find_pipeline(name: str) -> Path:
+    """The folder of a pipeline that is named by its folder or its hub id, fetched if need be. Raises PipelineError."""
+    folder = Path(name)
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return folder
+    with one_line(f"{name} is no folder here, and the hub's pipeline of that name"):
+        return Path(DiffusionPipeline.download(name))
+
+
+def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
+    """The pipeline saved in `path`. Raises PipelineError that says what is missing or unsupported."""
+    wanted = wanted or Wanted()
+    folder = open_folder(path)
+    source = _load_small(folder, wanted) if folder.kind == SMALL else read_text_pipeline(folder, wanted)
+    check_source(source)
+    return source
+
+
+def at_resolution(source: SourcePipeline, resolution: int) -> SourcePipeline:
+    """The same weights for images of another size. Raises PipelineError if the UNet can't take its latents."""
+    cell_px = source.resolution // source.latent[1]
+    latent = (source.latent[0], resolution // cell_px, resolution // cell_px)
+    other = replace(source, resolution=resolution, latent=latent)
+    check_source(other)
+    return other
+
+
+def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
+    """A small class-conditional pipeline of this project: its table of prompts is learned."""
+    if wanted.classes is not None or wanted.resolution is not None:
+        raise PipelineError(f"{folder.path} is a {SMALL}: its classes and resolution are learned and can't be chosen")
+    try:
+        profile = ScoringProfile.load(folder.path)
+    except (AttributeError, OSError, TypeError, ValueError) as error:
+        raise PipelineError(f"{folder.path}: its scoring.json is missing or damaged: {error}") from error
+    pipeline = load_folder(folder)
+    with one_line("the VAE"):
+        encoder, cell_px = encoder_of(pipeline.vae)
+    learned = getattr(pipeline.vae.config, "image_size", None)
+    resolution = int(learned) if learned else native_resolution(pipeline.unet, cell_px)
+    table, classes = pipeline.class_embedding.table.detach(), tuple(pipeline.class_names)
+    check_rows(classes, classes, table, None)
+    return SourcePipeline(
+        digest=digest_of(pipeline.components),
+        encoder=encoder,
+        unet=pipeline.unet.eval(),
+        scheduler=training_scheduler(pipeline.scheduler),
+        table=table,
+        prompts=("", *classes),
+        classes=classes,
+        resolution=resolution,
+        latent=latent_shape(encoder, resolution, cell_px),
+        profile=_chosen(profile, wanted),
+        half_encoder=isinstance(encoder, KlEncoder) and not pipeline.vae.config.force_upcast,
+    )
+
+
+def _chosen(profile: ScoringProfile, wanted: Wanted) -> ScoringProfile:
+    chosen = {name: getattr(wanted, name) for name in ("t_min", "t_max", "dift_timestep", "dift_block")}
+    return replace(profile, **{name: value for name, value in chosen.items() if value is not None})
+
+
+def check_source(source: SourcePipeline) -> None:
+    """Raises PipelineError for settings that contradict each other."""
+    profile, step = source.profile, 2**source.unet.num_upsamplers
+    if not 0.0 <= profile.t_min < profile.t_max <= 1.0:
+        raise PipelineError(f"a band of timesteps needs 0 <= t-min < t-max <= 1, not {profile.t_min}, {profile.t_max}")
+    if source.latent[1] % step or source.latent[2] % step:
+        raise PipelineError(f"latents of {source.latent[1:]} cells do not divide by the UNet's downsampling of {step}")
+    takes, gives = source.unet.config.in_channels, source.unet.config.out_channels
+    if source.latent[0] != takes:
+        raise PipelineError(
+            f"latents have {source.latent[0]} channels, the UNet takes {takes}: one that is given more than the noisy "
+            "latent (a mask, a depth map, a smaller image) is not supported"
+        )
+    if gives != takes:
+        raise PipelineError(
+            f"the UNet takes {takes} channels and gives {gives}: one that predicts a variance beside is not supported"
+        )
+    block, blocks = profile.dift_block, len(source.unet.up_blocks)
+    if block != "mid" and not (isinstance(block, int) and 0 <= block < blocks):
+        raise PipelineError(f"dift_block is {block!r}; this UNet has 'mid' and the up-blocks 0 to {blocks - 1}")
+    steps = int(source.scheduler.config.num_train_timesteps)
+    if not 0 <= profile.dift_timestep < steps:
+        raise PipelineError(f"dift_timestep {profile.dift_timestep} is outside the schedule of {steps} steps")

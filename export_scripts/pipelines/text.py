@@ -1,0 +1,201 @@
+"""A text-to-image pipeline (Stable Diffusion 1.x, 2.x, XL) read into the exporter's record.
+
+Owns what such a pipeline's components mean: its prompts are encoded by the pipeline's own `encode_prompt`, so tokens,
+masks, layers and poolings are diffusers', not ours. Must not know folders, ONNX or Triton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor
+
+from export_scripts.class_list import prompts_of
+from export_scripts.errors import PipelineError
+from export_scripts.pipelines.folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.parts import (
+    POOLED_ADDITION,
+    TIME_IDS,
+    SourcePipeline,
+    digest_of,
+    encoder_of,
+    latent_shape,
+    native_resolution,
+    training_scheduler,
+)
+from export_scripts.pipelines.prompt_table import check_distinct, check_lengths, check_rows, row_label
+from export_scripts.settings import Wanted
+from export_scripts.small_pipeline import ScoringProfile
+
+ENCODED_AT_ONCE = 64
+TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+# Defaults where no profile was measured; assumed: the band and the features' place from diff-mining's script.
+PROFILE = ScoringProfile(
+    t_min=0.1, t_max=0.7, dift_timestep=161, dift_block=1, window_fraction=0.5, rule="null", timestep_weights=None
+)
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """tokens: [n + 1, L, D], row 0 the null prompt. pooled: [n + 1, P] or None. digest: of the text encoders. notes: lines."""
+
+    prompts: tuple[str, ...]
+    tokens: Tensor
+    pooled: Tensor | None
+    digest: str
+    notes: tuple[str, ...]
+
+
+def read_prompts(path: Path, wanted: Wanted) -> PromptTable:
+    """The prompt table of the pipeline in `path` for the wanted classes; only its text encoders are loaded."""
+    folder = open_folder(path)
+    if folder.kind == SMALL:
+        raise PipelineError(f"{path} is a {SMALL}, which has no text encoder: name the pipeline of this repository")
+    return make_table(load_folder(folder, leave_out=("unet", "vae")), wanted)
+
+
+def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
+    """The parts of the pipeline for the wanted classes. Raises PipelineError for what is not supported."""
+    if wanted.classes is None:
+        raise PipelineError(f"a {folder.kind} scores any classes: name them in a file, one per line, with --classes")
+    pipeline = load_folder(folder)
+    unet = pipeline.unet
+    with one_line("the VAE"):
+        encoder, cell_px = encoder_of(pipeline.vae)
+    resolution = wanted.resolution or native_resolution(unet, cell_px)
+    scheduler = training_scheduler(pipeline.scheduler)
+    table = make_table(pipeline, wanted)
+    _check_conditions(unet, table.tokens, table.pooled)
+    return SourcePipeline(
+        digest=digest_of({k: v for k, v in pipeline.components.items() if k in ("unet", "vae", "scheduler")}),
+        encoder=encoder,
+        unet=unet,
+        scheduler=scheduler,
+        table=table.tokens,
+        prompts=table.prompts,
+        classes=wanted.classes,
+        class_names=wanted.class_names,
+        resolution=resolution,
+        latent=latent_shape(encoder, resolution, cell_px),
+        profile=_profile(wanted),
+        pooled=table.pooled,
+        time_ids=()
+        if table.pooled is None
+        else (float(resolution), float(resolution), 0.0, 0.0) + 2 * (float(resolution),),
+        text_digest=table.digest,
+        half_encoder=not pipeline.vae.config.force_upcast,
+        notes=table.notes,
+    )
+
+
+def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
+    """The wanted classes' prompts as the pipeline's own text encoders give them. Raises PipelineError."""
+    if wanted.classes is None:
+        raise PipelineError("a prompt table needs classes: name them in a file, one per line, with --classes")
+    names = wanted.class_names or wanted.classes
+    prompts = prompts_of(names, wanted.prompt, wanted.null_prompt)
+    labels = [row_label(wanted.classes, names, row) for row in range(len(prompts))]
+    notes: dict[str, None] = {}
+    cut: list[tuple[int, ...]] = [()] * len(prompts)
+    for tokenizer, encoder in text_encoders(pipeline):
+        limit = token_limit(tokenizer, encoder)
+        with one_line("a prompt's tokens"):
+            tokens = tokenizer(list(prompts)).input_ids
+        notes |= dict.fromkeys(check_lengths(labels, [len(row) for row in tokens], limit, wanted.truncate))
+        # A cut prompt keeps its last token, the end.
+        cut = [
+            (*seen, *(row if len(row) <= limit else [*row[: limit - 1], row[-1]]))
+            for seen, row in zip(cut, tokens, strict=True)
+        ]
+    notes |= dict.fromkeys(check_distinct(wanted.classes, names, cut))
+    with one_line("the prompts' conditions"):
+        table, pooled = encode_prompts(pipeline, prompts)
+    notes |= dict.fromkeys(check_rows(wanted.classes, names, table, pooled))
+    return PromptTable(prompts, table, pooled, text_digest(pipeline), tuple(notes))
+
+
+def text_encoders(pipeline: DiffusionPipeline) -> list[tuple[Any, Any]]:
+    """The tokenizers, each with its encoder."""
+    components = pipeline.components
+    slots = [(f"tokenizer{end}", f"text_encoder{end}") for end in ("", "_2")]
+    return [(components[t], components[e]) for t, e in slots if components.get(t) is not None]
+
+
+def token_limit(tokenizer: Any, encoder: Any) -> int:
+    """How many tokens of a prompt are encoded. Raises PipelineError if tokenizer and encoder do not belong together."""
+    limit, positions = int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings)
+    if limit > positions:
+        raise PipelineError(
+            f"the tokenizer's model_max_length is {limit}, its text encoder takes {positions} tokens: tokenizer_config.json "
+            "is incomplete, or of another pipeline"
+        )
+    if len(tokenizer) > int(encoder.config.vocab_size):
+        raise PipelineError(
+            f"the tokenizer knows {len(tokenizer)} tokens, its text encoder {encoder.config.vocab_size}: they are not of "
+            "the same pipeline"
+        )
+    return limit
+
+
+def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tuple[Tensor, Tensor | None]:
+    """Conditions [n + 1, L, D] of the texts and, with two text encoders, pooled ones [n + 1, P]; float32."""
+    tokens, pooled = [], []
+    for first in range(0, len(prompts), ENCODED_AT_ONCE):
+        texts = list(prompts[first : first + ENCODED_AT_ONCE])
+        with torch.no_grad():
+            encoded = pipeline.encode_prompt(
+                texts, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=False
+            )
+        tokens.append(encoded[0])
+        if len(encoded) == 4:  # (prompt, negative, pooled, negative pooled) of two encoders; else (prompt, negative)
+            pooled.append(encoded[2])
+    table = torch.cat(tokens).to(torch.float32)
+    added = torch.cat(pooled).to(torch.float32) if pooled else None
+    if not prompts[0] and added is not None and pipeline.config.get("force_zeros_for_empty_prompt"):
+        table[0], added[0] = 0.0, 0.0  # what such a pipeline was trained to take for no prompt
+    return table, added
+
+
+def text_digest(pipeline: DiffusionPipeline) -> str:
+    """16 hex digits of the text encoders' configs and weights: what a prompt table depends on."""
+    return digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
+
+
+def _profile(wanted: Wanted) -> ScoringProfile:
+    def chosen(name: str) -> Any:
+        value = getattr(wanted, name)
+        return getattr(PROFILE, name) if value is None else value
+
+    return ScoringProfile(
+        t_min=chosen("t_min"),
+        t_max=chosen("t_max"),
+        dift_timestep=chosen("dift_timestep"),
+        dift_block=chosen("dift_block"),
+        window_fraction=PROFILE.window_fraction,
+        rule=PROFILE.rule,
+    )
+
+
+def _check_conditions(unet: Any, table: Tensor, pooled: Tensor | None) -> None:
+    addition = unet.config.addition_embed_type
+    if table.shape[2] != unet.config.cross_attention_dim:
+        raise PipelineError(
+            f"prompts are {table.shape[2]} wide, the UNet's cross attention takes {unet.config.cross_attention_dim}"
+        )
+    if (addition, pooled is None) not in ((None, True), (POOLED_ADDITION, False)):
+        raise PipelineError(
+            f"the UNet adds {addition!r} to its timestep and the pipeline gives {'no' if pooled is None else 'a'} pooled "
+            f"prompt: none and {POOLED_ADDITION!r} with one are supported"
+        )
+    if pooled is not None:
+        takes = int(unet.config.projection_class_embeddings_input_dim)
+        gives = int(pooled.shape[1]) + TIME_IDS * int(unet.config.addition_time_embed_dim)
+        if takes != gives:
+            raise PipelineError(
+                f"the UNet takes {takes} added numbers, a pooled prompt and {TIME_IDS} time ids are {gives}: such as "
+                "SDXL's refiner, which is not supported"
+            )

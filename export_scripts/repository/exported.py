@@ -1,0 +1,72 @@
+"""An exported repository read back from its own files: the spec that its configs declare.
+
+Owns the way from config.pbtxt to geometry, models and identity. Must not know pipelines or torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from client import contract
+from client.contract import Geometry, Identity, Model
+from client.errors import ContractError
+from export_scripts.errors import PipelineError
+from export_scripts.repository.triton_config import DATA_TYPES, read_config
+
+VERSION_FOLDER = "1"
+ONNX_FILE = "model.onnx"
+DATATYPES = {value: name for name, value in DATA_TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What the repository in `folder` declares. max_batch: of every model."""
+
+    folder: Path
+    geometry: Geometry
+    identity: Identity
+    models: Mapping[str, Model]
+    max_batch: int
+
+    def onnx(self, name: str) -> Path:
+        """The graph of a leaf."""
+        return self.folder / name / VERSION_FOLDER / ONNX_FILE
+
+
+def read_exported(folder: Path) -> Exported:
+    """Reads the repository in `folder`. Raises PipelineError if it was not written by this version's exporter."""
+    try:
+        configs = {name: read_config(folder / name) for name in (*contract.LEAVES, *contract.ENSEMBLES)}
+        identity = contract.identity_from_parameters(
+            {name: {k: v.string_value for k, v in configs[name].parameters.items()} for name in contract.LEAVES}
+        )
+        geometry = _geometry(configs, identity)
+    except (OSError, text_format.ParseError, ContractError, KeyError) as error:
+        raise PipelineError(f"{folder} is no repository of this version's exporter: {error}") from error
+    max_batch = min(int(config.max_batch_size) for config in configs.values())
+    return Exported(folder, geometry, identity, contract.models(geometry), max_batch)
+
+
+def _geometry(configs: Mapping[str, Any], identity: Identity) -> Geometry:
+    """Four tensors and the identity; all other tensors follow from them."""
+    latent, prompt = _dims(configs, contract.VAE_ENCODER, "LATENT"), _dims(configs, contract.PROMPT_EMBEDDING, "COND")
+    outputs = {item.name: item for item in configs[contract.PROMPT_EMBEDDING].output}
+    return Geometry(
+        resolution=identity.resolution,
+        latent=(latent[0], latent[1], latent[2]),
+        prompt=(prompt[0], prompt[1]),
+        feature=_dims(configs, contract.DIFT, "FEATURE")[0],
+        draws=identity.draws,
+        classes=len(identity.classes),
+        pooled=int(outputs["COND_POOLED"].dims[0]) if "COND_POOLED" in outputs else 0,
+        cond_datatype=DATATYPES[outputs["COND"].data_type],
+    )
+
+
+def _dims(configs: Mapping[str, Any], model: str, output: str) -> tuple[int, ...]:
+    return next((tuple(int(d) for d in item.dims) for item in configs[model].output if item.name == output), ())
