@@ -160,10 +160,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     order = [line.strip() for line in classes if line.strip()] if classes is not None else None
-    try:
-        images = read_image_set(source, image_size, order)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
+    images = read_image_set(source, image_size, order)
     model = ModelConfig(image_size, patch_size, channels, attention, layers, prediction_type=prediction)
     config = TrainConfig(steps, batch, learning_rate, seed=seed, bf16=bf16, model=model, noise=NoiseConfig(band=band))
     if device == "auto":

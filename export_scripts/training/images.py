@@ -1,25 +1,29 @@
-"""Training images in memory: a folder or tar of class folders read once, batches with random zooms.
+"""Training images in memory: a data set read once, and batches with random zooms.
 
-Owns reading, the order of classes and the zooms; knows nothing of noise or models. A batch is a function of
-(seed, step) alone, so a resumed run sees what an uninterrupted one would have seen.
+Images are read and fitted as the selector's own commands do, so a model trains on what it will score. A batch is a
+function of (seed, step) alone: a resumed run sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+from selector.errors import UsageError
+from selector.images.canvas import fit
+from selector.images.datasets import list_items, open_reader
+from selector.images.decoding import DecodeError, decode
+from selector.images.readers import ContentError
+
+log = logging.getLogger("train_small")
 
 
 @dataclass(frozen=True)
@@ -32,58 +36,33 @@ class ImageSet:
 
 
 def read_image_set(source: Path, image_size: int, class_order: Sequence[str] | None = None) -> ImageSet:
-    """Every image of a folder or tar of class folders, its shorter side fitted to `image_size`, centre crop.
+    """Every image of a folder or tar of class folders: its centre square, fitted to `image_size`.
 
-    Classes are the folder names: sorted, or as `class_order` lists them. One channel when every image is gray.
-    Raises ValueError when there is no image, or when `class_order` and the folders differ.
+    Classes are the folders with images: sorted, or as `class_order` lists them. One channel where every image is gray.
+    Raises UsageError for data without images, a damaged image, and a `class_order` of other folders.
     """
-    images: list[NDArray[np.uint8]] = []
-    folders: list[str] = []
-    for folder, content in _files(source):
-        with Image.open(io.BytesIO(content)) as image:
-            images.append(_fit(image, image_size))
-        folders.append(folder)
-    if not images:
-        raise ValueError(f"{source}: no images in class folders")
-    found = sorted(set(folders))
-    names = tuple(class_order) if class_order is not None else tuple(found)
+    listing = list_items(source)
+    if not listing.items:
+        raise UsageError(f"{source} holds no images in class folders")
+    for lost in listing.passed_over:
+        log.warning("%s is not trained on: %s", lost.source, lost.reason)
+    found = sorted({item.folder for item in listing.items})
+    names = tuple(found if class_order is None else class_order)
     if sorted(names) != found:
-        raise ValueError(f"classes listed: {sorted(names)}; folders found in {source}: {found}")
-    if any(image.ndim == 3 for image in images):
-        stacked = np.stack([image if image.ndim == 3 else np.repeat(image[..., None], 3, -1) for image in images])
-        pixels = np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
-    else:
-        pixels = np.stack(images)[:, None]
-    labels = np.array([names.index(folder) for folder in folders], dtype=np.int64)
-    return ImageSet(pixels, labels, names)
-
-
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """(class folder, bytes) of every image, sorted by path."""
-    if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            parts = path.relative_to(source).parts
-            if len(parts) > 1 and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                yield parts[0], path.read_bytes()
-        return
-    with tarfile.open(source) as tar:
-        for member in sorted(tar.getmembers(), key=lambda member: member.name):
-            path = PurePosixPath(member.name)
-            parts = tuple(part for part in path.parts if part != ".")
-            if len(parts) > 1 and path.suffix.lower() in IMAGE_SUFFIXES and member.isfile():
-                stream = tar.extractfile(member)
-                if stream is not None:
-                    yield parts[0], stream.read()
-
-
-def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """(side, side) for a gray image, else (side, side, 3)."""
-    upright = ImageOps.exif_transpose(image)
-    gray = upright.mode in ("1", "L")
-    upright = upright.convert("L" if gray else "RGB")
-    if upright.size != (side, side):
-        upright = ImageOps.fit(upright, (side, side), Image.Resampling.BICUBIC)
-    return np.asarray(upright, dtype=np.uint8)
+        raise UsageError(f"classes listed: {sorted(names)}; folders found in {source}: {found}")
+    images = []
+    with open_reader(source) as reader:
+        for item in listing.items:
+            try:
+                image, _ = fit(decode(reader.read(item.source)), image_size)
+            except (DecodeError, ContentError) as error:
+                raise UsageError(f"{item.source} in {source}: {error}: mend it, or take it out of the data") from error
+            images.append(image[..., :1].copy() if (image == image[..., :1]).all() else image)
+    gray = all(image.shape[2] == 1 for image in images)
+    pixels = np.empty((len(images), 1 if gray else 3, image_size, image_size), np.uint8)
+    for row, image in zip(pixels, images, strict=True):
+        row[:] = image.transpose(2, 0, 1)  # one channel is spread over three
+    return ImageSet(pixels, np.array([names.index(item.folder) for item in listing.items], np.int64), names)
 
 
 def zoom(images: Tensor, zoomed: Tensor, least_fraction: float, generator: torch.Generator) -> Tensor:
