@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export_scripts import command, export
+from export_scripts import command
+from selector.builtin import builtin_repository
 
-ROOT = Path(__file__).resolve().parent.parent
-PIPELINE = ROOT / "export_scripts" / "builtin_pipeline"
-REPOSITORY = export.BUILTIN
+PIPELINE = Path(__file__).resolve().parent / "builtin_pipeline"
 
 
 def main() -> None:
     """Exports the built-in pipeline over the committed repository; exits with the command's code."""
-    command.main([str(PIPELINE), "--out", str(REPOSITORY)])
+    command.main([str(PIPELINE), "--out", str(builtin_repository())])
 
 
 if __name__ == "__main__":

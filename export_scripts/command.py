@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ from export_scripts.settings import (
     Wanted,
 )
 from export_scripts.steps import Steps
+from selector.builtin import builtin_repository
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, FILE, FOLDER, Number, Place
 from selector.folders.files import check_folder, known, told
@@ -57,6 +59,12 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
     return parts
 
 
+def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any], Any]:
+    """The option of a setting that has a range."""
+    numbers = Number(RANGES[flag.removeprefix("--").replace("-", "_")])
+    return click.option(flag, type=numbers, default=default, show_default=default is not None, help=told)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("pipeline", required=False)
 @click.option(
@@ -65,38 +73,18 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights.")
-@click.option(
-    "--resolution", type=Number(RANGES["resolution"]), help="Side of images in pixels; default: the pipeline's."
-)
-@click.option(
-    "--max-batch", type=Number(RANGES["max_batch"]), default=16, show_default=True, help="Rows per request and run."
-)
+@_number("--resolution", "Side of images in pixels; default: the pipeline's.")
+@_number("--max-batch", "Rows per request and run.", 16)
 @click.option("--prompt", default=PROMPT, show_default=True, help="Prompt of a class.")
 @click.option("--null-prompt", default=NULL_PROMPT, show_default=True, help="Prompt without a class.")
 @click.option("--truncate", is_flag=True, help="Cut prompts to what the text encoder takes, and say so.")
-@click.option(
-    "--dift-timestep",
-    type=Number(RANGES["dift_timestep"]),
-    help="Timestep of features; default: the pipeline's own, else 161.",
-)
+@_number("--dift-timestep", "Timestep of features; default: the pipeline's own, else 161.")
 @click.option(
     "--dift-block", callback=_block, help="'mid' or an up-block's index; default: the pipeline's own, else 1."
 )
-@click.option(
-    "--draws",
-    type=Number(RANGES["draws"]),
-    default=64,
-    show_default=True,
-    help="Size of the draw bank, a power of two.",
-)
-@click.option(
-    "--t-min",
-    type=Number(RANGES["t_min"]),
-    help="Start of the scored band, of the schedule; default: the pipeline's, else 0.1.",
-)
-@click.option(
-    "--t-max", type=Number(RANGES["t_max"]), help="End of the scored band; default: the pipeline's own, else 0.7."
-)
+@_number("--draws", "Size of the draw bank, a power of two.", 64)
+@_number("--t-min", "Start of the scored band, of the schedule; default: the pipeline's, else 0.1.")
+@_number("--t-max", "End of the scored band; default: the pipeline's own, else 0.7.")
 @click.option(
     "--compute-capability",
     "capabilities",
@@ -105,16 +93,8 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
     callback=_capabilities,
     help="GPUs of preflighted engines.",
 )
-@click.option(
-    "--workspace-gb",
-    type=Number(RANGES["workspace_gb"]),
-    help="GiB of scratch memory that an engine may take; default: all.",
-)
-@click.option(
-    "--gate-resolution",
-    type=Number(RANGES["gate_resolution"]),
-    help="Image side at which a model too large for its own is checked.",
-)
+@_number("--workspace-gb", "GiB of scratch memory that an engine may take; default: all.")
+@_number("--gate-resolution", "Image side at which a model too large for its own is checked.")
 @click.option("--gate-images", type=EXISTING, help="Images of the fp16 gate.")
 @click.option("--served-gate/--no-served-gate", default=None, help="Whether a real server must load it first.")
 @click.option("--reuse", type=FOLDER, help="An exported repository.")
@@ -177,7 +157,7 @@ def _run(
     if reuse is not None or (check_only and pipeline is None):
         if out_dir is not None:
             raise click.UsageError("--reuse works on a repository in place: it takes no --out")
-        place = reuse or export.BUILTIN
+        place = reuse or builtin_repository()
         if check_only:
             if settings.runtime != TENSORRT_RTX:
                 raise click.UsageError("--check-only without a PIPELINE preflights engines: add --runtime tensorrt-rtx")

@@ -1,19 +1,4 @@
-"""The errors of the exporter, one tree.
-
-ExportError
-├── PipelineError         the folder is not a pipeline that can be exported, or its settings contradict each other
-├── RuntimeUnavailable    what builds or runs the chosen kind of engine is not here
-├── PublishError          the place for the repository holds something that the exporter did not write
-└── GateError             an exported graph is wrong; nothing is published
-    ├── NonDynamicBatch   the batch axis is frozen at the sample's size
-    ├── SignatureMismatch names, datatypes or shapes are not the spec's
-    ├── ValueMismatch     outputs differ from the reference by more than the tolerance, or are not finite
-    ├── RowLeak           a row's result depends on its neighbours or its place in the batch
-    ├── HalfOverflow      a layer's values do not fit into float16
-    ├── PrecisionLoss     reduced precision changes which windows are chosen
-    ├── NotServed         the real server does not load the repository, or serves something else than declared
-    └── EngineRefused     the engine builder does not take a graph, or the engine is not as declared
-"""
+"""The errors of the exporter, one tree."""
 
 from __future__ import annotations
 

@@ -27,21 +27,19 @@ from export_scripts.pipelines.source import at_resolution, load_source
 from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER
 from export_scripts.repository.manifest import (
     add_to_manifest,
-    gate_values,
     write_ensemble_manifest,
     write_leaf_manifest,
 )
 from export_scripts.repository.publishing import README_FILE, published
 from export_scripts.repository.readme import readme
-from export_scripts.repository.triton_config import write_config
+from export_scripts.repository.triton_config import model_config, write_config
 from export_scripts.settings import FP32, Settings, Wanted
 from export_scripts.steps import Steps
 
-BUILTIN = Path(__file__).resolve().parent.parent / "model_repository"
 ENSEMBLE_MARKER = "ensemble.txt"  # git and wheels drop empty folders, and Triton wants the version folder
 MARKER_TEXT = "An ensemble has no model file; Triton needs this folder as its version.\n"
 # Where the gates run at a resolution of their own, the model is large: minutes on a few cores.
-LARGE_BATCHES, LARGE_ROWS = (1, 2, 3), 3
+LARGE_LOAD = GateLoad((1, 2, 3), rows=3, threads=0)
 
 
 def export_pipeline(
@@ -58,15 +56,10 @@ def export_pipeline(
     """
     settings, steps = settings or Settings(), steps or Steps()
     with published(out_dir) as folder:
-        write_repository(pipeline_dir, folder, settings, wanted, steps)
-
-
-def write_repository(pipeline_dir: Path, folder: Path, settings: Settings, wanted: Wanted | None, steps: Steps) -> None:
-    """Fills the empty `folder` with a repository that has passed its gates. Raises ExportError."""
-    _write_models(pipeline_dir, folder, settings, wanted, steps)
-    # The pipeline is out of memory by now: an engine builder needs as much again.
-    add_engines(folder, settings, steps)
-    check_served(folder, settings.served_gate, steps)
+        _write_models(pipeline_dir, folder, settings, wanted, steps)
+        # The pipeline is out of memory by now: an engine builder needs as much again.
+        add_engines(folder, settings, steps)
+        check_served(folder, settings.served_gate, steps)
 
 
 def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: Wanted | None, steps: Steps) -> None:
@@ -114,23 +107,23 @@ def _write_leaf(folder: Path, leaves: Leaves, name: str, settings: Settings, pro
     resolution, gated = leaves.geometry.resolution, onnx_file
     if probe is None or name == contract.PROMPT_EMBEDDING:
         with steps.step("gates passed", name):
-            gate = check(leaf, onnx_file, GateLoad(tuple(sorted({*GATE_LOAD.batches, settings.max_batch}))))
-        gates = gate_values(gate, resolution)
+            gate = check(leaf, onnx_file, GATE_LOAD.up_to(settings.max_batch))
+        gates = gate.values(resolution)
     else:
         gated = probe.folder / name / ONNX_FILE
         gated.parent.mkdir()
         with steps.step(f"gates passed at {probe.source.resolution} px", name):
             export_onnx(probe.leaves.by_name[name], gated)
-            load = GateLoad(tuple(sorted({*LARGE_BATCHES, settings.max_batch})), LARGE_ROWS, threads=0)
+            load = LARGE_LOAD.up_to(settings.max_batch)
             gate = check(probe.leaves.by_name[name], gated, load)
         with steps.step(f"one row compared at {resolution} px", name):
             session = open_session(name, onnx_file, threads=0)
             check_signature(leaf.model, session)
             error = check_values(leaf, session, 1)
-        gates = gate_values(gate, probe.source.resolution) | {"relative_error_of_a_row": {str(resolution): error}}
+        gates = gate.values(probe.source.resolution) | {"relative_error_of_a_row": {str(resolution): error}}
     steps.tell(f"{name}: off by {max(gate.errors.values()):.1e} at most; rows by {gate.row_error:.1e}")
     parameters = identity_parameters(leaves.identity)[name]
-    write_config(leaf.model, folder, max_batch=settings.max_batch, parameters=parameters)
+    write_config(model_config(leaf.model, max_batch=settings.max_batch, parameters=parameters), folder)
     write_leaf_manifest(folder, leaf, leaves.identity, files, gates)
     return gated
 
@@ -142,7 +135,7 @@ def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: 
         version = folder / name / VERSION_FOLDER
         version.mkdir(parents=True)
         (version / ENSEMBLE_MARKER).write_text(MARKER_TEXT, encoding="utf-8")
-        write_config(specs[name], folder / name, max_batch=settings.max_batch)
+        write_config(model_config(specs[name], max_batch=settings.max_batch), folder / name)
         write_ensemble_manifest(folder / name, specs[name], leaves.identity)
     (folder / README_FILE).write_text(readme(specs, leaves.identity, settings.max_batch), encoding="utf-8")
     save_draw_bank(leaves.bank, folder / contract.UNET / "draws.npz")

@@ -13,14 +13,14 @@ from client import contract
 from client.contract import identity_parameters
 from export_scripts.errors import PipelineError
 from export_scripts.export import save_prompts
-from export_scripts.gates.graph import GATE_LOAD, GateLoad, check
+from export_scripts.gates.graph import GATE_LOAD, check
 from export_scripts.graphs.leaves import prompt_leaf
 from export_scripts.graphs.onnx_export import export_onnx
 from export_scripts.pipelines.text import PromptTable, read_prompts
 from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER, Exported, read_exported
-from export_scripts.repository.manifest import add_to_manifest, gate_values, read_manifest, write_leaf_manifest
+from export_scripts.repository.manifest import add_to_manifest, read_manifest, write_leaf_manifest
 from export_scripts.repository.publishing import swapped
-from export_scripts.repository.triton_config import write_config
+from export_scripts.repository.triton_config import model_config, write_config
 from export_scripts.settings import Wanted
 from export_scripts.steps import Steps
 
@@ -62,8 +62,8 @@ def _write(folder: Path, exported: Exported, table: PromptTable, wanted: Wanted)
     onnx_file = folder / VERSION_FOLDER / ONNX_FILE
     onnx_file.parent.mkdir()
     files = export_onnx(leaf, onnx_file)
-    gate = check(leaf, onnx_file, GateLoad(tuple(sorted({*GATE_LOAD.batches, exported.max_batch}))))
+    gate = check(leaf, onnx_file, GATE_LOAD.up_to(exported.max_batch))
     parameters = identity_parameters(identity)[model.name]
-    write_config(model, folder, max_batch=exported.max_batch, parameters=parameters)
-    write_leaf_manifest(folder, leaf, identity, files, gate_values(gate, identity.resolution))
+    write_config(model_config(model, max_batch=exported.max_batch, parameters=parameters), folder)
+    write_leaf_manifest(folder, leaf, identity, files, gate.values(identity.resolution))
     save_prompts(folder, identity, table.tokens, table.pooled)

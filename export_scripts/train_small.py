@@ -10,9 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -29,6 +26,7 @@ from selector.commands.parameters import EXISTING, PATH, Number, Numbers
 from selector.errors import FileError
 from selector.folders.files import check_folder, file_errors
 from selector.folders.replacement import replaced
+from selector.progress import Progress
 
 log = logging.getLogger("train_small")
 
@@ -64,42 +62,17 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
-@contextmanager
-def progress(total: int, start: int) -> Iterator[Callable[[int, float], None]]:
-    """A rich bar on a terminal, else a plain line every 30 seconds; called with (step, mean loss)."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-        with Progress("training", *columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=total, completed=start, loss="")
-            yield lambda step, loss: bar.update(task, completed=step, loss=f"loss {loss:.4f}")
-        return
-    began = last = time.monotonic()
-
-    def line(step: int, loss: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= 30 or step == total:
-            last = now
-            rate = (step - start) / max(now - began, 1e-9)
-            left_s = (total - step) / max(rate, 1e-9)
-            print(f"step {step}/{total} loss {loss:.4f} {rate:.2f}/s {left_s / 60:.1f} min left", file=sys.stderr)
-
-    yield line
-
-
 def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
-    """Run to the end; a checkpoint every `checkpoint_every` steps and a pipeline with it."""
+    """Run to the end; a checkpoint every `checkpoint_every` steps, and with it a pipeline and a word on the loss."""
     work = out.with_name(out.name + ".training")
     work.mkdir(parents=True, exist_ok=True)
-    mean = 0.0
-    with progress(trainer.config.steps, trainer.step) as report:
+    mean, last, progress = 0.0, trainer.config.steps, Progress(line_every_s=30)
+    with progress.stage("training", last - trainer.step, "steps") as advance:
         for loss in trainer.steps():
             mean = loss if not mean else 0.99 * mean + 0.01 * loss
-            report(trainer.step, mean)
-            if trainer.step % checkpoint_every == 0 or trainer.step == trainer.config.steps:
+            advance(1)
+            if trainer.step % checkpoint_every == 0 or trainer.step == last:
+                progress.note(f"step {trainer.step}/{last}: loss {mean:.4f}")
                 trainer.save(work)
                 write_pipeline(trainer, out)
 

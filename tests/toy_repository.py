@@ -14,7 +14,7 @@ import onnx.parser
 from numpy.typing import NDArray
 
 from client import contract
-from export_scripts.repository.triton_config import write_config
+from export_scripts.repository.triton_config import model_config, write_config
 
 GEOMETRY = contract.Geometry(resolution=16, latent=(3, 4, 4), prompt=(2, 5), feature=3, draws=4, classes=3)
 IDENTITY = contract.Identity(
@@ -96,7 +96,10 @@ def write_toy_repository(root: Path, *, max_batch: int = 8, queue_delay_us: int 
     for name, model in contract.models(GEOMETRY).items():
         folder = root / name
         (folder / "1").mkdir(parents=True)
-        write_config(model, folder, max_batch=max_batch, queue_delay_us=queue_delay_us, parameters=identity.get(name))
+        write_config(
+            model_config(model, max_batch=max_batch, queue_delay_us=queue_delay_us, parameters=identity.get(name)),
+            folder,
+        )
         if not model.steps:
             onnx.save(onnx.parser.parse_model(_HEAD + _GRAPHS[name]), folder / "1" / "model.onnx")
     return root

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from client.contract import Model, Tensor
-from export_scripts.repository.triton_config import write_config
+from export_scripts.repository.triton_config import model_config, write_config
 
 NAME = "pass_through"
 SIDE = 512
@@ -28,7 +28,7 @@ def write_pass_through(repository: Path, *, side: int = SIDE) -> Path:
     image, same = Tensor("IMAGE", "UINT8", (side, side, 3)), Tensor("SAME", "UINT8", (side, side, 3))
     folder = repository / NAME
     (folder / "1").mkdir(parents=True, exist_ok=True)
-    write_config(Model(NAME, (image,), (same,)), folder, max_batch=MAX_BATCH, queue_delay_us=0)
+    write_config(model_config(Model(NAME, (image,), (same,)), max_batch=MAX_BATCH, queue_delay_us=0), folder)
     dims = ["rows", *image.shape]
     graph = helper.make_graph(
         [helper.make_node("Identity", [image.name], [same.name])],

@@ -35,7 +35,7 @@ from benchmarks.client.ways import BY_SHARED_MEMORY, OVER_TCP, PAYLOADS, WAYS, C
 from client.contract import Model, Tensor
 from client.embedded.server import EmbeddedServer
 from client.wire import STREAM_BYTES, WireError
-from export_scripts.repository.triton_config import write_config
+from export_scripts.repository.triton_config import model_config, write_config
 
 BATCHES = (1, 8)
 USUAL = "4KB,196KB,786KB"
@@ -78,7 +78,7 @@ def write_repository(root: Path, payloads: list[str]) -> dict[str, Model]:
         model, graph = pass_through(PAYLOADS[payload])
         folder = root / model.name
         (folder / "1").mkdir(parents=True)
-        write_config(model, folder, max_batch=8, queue_delay_us=0)
+        write_config(model_config(model, max_batch=8, queue_delay_us=0), folder)
         onnx.save(onnx.parser.parse_model(graph), folder / "1" / "model.onnx")
         models[payload] = model
     return models

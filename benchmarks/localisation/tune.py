@@ -25,7 +25,8 @@ from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import read_tar
 from export_scripts.graphs.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
 from export_scripts.graphs.networks import DiftExtractor, NoisePredictor
-from export_scripts.pipelines.source import SourcePipeline, load_source
+from export_scripts.pipelines.parts import SourcePipeline
+from export_scripts.pipelines.source import load_source
 from export_scripts.small_pipeline import ScoringProfile
 from selector.commands.mistakes import run_alone
 from selector.localisation.centring import CENTRINGS, NONE

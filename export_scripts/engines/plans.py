@@ -29,7 +29,7 @@ from export_scripts.errors import RuntimeUnavailable
 from export_scripts.gates.graph import GateLoad, GateResult, Session, check_rows, check_values, open_session
 from export_scripts.graphs.onnx_export import Leaf
 from export_scripts.repository.exported import VERSION_FOLDER, Exported
-from export_scripts.repository.manifest import add_to_manifest, file_record, gate_values, read_manifest
+from export_scripts.repository.manifest import add_to_manifest, file_record, read_manifest
 from export_scripts.repository.triton_config import add_plan
 from export_scripts.steps import Steps
 
@@ -111,7 +111,7 @@ def _make(
     with steps.step("plan held against its graph", name):
         gate = check_plan(exported, name, read_manifest(folder)["precision"], gpu.open_plan(trt, engine, model))
     made = engine_values(trt, "tensorrt", gpu.capability, profile)
-    gates = gate_values(gate, exported.identity.resolution) | {"provider": made["builder"]}
+    gates = gate.values(exported.identity.resolution) | {"provider": made["builder"]}
     record = file_record(unchecked, folder) | {"file": path.relative_to(folder).as_posix(), "gpu": gpu.name}
     return _Made(folder, path, unchecked, record | made | {"gates": gates})
 

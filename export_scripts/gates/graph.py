@@ -8,7 +8,7 @@ and by how much. Gates run at batch sizes other than the exporter's sample, wher
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,10 @@ class GateLoad:
     rows: int = INVARIANCE_ROWS
     threads: int = 1
 
+    def up_to(self, max_batch: int) -> GateLoad:
+        """The same with the largest batch."""
+        return replace(self, batches=tuple(sorted({*self.batches, max_batch})))
+
 
 @dataclass(frozen=True)
 class GateResult:
@@ -55,6 +59,18 @@ class GateResult:
     row_error: float
     tolerance: float
     largest_value: float | None = None
+
+    def values(self, resolution: int) -> dict[str, Any]:
+        """What a manifest says of it; the images were of `resolution` pixels, the graph ran on the CPU."""
+        values: dict[str, Any] = {
+            "provider": "CPUExecutionProvider",
+            "resolution": resolution,
+            "tolerance": self.tolerance,
+            "relative_error_by_batch": {str(rows): _short(error) for rows, error in self.errors.items()},
+            "row_invariance_error": _short(self.row_error),
+            "rows_exact": self.row_error == 0.0,
+        }
+        return values if self.largest_value is None else values | {"largest_value": _short(self.largest_value)}
 
 
 GATE_LOAD = GateLoad()
@@ -171,6 +187,10 @@ def _check_value_info(model: str, kind: str, tensor: Tensor, value: onnxruntime.
         raise NonDynamicBatch(f"{name} has its batch axis frozen at {batch}")
     if tuple(shape) != tensor.shape:
         raise SignatureMismatch(f"{name} has the shape {tuple(shape)} per row, the spec has {tensor.shape}")
+
+
+def _short(error: float) -> float:
+    return float(f"{error:.1e}")
 
 
 def _run(model: Model, session: Session, inputs: Arrays) -> Arrays:

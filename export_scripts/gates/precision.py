@@ -27,7 +27,6 @@ from selector.images.datasets import list_items, open_reader
 from selector.images.decoding import decode
 from selector.localisation.typicality import reduce_deltas, rule
 from selector.localisation.windows import WindowGrid, window_grid, window_means
-from selector.records import Box
 
 IMAGES, DRAWS = 8, 8
 STRIDE_FRACTION = 1 / 16
@@ -81,7 +80,7 @@ def compare_windows(full: NDArray[np.float32], reduced: NDArray[np.float32], gri
     if not all(np.isfinite(m).all() for m in means):
         return WindowAgreement(float("nan"), 0.0)
     best = [grid.box(*(int(i) for i in np.unravel_index(int(np.argmax(m)), m.shape))) for m in means]
-    return WindowAgreement(float(spearmanr(*(m.ravel() for m in means)).statistic), _iou(*best))
+    return WindowAgreement(float(spearmanr(*(m.ravel() for m in means)).statistic), best[0].overlap(best[1]))
 
 
 def _agreement(
@@ -147,10 +146,3 @@ def _deltas(
         latents = np.repeat(latent, len(draw[rows]), axis=0)
         parts.append(run(contract.UNET, latents, *(c[rows] for c in conditions), draw[rows])[0])
     return np.concatenate(parts)
-
-
-def _iou(one: Box, other: Box) -> float:
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    shared = max(0, height) * max(0, width)
-    return shared / (one.height * one.width + other.height * other.width - shared)

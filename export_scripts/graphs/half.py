@@ -60,9 +60,11 @@ def half_copy(network: nn.Module) -> nn.Module:
         own = parameter if id(parameter) in kept else nn.Parameter(parameter.detach().to(torch.float16), False)
         memo[id(parameter)] = own
     copied = copy.deepcopy(network, memo)
-    for name, module in list(copied.named_modules()):
-        if isinstance(module, nn.GroupNorm | nn.LayerNorm):
-            _replace(copied, name, _float32_norm(module))
+    for module in list(copied.modules()):
+        if isinstance(module, nn.GroupNorm):
+            module.__class__ = Float32GroupNorm  # the same weights and settings, another forward pass
+        elif isinstance(module, nn.LayerNorm):
+            module.__class__ = Float32LayerNorm
         elif isinstance(module, Attention) and module.upcast_attention:
             _upcast(module)
     return copied.eval()
@@ -100,25 +102,8 @@ def check_half_range(model: str, network: nn.Module, run: Callable[[], object]) 
     return max(largest.values(), default=0.0)
 
 
-def _float32_norm(norm: nn.GroupNorm | nn.LayerNorm) -> nn.Module:
-    affine = norm.weight is not None
-    same: nn.GroupNorm | nn.LayerNorm
-    if isinstance(norm, nn.GroupNorm):
-        same = Float32GroupNorm(norm.num_groups, norm.num_channels, norm.eps, affine)
-    else:
-        same = Float32LayerNorm(norm.normalized_shape, norm.eps, affine, bias=norm.bias is not None)
-    if affine:
-        same.weight, same.bias = norm.weight, norm.bias
-    return same
-
-
 def _upcast(attention: Attention) -> None:
     """Queries, keys and values leave their projections in float32; the output's projection takes float16 again."""
     for name in ("to_q", "to_k", "to_v"):
         setattr(attention, name, nn.Sequential(getattr(attention, name), Cast(torch.float32)))
     attention.to_out[0] = nn.Sequential(Cast(torch.float16), attention.to_out[0])
-
-
-def _replace(root: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(root.get_submodule(parent), child, module)

@@ -11,7 +11,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import CRITICAL
 from typing import Any
 
@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.config_check import check_schedule
+from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile, SpaceToDepth
 
 POOLED_ADDITION = "text_time"  # SDXL: pooled text and time ids are added to the timestep's embedding
@@ -115,6 +116,12 @@ def latent_shape(encoder: nn.Module, resolution: int, cell_px: int) -> tuple[int
     with torch.no_grad():
         channels = encoder(torch.zeros(1, 3, 2 * cell_px, 2 * cell_px)).shape[1]
     return int(channels), resolution // cell_px, resolution // cell_px
+
+
+def chosen_profile(profile: ScoringProfile, wanted: Wanted) -> ScoringProfile:
+    """The pipeline's own values, but for those that are wanted otherwise."""
+    chosen = {name: getattr(wanted, name) for name in ("t_min", "t_max", "dift_timestep", "dift_block")}
+    return replace(profile, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def digest_of(components: Mapping[str, Any]) -> str:

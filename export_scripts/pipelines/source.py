@@ -16,6 +16,7 @@ from export_scripts.pipelines.folder import SMALL, PipelineFolder, load_folder, 
 from export_scripts.pipelines.parts import (
     KlEncoder,
     SourcePipeline,
+    chosen_profile,
     digest_of,
     encoder_of,
     latent_shape,
@@ -26,8 +27,6 @@ from export_scripts.pipelines.prompt_table import check_rows
 from export_scripts.pipelines.text import read_text_pipeline
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
-
-__all__ = ["KlEncoder", "SourcePipeline", "at_resolution", "find_pipeline", "load_source"]
 
 
 def find_pipeline(name: str) -> Path:
@@ -82,14 +81,9 @@ def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
         classes=classes,
         resolution=resolution,
         latent=latent_shape(encoder, resolution, cell_px),
-        profile=_chosen(profile, wanted),
+        profile=chosen_profile(profile, wanted),
         half_encoder=isinstance(encoder, KlEncoder) and not pipeline.vae.config.force_upcast,
     )
-
-
-def _chosen(profile: ScoringProfile, wanted: Wanted) -> ScoringProfile:
-    chosen = {name: getattr(wanted, name) for name in ("t_min", "t_max", "dift_timestep", "dift_block")}
-    return replace(profile, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def check_source(source: SourcePipeline) -> None:

@@ -21,6 +21,7 @@ from export_scripts.pipelines.parts import (
     POOLED_ADDITION,
     TIME_IDS,
     SourcePipeline,
+    chosen_profile,
     digest_of,
     encoder_of,
     latent_shape,
@@ -81,7 +82,7 @@ def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline
         class_names=wanted.class_names,
         resolution=resolution,
         latent=latent_shape(encoder, resolution, cell_px),
-        profile=_profile(wanted),
+        profile=chosen_profile(PROFILE, wanted),
         pooled=table.pooled,
         time_ids=()
         if table.pooled is None
@@ -163,21 +164,6 @@ def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tup
 def text_digest(pipeline: DiffusionPipeline) -> str:
     """16 hex digits of the text encoders' configs and weights: what a prompt table depends on."""
     return digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
-
-
-def _profile(wanted: Wanted) -> ScoringProfile:
-    def chosen(name: str) -> Any:
-        value = getattr(wanted, name)
-        return getattr(PROFILE, name) if value is None else value
-
-    return ScoringProfile(
-        t_min=chosen("t_min"),
-        t_max=chosen("t_max"),
-        dift_timestep=chosen("dift_timestep"),
-        dift_block=chosen("dift_block"),
-        window_fraction=PROFILE.window_fraction,
-        rule=PROFILE.rule,
-    )
 
 
 def _check_conditions(unet: Any, table: Tensor, pooled: Tensor | None) -> None:

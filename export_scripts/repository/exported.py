@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
-
 from client import contract
 from client.contract import Geometry, Identity, Model
 from client.errors import ContractError
+from client.repository import read_config, read_identity
 from export_scripts.errors import PipelineError
-from export_scripts.repository.triton_config import DATA_TYPES, read_config
+from export_scripts.repository.triton_config import DATA_TYPES
 
 VERSION_FOLDER = "1"
 ONNX_FILE = "model.onnx"
@@ -41,12 +40,10 @@ class Exported:
 def read_exported(folder: Path) -> Exported:
     """Reads the repository in `folder`. Raises PipelineError if it was not written by this version's exporter."""
     try:
-        configs = {name: read_config(folder / name) for name in (*contract.LEAVES, *contract.ENSEMBLES)}
-        identity = contract.identity_from_parameters(
-            {name: {k: v.string_value for k, v in configs[name].parameters.items()} for name in contract.LEAVES}
-        )
+        configs = {name: read_config(folder, name) for name in (*contract.LEAVES, *contract.ENSEMBLES)}
+        identity = read_identity(folder)
         geometry = _geometry(configs, identity)
-    except (OSError, text_format.ParseError, ContractError, KeyError) as error:
+    except (ContractError, KeyError) as error:
         raise PipelineError(f"{folder} is no repository of this version's exporter: {error}") from error
     max_batch = min(int(config.max_batch_size) for config in configs.values())
     return Exported(folder, geometry, identity, contract.models(geometry), max_batch)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from client.contract import Identity, Model
-from export_scripts.gates.graph import GateResult
 from export_scripts.graphs.onnx_export import OPSET, Leaf
-from export_scripts.repository.publishing import MANIFEST_FILE
+from export_scripts.repository.publishing import MANIFEST_FILE, write_whole
 
 FORMAT = 1
 TOOLS = ("torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
@@ -45,21 +44,6 @@ def write_ensemble_manifest(folder: Path, model: Model, identity: Identity) -> N
     _write(folder, _common(model, identity) | {"kind": "ensemble", "composing": [step.model for step in model.steps]})
 
 
-def gate_values(gate: GateResult, resolution: int) -> dict[str, Any]:
-    """What the gates saw on the CPU, with images of `resolution` pixels."""
-    values: dict[str, Any] = {
-        "provider": "CPUExecutionProvider",
-        "resolution": resolution,
-        "tolerance": gate.tolerance,
-        "relative_error_by_batch": {str(rows): _short(error) for rows, error in gate.errors.items()},
-        "row_invariance_error": _short(gate.row_error),
-        "rows_exact": gate.row_error == 0.0,
-    }
-    if gate.largest_value is not None:
-        values["largest_value"] = _short(gate.largest_value)
-    return values
-
-
 def file_record(path: Path, folder: Path) -> dict[str, Any]:
     """A file's name within `folder`, its SHA-256 and its size."""
     with path.open("rb") as content:
@@ -82,12 +66,5 @@ def _common(model: Model, identity: Identity) -> dict[str, Any]:
     return {"format": FORMAT, "model": model.name, "pipeline": identity.pipeline}
 
 
-def _short(error: float) -> float:
-    return float(f"{error:.1e}")
-
-
 def _write(folder: Path, values: dict[str, Any]) -> None:
-    # Replaced, never rewritten: a reader sees the old or the new one.
-    temporary = folder / f".{MANIFEST_FILE}"
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST_FILE)
+    write_whole(folder / MANIFEST_FILE, json.dumps(values, indent=2) + "\n")

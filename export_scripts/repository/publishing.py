@@ -5,12 +5,12 @@ Owns the temporary folder, the swap and the refusal to replace what the exporter
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from export_scripts.errors import PublishError
+from selector.folders.replacement import replaced
 
 MANIFEST_FILE = "manifest.json"
 README_FILE = "README.md"
@@ -24,39 +24,30 @@ def published(folder: Path) -> Iterator[Path]:
     refuses.
     """
     _refuse_foreign(folder)
-    with swapped(folder, before=lambda: _refuse_foreign(folder)) as staged:
+    with swapped(folder) as staged:
         yield staged
+        _refuse_foreign(folder)
 
 
 @contextmanager
-def swapped(folder: Path, before: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """Yields an empty folder that takes the place of `folder`, whatever is there, if the body ends well.
-
-    before: called right before the swap; what it raises stops it. Raises PublishError for what the file system refuses.
-    """
+def swapped(folder: Path) -> Iterator[Path]:
+    """As `published`, whatever is in `folder`."""
     try:
-        with _swapped(folder, before) as staged:
+        with replaced(folder, own=_everything) as staged:
             yield staged
     except OSError as error:
         raise PublishError(f"{folder} was not written: {error}: make room there, or name another place") from error
 
 
-@contextmanager
-def _swapped(folder: Path, before: Callable[[], None]) -> Iterator[Path]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        staged, replaced = Path(scratch) / "new", Path(scratch) / "old"
-        staged.mkdir()
-        yield staged
-        before()
-        if folder.exists():
-            folder.rename(replaced)
-        try:
-            staged.rename(folder)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(folder)
-            raise
+def write_whole(path: Path, text: str) -> None:
+    """Gives the file a content. It is replaced, never rewritten: a reader sees the old or the new one."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _everything(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -15,9 +15,13 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from client.contract import INDEX_RANGE, Model, Tensor
+from client.repository import read_config
+from export_scripts.repository.publishing import write_whole
 
 CONFIG_FILE = "config.pbtxt"
 ENGINE = "engine."
+QUEUE_ROWS = 4096  # more waiting requests are refused
+QUEUE_TIMEOUT_US = 60_000_000  # of waiting. Not 0: then a request's own timeout was seen to do nothing
 
 DATA_TYPES = {"UINT8": pb.TYPE_UINT8, "INT32": pb.TYPE_INT32, "FP16": pb.TYPE_FP16, "FP32": pb.TYPE_FP32}
 
@@ -28,18 +32,12 @@ def model_config(
     backend: str = "onnxruntime",
     max_batch: int = 16,
     queue_delay_us: int = 1000,
-    queue_rows: int = 4096,
-    queue_timeout_us: int = 60_000_000,
     parameters: Mapping[str, str] | None = None,
 ) -> pb.ModelConfig:
     """The configuration of `model`; an ensemble if it has steps, else a leaf served by `backend`.
 
-    queue_delay_us: how long a request may wait for company. queue_rows: requests beyond this many waiting are refused.
-    queue_timeout_us: the wait after which a request is refused. It must not be 0: then a request's own timeout was seen
-    to do nothing. parameters: key → text, returned by ModelConfig to every client. Raises ValueError for either.
+    queue_delay_us: how long a request may wait for company. parameters: key → text, returned by ModelConfig to clients.
     """
-    if max_batch < 1 or queue_timeout_us < 1 or queue_rows < 1:
-        raise ValueError(f"{model.name}: max_batch, queue_rows and queue_timeout_us must be at least 1")
     config = pb.ModelConfig(name=model.name, max_batch_size=max_batch)
     config.input.extend(_io(pb.ModelInput, tensor) for tensor in model.inputs)
     config.output.extend(_io(pb.ModelOutput, tensor) for tensor in model.outputs)
@@ -49,33 +47,13 @@ def model_config(
         _fill_ensemble(config, model)
     else:
         _fill_leaf(config, model, backend)
-        _fill_batching(config, queue_delay_us, queue_rows, queue_timeout_us)
+        _fill_batching(config, queue_delay_us)
     return config
 
 
-def write_config(
-    model: Model,
-    folder: Path,
-    *,
-    backend: str = "onnxruntime",
-    max_batch: int = 16,
-    queue_delay_us: int = 1000,
-    parameters: Mapping[str, str] | None = None,
-) -> Path:
-    """Writes `folder`/config.pbtxt, always the same bytes for the same arguments, and returns its path."""
-    config = model_config(
-        model, backend=backend, max_batch=max_batch, queue_delay_us=queue_delay_us, parameters=parameters
-    )
-    path = folder / CONFIG_FILE
-    path.write_text(text_format.MessageToString(config), encoding="utf-8")
-    return path
-
-
-def read_config(folder: Path) -> pb.ModelConfig:
-    """The configuration in `folder`. Raises FileNotFoundError, or text_format.ParseError if it is damaged."""
-    config = pb.ModelConfig()
-    text_format.Parse((folder / CONFIG_FILE).read_text(encoding="utf-8"), config)
-    return config
+def write_config(config: pb.ModelConfig, folder: Path) -> None:
+    """Writes `folder`/config.pbtxt, always the same bytes for the same configuration."""
+    write_whole(folder / CONFIG_FILE, text_format.MessageToString(config))
 
 
 def add_plan(folder: Path, capability: str, file: str, told: Mapping[str, str]) -> None:
@@ -83,13 +61,11 @@ def add_plan(folder: Path, capability: str, file: str, told: Mapping[str, str]) 
 
     told: what ModelConfig then says of this engine to every client, under the parameter engine.<capability>.
     """
-    config = read_config(folder)
+    config = read_config(folder.parent, folder.name)
     config.backend = "tensorrt"
     config.cc_model_filenames[capability] = file
     config.parameters[f"{ENGINE}{capability}"].string_value = json.dumps(dict(told), sort_keys=True)
-    temporary = folder / f".{CONFIG_FILE}"
-    temporary.write_text(text_format.MessageToString(config), encoding="utf-8")
-    temporary.replace(folder / CONFIG_FILE)
+    write_config(config, folder)
 
 
 def _io(kind: type, tensor: Tensor) -> pb.ModelInput | pb.ModelOutput:
@@ -120,11 +96,11 @@ def _fill_leaf(config: pb.ModelConfig, model: Model, backend: str) -> None:
             )
 
 
-def _fill_batching(config: pb.ModelConfig, delay_us: int, rows: int, timeout_us: int) -> None:
+def _fill_batching(config: pb.ModelConfig, delay_us: int) -> None:
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = delay_us
     policy = batching.default_queue_policy
     policy.timeout_action = pb.ModelQueuePolicy.REJECT
-    policy.default_timeout_microseconds = timeout_us
+    policy.default_timeout_microseconds = QUEUE_TIMEOUT_US
     policy.allow_timeout_override = True
-    policy.max_queue_size = rows
+    policy.max_queue_size = QUEUE_ROWS

@@ -95,6 +95,7 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
         "selector.errors",
         "selector.folders.",
         "selector.processes",
+        "selector.progress",
     )
     assert all(name.startswith(allowed) for name in used), used
 

@@ -13,7 +13,8 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from client import contract
 from client.contract import Geometry, Identity
-from export_scripts.repository.triton_config import model_config, read_config
+from client.repository import read_config
+from export_scripts.repository.triton_config import model_config
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = (*contract.LEAVES, *contract.ENSEMBLES)
@@ -22,7 +23,7 @@ ONNX_TYPES = {"UINT8": "tensor(uint8)", "INT32": "tensor(int32)", "FP16": "tenso
 
 @pytest.fixture(scope="module")
 def configs() -> dict[str, pb.ModelConfig]:
-    return {name: read_config(REPOSITORY / name) for name in MODELS}
+    return {name: read_config(REPOSITORY, name) for name in MODELS}
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def test_a_check_without_a_pipeline_preflights_the_built_in_repository(tiny_repo
     """The line for CI: three real engines, and not a file more."""
     pytest.importorskip("tensorrt_rtx_bindings")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "BUILTIN", tiny_repository)
+        patch.setattr(command, "builtin_repository", lambda: tiny_repository)
         before = sorted(tiny_repository.rglob("*"))
         result = invoke("--check-only", "--runtime", "tensorrt-rtx", "--compute-capability", "8.0")
         assert result.exit_code == 0, result.output

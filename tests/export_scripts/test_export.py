@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from client import contract
+from client.repository import read_config
 from export_scripts import export
 from export_scripts.errors import PipelineError, ValueMismatch
 from export_scripts.export import export_pipeline
 from export_scripts.graphs.leaves import Leaves, Networks, make_leaves
 from export_scripts.graphs.onnx_export import Leaf
-from export_scripts.pipelines.source import SourcePipeline, load_source
-from export_scripts.repository.triton_config import read_config
+from export_scripts.pipelines.parts import SourcePipeline
+from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Settings
 from tests.tiny_pipeline import CLASSES, DRAWS
 
@@ -33,7 +34,7 @@ def test_the_repository_has_the_seven_models_each_with_config_version_and_manife
     assert {path.name for path in tiny_repository.iterdir()} == {*contract.LEAVES, *contract.ENSEMBLES, "README.md"}
     for name in (*contract.LEAVES, *contract.ENSEMBLES):
         assert list((tiny_repository / name / "1").iterdir()), "git would drop an empty version folder"
-        assert read_config(tiny_repository / name).name == name
+        assert read_config(tiny_repository, name).name == name
         assert json.loads((tiny_repository / name / "manifest.json").read_text())["model"] == name
         assert f"`{name}`" in (tiny_repository / "README.md").read_text()
 
@@ -42,7 +43,7 @@ def test_the_configs_carry_the_pipeline_s_identity(tiny_pipeline: Path, tiny_rep
     source = load_source(tiny_pipeline)
     identity = contract.identity_from_parameters(
         {
-            name: {key: value.string_value for key, value in read_config(tiny_repository / name).parameters.items()}
+            name: {key: value.string_value for key, value in read_config(tiny_repository, name).parameters.items()}
             for name in contract.LEAVES
         }
     )

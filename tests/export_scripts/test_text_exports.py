@@ -19,7 +19,8 @@ from export_scripts.export import export_pipeline
 from export_scripts.gates.graph import GateLoad, check
 from export_scripts.graphs.leaves import make_leaves, make_networks
 from export_scripts.graphs.onnx_export import random_inputs
-from export_scripts.pipelines.source import SourcePipeline, load_source
+from export_scripts.pipelines.parts import SourcePipeline
+from export_scripts.pipelines.source import load_source
 from export_scripts.repository.exported import read_exported
 from export_scripts.settings import FP16, FP32, Settings, Wanted
 from export_scripts.steps import Steps

@@ -18,13 +18,13 @@ import pytest
 
 from client import contract
 from client.contract import Model
+from client.repository import read_config
 from export_scripts.engines.builder import ENGINE_LEAVES
 from export_scripts.engines.plan_session import PlanSession
 from export_scripts.engines.plans import Gpu, add_plans, check_version
 from export_scripts.errors import EngineRefused, RowLeak, RuntimeUnavailable, ValueMismatch
 from export_scripts.graphs.onnx_export import NUMPY_TYPES
 from export_scripts.repository.exported import Exported, read_exported
-from export_scripts.repository.triton_config import read_config
 from export_scripts.steps import Steps
 
 trt = pytest.importorskip("tensorrt_rtx_bindings")
@@ -109,7 +109,7 @@ def test_plans_of_several_gpus_are_merged_into_one_repository(repository: Path) 
     for capability in ("8.0", "8.9"):
         add_plans(exported, trt, gpu(exported, capability), Steps(say=False), CONTAINER)
     for name in ENGINE_LEAVES:
-        config = read_config(repository / name)
+        config = read_config(repository, name)
         assert config.backend == "tensorrt"
         assert dict(config.cc_model_filenames) == {"8.0": "model_sm80.plan", "8.9": "model_sm89.plan"}
         plans = json.loads((repository / name / "manifest.json").read_text())["plans"]

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank
 from export_scripts.graphs.networks import DiftExtractor, NoisePredictor, PromptEmbedding, VaeEncoder, noise_prediction
-from export_scripts.pipelines.source import KlEncoder
+from export_scripts.pipelines.parts import KlEncoder
 from export_scripts.small_pipeline import SpaceToDepth
 
 LATENT = (16, 8, 8)

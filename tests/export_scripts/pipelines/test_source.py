@@ -12,7 +12,8 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 
 from export_scripts.errors import PipelineError
-from export_scripts.pipelines.source import KlEncoder, load_source
+from export_scripts.pipelines.parts import KlEncoder
+from export_scripts.pipelines.source import load_source
 from export_scripts.small_pipeline import ClassEmbedding, SmallPipeline
 from tests.tiny_pipeline import CLASSES, PROFILE, tiny_unet, write_tiny_pipeline
 
