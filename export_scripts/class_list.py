@@ -1,10 +1,8 @@
-"""The list of classes that a prompt table is made for.
-
-Owns the file's format and the prompts' wording. Must not know encoders.
+"""The list of classes that a prompt table is made for, and the wording of their prompts.
 
 A line is `id<TAB>name`, such as `n01440764<TAB>tench`, or a name alone, which is then its own id. The id says which class
-it is: two ids may have one name. Blank lines are ignored. `selector --class-names` takes the same file. The order of lines
-is kept: class_id is the position.
+it is: two ids may have one name. Blank lines are ignored. The order of lines is kept: class_id is the position.
+`selector --class-names` takes the same file.
 """
 
 from __future__ import annotations

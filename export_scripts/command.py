@@ -1,8 +1,6 @@
 """`selector export`: flags in, one call, one line out.
 
-    python -m export_scripts.command PIPELINE --classes classes.txt --out REPO
-
-Owns the flags of the command. Must not know how anything is exported.
+python -m export_scripts.command PIPELINE --classes classes.txt --out REPO
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A Triton model repository from a diffusers pipeline: graphs, gates, configs, manifests, then one rename.
-
-Owns the repository's layout and the order of the work. Must not know arithmetic, ONNX details or protobuf.
-"""
+"""A Triton model repository from a diffusers pipeline: graphs, gates, configs, manifests, then one rename."""
 
 from __future__ import annotations
 
@@ -25,11 +22,7 @@ from export_scripts.graphs.onnx_export import export_onnx
 from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.source import at_resolution, load_source
 from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER
-from export_scripts.repository.manifest import (
-    add_to_manifest,
-    write_ensemble_manifest,
-    write_leaf_manifest,
-)
+from export_scripts.repository.manifest import add_to_manifest, write_ensemble_manifest, write_leaf_manifest
 from export_scripts.repository.publishing import README_FILE, published
 from export_scripts.repository.readme import readme
 from export_scripts.repository.triton_config import model_config, write_config
@@ -141,9 +134,7 @@ def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: 
     save_draw_bank(leaves.bank, folder / contract.UNET / "draws.npz")
     save_prompts(folder / contract.PROMPT_EMBEDDING, leaves.identity, source.table, source.pooled)
     np.savez(
-        folder / contract.DIFT / "noise.npz",
-        timestep=np.array(source.profile.dift_timestep),
-        noise=leaves.dift_noise,
+        folder / contract.DIFT / "noise.npz", timestep=np.array(source.profile.dift_timestep), noise=leaves.dift_noise
     )
 
 

@@ -1,7 +1,6 @@
 """A new list of classes for an exported repository: `prompt_embedding` is made again, everything else stays.
 
-Owns what may change and what must not. Must not know UNets. The pipeline's text encoders are needed, and only they are
-loaded; the repository remembers where its pipeline was.
+Only the pipeline's text encoders are loaded; the repository remembers where its pipeline was.
 """
 
 from __future__ import annotations

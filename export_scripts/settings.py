@@ -1,7 +1,4 @@
-"""What the caller of an export decides, as one validated record.
-
-Owns names, defaults and ranges of the settings. Must not know flags, pipelines or files.
-"""
+"""What the caller of an export decides, as one validated record."""
 
 from __future__ import annotations
 

@@ -1,13 +1,8 @@
 """The small class-conditional diffusion pipeline: its diffusers components and its measured scoring profile.
 
-Owns the folder layout of a small pipeline (`model_index.json`, `vae/`, `class_embedding/`, `unet/`,
-`scheduler/`, `scoring.json`) and nothing else: training, export and data do not appear here.
-
 Load with `SmallPipeline.from_pretrained(folder)` and `ScoringProfile.load(folder)`. The U-Net is a plain
 `UNet2DConditionModel` called as `unet(latents, timesteps, encoder_hidden_states)`; what it predicts is
-`pipeline.scheduler.config.prediction_type` ("epsilon" or "v_prediction"). A v prediction becomes a noise
-prediction by `noise_pred = sqrt(abar) * v + sqrt(1 - abar) * noisy_latents` (Salimans and Ho, 2022), so a
-difference of squared noise errors is abar times the difference of squared v errors.
+`pipeline.scheduler.config.prediction_type` ("epsilon" or "v_prediction").
 """
 
 from __future__ import annotations
@@ -145,11 +140,7 @@ class SmallPipeline(DiffusionPipeline):
     scheduler: DDPMScheduler
 
     def __init__(
-        self,
-        vae: SpaceToDepth,
-        class_embedding: ClassEmbedding,
-        unet: UNet2DConditionModel,
-        scheduler: DDPMScheduler,
+        self, vae: SpaceToDepth, class_embedding: ClassEmbedding, unet: UNet2DConditionModel, scheduler: DDPMScheduler
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, class_embedding=class_embedding, unet=unet, scheduler=scheduler)

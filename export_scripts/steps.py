@@ -1,7 +1,4 @@
-"""What an export did, step by step: said as it happens, and kept with seconds and memory.
-
-Owns the record of steps. Must not know what a step does.
-"""
+"""What an export did, step by step: said as it happens, and kept with seconds and memory."""
 
 from __future__ import annotations
 

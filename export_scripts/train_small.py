@@ -1,8 +1,6 @@
 """Train a small class-conditional diffusion pipeline on any folder (or tar) of class folders.
 
-Owns the command, its progress and the folder it writes. Must not know how a step is computed.
-
-    python -m export_scripts.train_small DATA --out PIPELINE
+python -m export_scripts.train_small DATA --out PIPELINE
 """
 
 from __future__ import annotations
@@ -77,27 +75,15 @@ def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
                 write_pipeline(trainer, out)
 
 
-_RANGES = {
-    "learning_rate": above(0, 1000),
-    "image_size": whole(8, 4096),
-    "patch_size": whole(1, 64),
-    "layers": whole(1, 16),
-    "threads": whole(1, 1024),
-    "seed": SEED,
-}
-
-
 @click.command()
 @click.argument("source", metavar="DATA", type=EXISTING)
 @click.option("--out", type=PATH, required=True, help="Pipeline folder.")
 @click.option("--classes", type=click.File(), help="Class names in order, one a line; default: sorted folders.")
 @click.option("--steps", type=click.IntRange(min=1), default=TrainConfig.steps, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=TrainConfig.batch, show_default=True)
-@click.option(
-    "--learning-rate", type=Number(_RANGES["learning_rate"]), default=TrainConfig.learning_rate, show_default=True
-)
-@click.option("--image-size", type=Number(_RANGES["image_size"]), default=64, show_default=True)
-@click.option("--patch-size", type=Number(_RANGES["patch_size"]), default=ModelConfig.patch_size, show_default=True)
+@click.option("--learning-rate", type=Number(above(0, 1000)), default=TrainConfig.learning_rate, show_default=True)
+@click.option("--image-size", type=Number(whole(8, 4096)), default=64, show_default=True)
+@click.option("--patch-size", type=Number(whole(1, 64)), default=ModelConfig.patch_size, show_default=True)
 @click.option(
     "--channels",
     type=Numbers(whole(1, 65536)),
@@ -110,13 +96,13 @@ _RANGES = {
     default="",
     help="Levels with attention besides the middle, e.g. 1,2.",
 )
-@click.option("--layers", type=Number(_RANGES["layers"]), default=ModelConfig.layers_per_block, show_default=True)
+@click.option("--layers", type=Number(whole(1, 16)), default=ModelConfig.layers_per_block, show_default=True)
 @click.option("--prediction", type=click.Choice(["v_prediction", "epsilon"]), default=ModelConfig.prediction_type)
 @click.option("--band", nargs=2, type=Number(real(0, 1)), default=NoiseConfig.band, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--bf16/--fp32", default=False, help="bfloat16 autocast (faster with AVX512-BF16, AMX or CUDA).")
-@click.option("--threads", type=Number(_RANGES["threads"]), help="CPU threads; default: torch's.")
-@click.option("--seed", type=Number(_RANGES["seed"]), default=0, show_default=True)
+@click.option("--threads", type=Number(whole(1, 1024)), help="CPU threads; default: torch's.")
+@click.option("--seed", type=Number(SEED), default=0, show_default=True)
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=1000, show_default=True, help="Steps.")
 @click.option("--resume/--fresh", default=True, help="Continue from a checkpoint beside OUT, or start again.")
 def main(

@@ -1,9 +1,8 @@
 """One ONNX graph → one serialized TensorRT engine, by standard TensorRT and TensorRT-RTX alike.
 
-Owns the builder's settings and the check of the engine's inputs and outputs. Must not know repositories. Both modules
-have the same interface: `trt` is `tensorrt` (10.x, 11) or `tensorrt_rtx_bindings`. Networks are strongly typed: the
-graph says which type everything runs in, which is the one way that TensorRT 11 still knows. TF32 is off: it would take
-13 bits of every float32 product away.
+Both modules have the same interface: `trt` is `tensorrt` (10.x, 11) or `tensorrt_rtx_bindings`. Networks are strongly
+typed: the graph says which type everything runs in, which is the one way that TensorRT 11 still knows. TF32 is off: it
+would take 13 bits of every float32 product away.
 """
 
 from __future__ import annotations
@@ -67,12 +66,13 @@ def builder_module(runtime: str) -> Any:
 
 def build_engine(trt: Any, model: Model, onnx_file: Path, settings: BuildSettings) -> Any:
     """The serialized engine, as a buffer. Raises EngineRefused with the builder's own words."""
-    log = _Log(trt)
-    builder = trt.Builder(log.logger)
+    said: list[str] = []
+    logger = _logger(trt, said)
+    builder = trt.Builder(logger)
     # Standard TensorRT 11 has strong typing only, and no flag for it.
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if flag is None else 1 << int(flag))
-    parser = trt.OnnxParser(network, log.logger)
+    parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(onnx_file)):
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise EngineRefused(f"{model.name}: {trt.__name__} {trt.__version__} refuses the graph: {errors}")
@@ -80,9 +80,9 @@ def build_engine(trt: Any, model: Model, onnx_file: Path, settings: BuildSetting
     config = _config(trt, builder, model, settings)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        limit = settings.workspace_bytes
+        limit, reason = settings.workspace_bytes, "; ".join(said) or "no reason given"
         scratch = "" if limit is None else f" (scratch memory was limited to {limit / 2**30:g} GiB)"
-        raise EngineRefused(f"{model.name}: {trt.__name__} {trt.__version__} builds no engine: {log.text()}{scratch}")
+        raise EngineRefused(f"{model.name}: {trt.__name__} {trt.__version__} builds no engine: {reason}{scratch}")
     if settings.timing_cache is not None:
         cache = config.get_timing_cache()
         if cache is not None:
@@ -138,22 +138,15 @@ def _check_network(trt: Any, model: Model, network: Any) -> None:
             raise EngineRefused(f"{model.name}: {kind}s are {built}, the spec has {expected}")
 
 
-class _Log:
-    """The builder's errors and warnings, kept for the message of an exception rather than printed."""
+def _logger(trt: Any, errors: list[str]) -> Any:
+    """A logger that keeps the builder's errors, for the message of an exception, and prints nothing."""
 
-    def __init__(self, trt: Any) -> None:
-        lines: list[str] = []
+    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
 
-        class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
-            def __init__(self) -> None:
-                trt.ILogger.__init__(self)
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR:
+                errors.append(message)
 
-            def log(self, severity: Any, message: str) -> None:
-                if severity <= trt.ILogger.Severity.ERROR:
-                    lines.append(message)
-
-        self.logger = Logger()
-        self._lines = lines
-
-    def text(self) -> str:
-        return "; ".join(self._lines) or "no reason given"
+    return Logger()

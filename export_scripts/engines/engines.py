@@ -1,7 +1,6 @@
 """Engines for an exported repository: preflighted by TensorRT-RTX without a GPU, or built to be served.
 
-Owns which leaves get an engine, what the engines' files are called and what manifests say of them. Must not know
-pipelines. The prompt table stays an ONNX graph: a new list of classes then touches no engine.
+The prompt table stays an ONNX graph: a new list of classes then touches no engine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""A plan of standard TensorRT behind the one method that the gates call.
-
-Owns the binding of tensors to an execution context. Must not know gates or files. Memory and streams are torch's, so
-that no further binding of CUDA is needed.
-"""
+"""A plan of standard TensorRT behind the one method that the gates call; memory and streams are torch's."""
 
 from __future__ import annotations
 

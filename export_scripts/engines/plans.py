@@ -1,7 +1,7 @@
-"""Plans of standard TensorRT for the GPU of this machine, merged into a repository under its compute capability.
+"""Plans of standard TensorRT for the GPU of this machine: built, gated, and merged into a repository.
 
-Owns the order build → gates → merge. Runs inside the serving container, once on each kind of GPU: Triton loads plans of
-its own TensorRT version and of its own GPU only. Must not know pipelines.
+This runs inside the serving container, once on each kind of GPU: Triton loads plans of its own TensorRT version and of
+its own GPU only.
 """
 
 from __future__ import annotations
@@ -92,13 +92,7 @@ class _Made:
 
 
 def _make(
-    exported: Exported,
-    name: str,
-    trt: Any,
-    gpu: Gpu,
-    steps: Steps,
-    stack: ExitStack,
-    workspace_bytes: int | None,
+    exported: Exported, name: str, trt: Any, gpu: Gpu, steps: Steps, stack: ExitStack, workspace_bytes: int | None
 ) -> _Made:
     folder, model, profile = exported.folder / name, exported.models[name], Profile.up_to(exported.max_batch)
     path = folder / VERSION_FOLDER / f"model_{capability_name(gpu.capability).lower()}.plan"

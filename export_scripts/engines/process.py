@@ -1,7 +1,7 @@
 """An engine built in a process of its own, from file to file.
 
-Owns that process. Must not know repositories. A builder asks for several times the weights at once, and what the exporter
-had in memory before is not always given back. It also gives each build a peak of memory that is its own.
+A builder asks for several times the weights at once, and what the exporter had in memory before is not always given
+back. The process also gives each build a peak of memory that is its own.
 """
 
 from __future__ import annotations

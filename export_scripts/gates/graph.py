@@ -1,8 +1,7 @@
-"""The gates: what an exported graph must show before it is published.
+"""What an exported graph must show before it is published: ONNX Runtime on the CPU against spec and reference.
 
-Owns the comparison of an ONNX file, run by ONNX Runtime on the CPU, with its spec and its reference. Must not know how
-the file was made nor where it goes. Each kind of mismatch is its own error (errors.py) and names the model, the output
-and by how much. Gates run at batch sizes other than the exporter's sample, where a frozen axis or a leak shows.
+Each kind of mismatch is its own error and names the model, the output and by how much. Gates run at batch sizes other
+than the exporter's sample, where a frozen axis or a leak shows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The gate of reduced precision: does it choose the same windows as float32, on real images?
 
-Owns the comparison and its thresholds. Must not know how graphs were made. Relative errors of a tensor say little here:
-typicality is a small difference, and what counts is which windows it ranks first.
+Relative errors of a tensor say little here: typicality is a small difference, and what counts is which windows it ranks
+first.
 """
 
 from __future__ import annotations

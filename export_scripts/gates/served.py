@@ -1,18 +1,15 @@
-"""The gate that only a server can give: the repository loads, and is served exactly as its configs declare.
-
-Owns that check with the real tritonserver of the client's wheel. Must not know pipelines or graphs.
-"""
+"""The gate that only a server can give: the repository loads, and is served exactly as its configs declare."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
+from client import ClientConfig, ScoringClient
+from client.contract import Geometry, Identity
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError
-from client.handshake import Served, shake_hands
-from client.wire import Connection
 from export_scripts.errors import NotServed
 from export_scripts.repository.exported import read_exported
 from export_scripts.steps import Steps
@@ -36,18 +33,13 @@ def check_served(folder: Path, wanted: bool | None, steps: Steps) -> None:
         try:
             # Warm-up runs every model once at both ends of its batch sizes.
             with EmbeddedServer(folder, ready_timeout_s=READY_S) as server:
-                served = asyncio.run(_shake(server.grpc_url))
+                served = asyncio.run(_served(server.grpc_url))
         except ClientError as error:
             raise NotServed(f"the server does not serve the repository as declared: {error}") from error
-    if (served.geometry, served.identity) != (declared.geometry, declared.identity):
-        raise NotServed(
-            f"declared {declared.geometry} and {declared.identity}, served {served.geometry} and {served.identity}"
-        )
+    if served != (declared.geometry, declared.identity):
+        raise NotServed(f"declared {declared.geometry} and {declared.identity}, served {served[0]} and {served[1]}")
 
 
-async def _shake(address: str) -> Served:
-    connection = Connection(address)
-    try:
-        return await shake_hands(connection, READY_S)
-    finally:
-        await connection.close()
+async def _served(address: str) -> tuple[Geometry, Identity]:
+    async with ScoringClient(ClientConfig((address,), ready_s=READY_S)) as client:
+        return client.geometry, client.identity

@@ -1,12 +1,10 @@
 """The draw bank: K fixed (timestep, noise) pairs, a constant of the UNet graph.
 
-Owns which timesteps and noises the draws are. Must not know models or formats.
-
-Pairs: draws 2k and 2k + 1 share a timestep and have the noises n and -n. The band of the schedule is cut into K / 2
-strata of equal width, one pair each, at the stratum's middle. Pair k takes stratum bit_reverse(k) XOR 0101…b, so that
-the first 2^m pairs fall one into each of 2^m equal slices of the band (van der Corput, digitally shifted). The shift
-keeps such a prefix within a quarter of a slice of the slices' middles; without it, a prefix sits at their lower edges,
-and few draws would see systematically less noise than the band has.
+Draws 2k and 2k + 1 share a timestep and have the noises n and -n. The band of the schedule is cut into K / 2 strata of
+equal width, one pair each, at the stratum's middle. Pair k takes stratum bit_reverse(k) XOR 0101…b, so that the first
+2^m pairs fall one into each of 2^m equal slices of the band (van der Corput, digitally shifted). The shift keeps such a
+prefix within a quarter of a slice of the slices' middles; without it, a prefix sits at their lower edges, and few draws
+would see systematically less noise than the band has.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """A network in float16 whose sensitive parts stay in float32, and whether its values fit into float16 at all.
 
-Owns which parts those are. Must not know which network it is, nor ONNX. The exported file then says explicitly what runs
-in which type, as strongly typed engines need it:
+The exported file says explicitly what runs in which type, as strongly typed engines need it:
 - norms compute in float32 (a variance in float16 overflows from a deviation of 256 on), with float32 weights;
 - attention whose configuration asks for it (`upcast_attention`, Stable Diffusion 2.1) computes scores, softmax and the
-  weighted sum in float32; elsewhere softmax stays in float16, the form that fused attention kernels take, which add up
-  in float32 inside;
+  weighted sum in float32; elsewhere softmax stays in float16, which fused attention kernels add up in float32 inside;
 - everything around the network (noising, losses, pooling) is float32 in networks.py.
 """
 

@@ -1,8 +1,4 @@
-"""The four leaf models of a pipeline, with the geometry and identity that their configs carry.
-
-Owns which graph serves which model of the spec, in which precision and with which tolerance. Must not know files, ONNX
-or Triton.
-"""
+"""The four leaf models of a pipeline: graph, reference, precision and tolerance, with geometry and identity."""
 
 from __future__ import annotations
 

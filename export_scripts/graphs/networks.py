@@ -1,7 +1,7 @@
 """The torch graphs of the four leaf models: what is computed, per row, from named inputs to named outputs.
 
-Owns the arithmetic. Must not know ONNX, Triton or files. Nothing here chunks or splits along the batch: that freezes
-the batch axis in the exported graph. No random number is drawn in a graph: noises are constants.
+Nothing here chunks or splits along the batch: that freezes the batch axis in the exported graph. No random number is
+drawn in a graph: noises are constants.
 
 Loss of a row at draw (t, ε), Ho et al., arXiv 2006.11239: ‖ε̂(√ᾱ x + √(1-ᾱ) ε, t, prompt) - ε‖², as a mean per cell or
 latent. With p and r the noise predicted under prompt and reference, (r-ε)² - (p-ε)² = (r-p)(r+p-2ε): the product loses

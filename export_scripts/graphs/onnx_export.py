@@ -1,7 +1,4 @@
-"""One leaf model's torch graph as an ONNX file whose only dynamic axis is the batch.
-
-Owns the exporter's settings and the file's clean-up. Must not know what the graph computes, nor Triton.
-"""
+"""One leaf model's torch graph as an ONNX file whose only dynamic axis is the batch."""
 
 from __future__ import annotations
 

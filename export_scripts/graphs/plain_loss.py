@@ -1,8 +1,8 @@
 """The loss as its definition says, slowly: what the exported noise predictor is held against.
 
 Noise is added by the diffusers scheduler, the UNet runs once per condition, and the squared errors are subtracted in
-float64. Shares nothing with graphs.NoisePredictor but the bank and the parametrisation, so a swapped condition, a wrong
-schedule or a wrong draw in the fused graph shows. Must not know ONNX or Triton.
+float64. Only the bank and the parametrisation are shared with NoisePredictor, so a swapped condition, a wrong schedule
+or a wrong draw in the fused graph shows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The files of one component of a pipeline's folder: which there must be, and whether they are whole.
 
-Owns what downloads leave behind: nothing, half a file, a git-lfs pointer, another variant. Must not know what is in the
-weights.
+Downloads leave behind nothing, half a file, a git-lfs pointer, or another variant.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A pipeline's configurations held against the list of known fields (known_fields.py), before anything is loaded.
+"""A pipeline's configurations held against the list of known fields, before anything is loaded.
 
-Owns the refusals and their words. Must not know files: configurations come as mappings, with the name of their file.
+Configurations come as mappings, with the name of their file.
 """
 
 from __future__ import annotations

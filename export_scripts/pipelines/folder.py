@@ -1,8 +1,7 @@
 """A diffusers folder from disk: its files are looked at, its configurations checked, its components loaded whole.
 
-Owns the way from files to a pipeline, and the errors of diffusers and transformers on it: each ends as one PipelineError
-of one line. A component is loaded with an account of its weights, since diffusers makes up random ones for those that a
-file lacks. Must not know what a component is for, ONNX or Triton.
+Errors of diffusers and transformers end as one PipelineError of one line. A component is loaded with an account of its
+weights, since diffusers makes up random ones for those that a file lacks.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """Every class and configuration field of a pipeline that the exporter knows, and what becomes of it.
 
-Owns the list and nothing else; config_check.py reads by it. A field is used (the exported mathematics follows its value),
-irrelevant (a forward pass at a given timestep does not depend on it) or supported at some values only. What is not here
-is refused.
+A field is used (the exported mathematics follows its value), irrelevant (a forward pass at a given timestep does not
+depend on it) or supported at some values only. What is not here is refused.
 
 Source: constructors and forward passes of the classes named here in diffusers 0.42.1, `encode_prompt` of its pipelines,
-and CLIPTextConfig in transformers 5.23.0. tests/export_scripts/pipelines/test_known_fields.py holds the list against what is
-installed: a field that an upgrade adds makes it fail until the field has its line here. OLDER_… are fields that today's
-classes no longer take and published checkpoints still carry.
+and CLIPTextConfig in transformers 5.23.0. A test holds the list against what is installed: a field that an upgrade adds
+makes it fail until the field has its line here. OLDER_… are fields that today's classes no longer take and published
+checkpoints still carry.
 """
 
 from __future__ import annotations
@@ -107,18 +106,17 @@ OTHER_NOISINGS: Mapping[str, str] = {
 # not given to it, and graphs.partial_unet repeats the first half of that pass --------------------------------------------
 
 UNET: Fields = {
-    **_all(Used(), "sample_size in_channels out_channels flip_sin_to_cos freq_shift down_block_types up_block_types"),
     **_all(
-        Used(), "only_cross_attention block_out_channels layers_per_block downsample_padding mid_block_scale_factor"
+        Used(),
+        "sample_size in_channels out_channels flip_sin_to_cos freq_shift down_block_types up_block_types "
+        "only_cross_attention block_out_channels layers_per_block downsample_padding mid_block_scale_factor "
+        "act_fn norm_num_groups norm_eps cross_attention_dim transformer_layers_per_block "
+        "reverse_transformer_layers_per_block attention_head_dim use_linear_projection upcast_attention "
+        "resnet_time_scale_shift resnet_skip_time_act resnet_out_scale_factor time_embedding_type "
+        "time_embedding_dim timestep_post_act conv_in_kernel conv_out_kernel mid_block_only_cross_attention "
+        "cross_attention_norm addition_time_embed_dim addition_embed_type_num_heads "
+        "projection_class_embeddings_input_dim",
     ),
-    **_all(Used(), "act_fn norm_num_groups norm_eps cross_attention_dim transformer_layers_per_block"),
-    **_all(Used(), "reverse_transformer_layers_per_block attention_head_dim use_linear_projection upcast_attention"),
-    **_all(Used(), "resnet_time_scale_shift resnet_skip_time_act resnet_out_scale_factor time_embedding_type"),
-    **_all(
-        Used(), "time_embedding_dim timestep_post_act conv_in_kernel conv_out_kernel mid_block_only_cross_attention"
-    ),
-    **_all(Used(), "cross_attention_norm addition_time_embed_dim addition_embed_type_num_heads"),
-    **_all(Used(), "projection_class_embeddings_input_dim"),
     "dropout": Irrelevant("training"),
     "mid_block_type": Only(
         ("UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "UNetMidBlock2DSimpleCrossAttn"), "features need a middle"

@@ -1,7 +1,6 @@
 """The parts of any diffusers pipeline that the exporter uses, and how they are told apart.
 
-Owns the record of a loaded pipeline, the encoder half of a VAE and the digest of weights. Must not know folders, ONNX
-or Triton. Every kind of pipeline has a loader of its own that fills the record; nothing behind it knows the kind.
+Every kind of pipeline has a loader of its own that fills the record; nothing behind it knows the kind.
 """
 
 from __future__ import annotations

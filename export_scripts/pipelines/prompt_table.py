@@ -1,7 +1,7 @@
 """Whether a table of prompts can tell its classes apart: lengths, and rows that are equal.
 
-Owns these checks and their words. Must not know encoders or files. Two classes of one name are two classes that no score
-can tell apart: that is the user's choice, and said. Two names with one row are a loss on the way, and refused.
+Two classes of one name are two classes that no score can tell apart: that is the user's choice, and said. Two names
+with one row are a loss on the way, and refused.
 """
 
 from __future__ import annotations

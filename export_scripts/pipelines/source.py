@@ -1,7 +1,6 @@
 """What the exporter takes from a diffusers pipeline, whatever its kind.
 
-Owns the choice of the loader and the checks that hold for all kinds. Must not know ONNX or Triton. Another kind of
-pipeline is one more loader; nothing behind `SourcePipeline` changes.
+Another kind of pipeline is one more loader here; nothing behind `SourcePipeline` changes.
 """
 
 from __future__ import annotations

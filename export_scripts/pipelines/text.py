@@ -1,7 +1,6 @@
 """A text-to-image pipeline (Stable Diffusion 1.x, 2.x, XL) read into the exporter's record.
 
-Owns what such a pipeline's components mean: its prompts are encoded by the pipeline's own `encode_prompt`, so tokens,
-masks, layers and poolings are diffusers', not ours. Must not know folders, ONNX or Triton.
+Prompts are encoded by the pipeline's own `encode_prompt`: tokens, masks, layers and poolings are diffusers', not ours.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline
     with one_line("the VAE"):
         encoder, cell_px = encoder_of(pipeline.vae)
     resolution = wanted.resolution or native_resolution(unet, cell_px)
-    scheduler = training_scheduler(pipeline.scheduler)
+    side, scheduler = float(resolution), training_scheduler(pipeline.scheduler)
     table = make_table(pipeline, wanted)
     _check_conditions(unet, table.tokens, table.pooled)
     return SourcePipeline(
@@ -84,9 +83,7 @@ def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline
         latent=latent_shape(encoder, resolution, cell_px),
         profile=chosen_profile(PROFILE, wanted),
         pooled=table.pooled,
-        time_ids=()
-        if table.pooled is None
-        else (float(resolution), float(resolution), 0.0, 0.0) + 2 * (float(resolution),),
+        time_ids=() if table.pooled is None else (side, side, 0.0, 0.0, side, side),
         text_digest=table.digest,
         half_encoder=not pipeline.vae.config.force_upcast,
         notes=table.notes,

@@ -1,7 +1,4 @@
-"""An exported repository read back from its own files: the spec that its configs declare.
-
-Owns the way from config.pbtxt to geometry, models and identity. Must not know pipelines or torch.
-"""
+"""An exported repository read back from its own files: the spec that its configs declare."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """manifest.json beside every model: where it came from, what made it and what it has shown.
 
-Owns the manifests' fields. No timestamps: the same export writes the same bytes. Must not know how gates work.
+No timestamps: the same export writes the same bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A folder that appears whole or not at all.
-
-Owns the temporary folder, the swap and the refusal to replace what the exporter did not write. Must not know models.
-"""
+"""A folder that appears whole or not at all, and never in the place of what the exporter did not write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README.md of an exported repository: a row per model. Owns the words; knows the spec and the identity alone."""
+"""README.md of an exported repository: a row per model, from the spec and the identity alone."""
 
 from __future__ import annotations
 

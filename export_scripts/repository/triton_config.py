@@ -1,7 +1,6 @@
 """config.pbtxt of one model: the shared spec in the words of Triton's own protobuf.
 
-Owns batching, queue, warmup and instance settings of a served model. Must not know where tensors come from, nor ONNX.
-Kept to what both NVIDIA's onnxruntime backend and this project's Python-based one of the same name document, so that
+It keeps to what both NVIDIA's onnxruntime backend and this project's Python-based one of the same name document, so that
 one repository serves on a GPU host's container and on the embedded server.
 """
 

@@ -1,7 +1,6 @@
 """What a small pipeline is made of, and the loss it is trained with.
 
-Owns the model's configuration, its construction and the plain denoising loss; knows nothing of files, data
-folders or loops. Shapes: latents (N, C, h, w); timesteps (N,) int64; rows (N,) int64 of the prompt table.
+Shapes: latents (N, C, h, w); timesteps (N,) int64; rows (N,) int64 of the prompt table.
 """
 
 from __future__ import annotations

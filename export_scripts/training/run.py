@@ -1,7 +1,7 @@
 """One training run: model, average, optimiser and step, with exact checkpoints.
 
-Owns the loop and the exponential moving average that is shipped. Batches, noise and zooms are functions of (seed, step),
-so a resumed run equals an uninterrupted one. Must not know commands, progress or how images are read.
+Batches, noise and zooms are functions of (seed, step), so a resumed run equals an uninterrupted one. The exponential
+moving average of the weights is what ships.
 """
 
 from __future__ import annotations
