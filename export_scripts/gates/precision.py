@@ -25,11 +25,13 @@ from selector.builtin import builtin_scenes
 from selector.images.canvas import fit
 from selector.images.datasets import list_items, open_reader
 from selector.images.decoding import decode
-from selector.localisation.typicality import reduce_deltas, rule
-from selector.localisation.windows import WindowGrid, window_grid, window_means
+from selector.localisation.centring import NONE
+from selector.localisation.choice import WindowSetting, chosen_windows, setting_of
+from selector.localisation.typicality import reduce_deltas
+from selector.localisation.windows import window_grid, window_means
+from selector.records import Box
 
 IMAGES, DRAWS = 8, 8
-STRIDE_FRACTION = 1 / 16
 LATENT_CELLS_AT_ONCE = 4096
 # Measured: 1.000 and 1.00 for the built-in pipeline, 0.998 and 0.86 for random weights, whose maps are nearly flat
 # (docs/decisions/011-reduced-precision.md).
@@ -74,30 +76,32 @@ def check_precision(
     }
 
 
-def compare_windows(full: NDArray[np.float32], reduced: NDArray[np.float32], grid: WindowGrid) -> WindowAgreement:
-    """The agreement of two maps [h, w] over the windows of `grid`. Not finite values agree with nothing."""
-    means = [window_means(values, grid) for values in (full, reduced)]
-    if not all(np.isfinite(m).all() for m in means):
+def compare_windows(
+    full: NDArray[np.float32], reduced: NDArray[np.float32], canvas: NDArray[np.uint8], setting: WindowSetting
+) -> WindowAgreement:
+    """The agreement of two maps [h, w] of one canvas. Not finite values agree with nothing."""
+    if not (np.isfinite(full).all() and np.isfinite(reduced).all()):
         return WindowAgreement(float("nan"), 0.0)
-    best = [grid.box(*(int(i) for i in np.unravel_index(int(np.argmax(m)), m.shape))) for m in means]
-    return WindowAgreement(float(spearmanr(*(m.ravel() for m in means)).statistic), best[0].overlap(best[1]))
+    whole = Box(0, 0, len(canvas), len(canvas))
+    grid = window_grid(len(canvas), setting.middle_px, setting.stride_px)
+    one, other = (window_means(values, grid).ravel() for values in (full, reduced))
+    best, same = (chosen_windows(values, canvas, whole, setting, 1)[0].box for values in (full, reduced))
+    return WindowAgreement(float(spearmanr(one, other).statistic), best.overlap(same))
 
 
 def _agreement(
     source: SourcePipeline, leaves: Leaves, canvas: NDArray[np.uint8], number: int, full: Run, reduced: Run
 ) -> WindowAgreement:
-    scoring, classes = rule(source.profile.rule), len(source.classes)
-    draws = min(DRAWS, len(leaves.bank))
+    # Typicality alone: a prior and centring look at the image, which no precision changes.
+    setting = setting_of(leaves.identity, prior_weight=0.0, centring=NONE)
+    classes, draws = len(source.classes), min(DRAWS, len(leaves.bank))
     class_id = number % classes
-    references = scoring.references(class_id, classes, draws).reshape(-1, 1)
+    references = setting.rule.references(class_id, classes, draws).reshape(-1, 1)
     prompts = np.full((draws, 1), class_id + 1, np.int32)
     numbers = np.arange(draws, dtype=np.int32).reshape(-1, 1)
-    weights = scoring.weights(np.array(leaves.identity.timestep_weights[:draws], np.float32))
-    size = source.resolution
-    side, stride = round(source.profile.window_fraction * size), max(1, round(STRIDE_FRACTION * size))
-    deltas = (_deltas(run, canvas, prompts, references, numbers) for run in (full, reduced))
-    maps = [reduce_deltas(values, weights) for values in deltas]
-    return compare_windows(maps[0], maps[1], window_grid(size, side, stride))
+    weights = setting.rule.weights(np.array(leaves.identity.timestep_weights[:draws], np.float32))
+    one, other = (reduce_deltas(_deltas(run, canvas, prompts, references, numbers), weights) for run in (full, reduced))
+    return compare_windows(one, other, canvas, setting)
 
 
 def _canvases(root: Path, resolution: int) -> list[NDArray[np.uint8]]:

@@ -14,15 +14,17 @@ from export_scripts.errors import PipelineError, PrecisionLoss
 from export_scripts.gates.precision import check_precision, compare_windows
 from export_scripts.graphs.leaves import make_leaves
 from export_scripts.pipelines.source import load_source
-from selector.localisation.windows import window_grid
+from selector.localisation.choice import WindowSetting
+from selector.localisation.typicality import rule
 from tests.tiny_pipeline import DRAWS
 
-GRID = window_grid(32, 16, 2)
+CANVAS = np.zeros((32, 32, 3), np.uint8)
+SETTING = WindowSetting(rule("null"), 0.0, (16,), 2)
 
 
 def test_a_map_agrees_with_itself() -> None:
     values = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
-    agreement = compare_windows(values, 3 * values + 1, GRID)
+    agreement = compare_windows(values, 3 * values + 1, CANVAS, SETTING)
     assert agreement.correlation == pytest.approx(1.0)
     assert agreement.overlap == 1.0
 
@@ -30,14 +32,14 @@ def test_a_map_agrees_with_itself() -> None:
 def test_windows_in_opposite_corners_do_not_overlap() -> None:
     values = np.zeros((8, 8), np.float32)
     values[:4, :4] = 1.0
-    agreement = compare_windows(values, values[::-1, ::-1].copy(), GRID)
+    agreement = compare_windows(values, values[::-1, ::-1].copy(), CANVAS, SETTING)
     assert agreement.overlap == 0.0
     assert agreement.correlation < 0.5
 
 
 def test_a_map_with_a_nan_agrees_with_nothing() -> None:
     values = np.ones((8, 8), np.float32)
-    agreement = compare_windows(values, np.full((8, 8), np.nan, np.float32), GRID)
+    agreement = compare_windows(values, np.full((8, 8), np.nan, np.float32), CANVAS, SETTING)
     assert np.isnan(agreement.correlation)
     assert agreement.overlap == 0.0
 
