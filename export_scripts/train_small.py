@@ -63,7 +63,6 @@ def refuse_foreign(folder: Path) -> None:
 def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
     """Run to the end; a checkpoint every `checkpoint_every` steps, and with it a pipeline and a word on the loss."""
     work = out.with_name(out.name + ".training")
-    work.mkdir(parents=True, exist_ok=True)
     mean, last, progress = 0.0, trainer.config.steps, Progress(line_every_s=30)
     with progress.stage("training", last - trainer.step, "steps") as advance:
         for loss in trainer.steps():

@@ -46,8 +46,7 @@ def _build(module: str, model: Model, onnx_file: Path, settings: BuildSettings, 
 
 
 def _peak_bytes() -> int:
-    """Largest resident memory of this program. getrusage's would count the exporter too, whose copy this process was
-    for a moment before it became a program of its own."""
+    """Largest resident memory of this program; getrusage's would count the exporter too, whose copy it was at first."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

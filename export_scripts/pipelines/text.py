@@ -113,7 +113,8 @@ def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
     with one_line("the prompts' conditions"):
         table, pooled = encode_prompts(pipeline, prompts)
     notes |= dict.fromkeys(check_rows(wanted.classes, names, table, pooled))
-    return PromptTable(prompts, table, pooled, text_digest(pipeline), tuple(notes))
+    digest = digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
+    return PromptTable(prompts, table, pooled, digest, tuple(notes))
 
 
 def text_encoders(pipeline: DiffusionPipeline) -> list[tuple[Any, Any]]:
@@ -156,11 +157,6 @@ def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tup
     if not prompts[0] and added is not None and pipeline.config.get("force_zeros_for_empty_prompt"):
         table[0], added[0] = 0.0, 0.0  # what such a pipeline was trained to take for no prompt
     return table, added
-
-
-def text_digest(pipeline: DiffusionPipeline) -> str:
-    """16 hex digits of the text encoders' configs and weights: what a prompt table depends on."""
-    return digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
 
 
 def _check_conditions(unet: Any, table: Tensor, pooled: Tensor | None) -> None:

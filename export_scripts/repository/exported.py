@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tritonclient.grpc import model_config_pb2 as pb
+
 from client import contract
 from client.contract import Geometry, Identity, Model
 from client.errors import ContractError
 from client.repository import read_config, read_identity
 from export_scripts.errors import PipelineError
-from export_scripts.repository.triton_config import DATA_TYPES
 
 VERSION_FOLDER = "1"
 ONNX_FILE = "model.onnx"
-DATATYPES = {value: name for name, value in DATA_TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _geometry(configs: Mapping[str, Any], identity: Identity) -> Geometry:
         draws=identity.draws,
         classes=len(identity.classes),
         pooled=int(outputs["COND_POOLED"].dims[0]) if "COND_POOLED" in outputs else 0,
-        cond_datatype=DATATYPES[outputs["COND"].data_type],
+        cond_datatype=pb.DataType.Name(outputs["COND"].data_type).removeprefix("TYPE_"),
     )
 
 

@@ -30,7 +30,7 @@ constants of the graphs, for whoever wants to recompute a score.
 """
 
 TAIL = """
-Pipeline `{pipeline}`: {draws} draws, images of {resolution} px, {precision}, features `{dift}`.
+Pipeline `{0.pipeline}`: {0.draws} draws, images of {0.resolution} px, {0.precision}, features `{0.dift}`.
 """
 
 
@@ -41,14 +41,7 @@ def readme(models: Mapping[str, Model], identity: Identity, max_batch: int) -> s
         f"| {_tensors(model.outputs)} | {PURPOSE[model.name]} |\n"
         for model in models.values()
     ]
-    tail = TAIL.format(
-        pipeline=identity.pipeline,
-        draws=identity.draws,
-        resolution=identity.resolution,
-        precision=identity.precision,
-        dift=identity.dift,
-    )
-    return HEAD.format(max_batch=max_batch) + "".join(rows) + tail
+    return HEAD.format(max_batch=max_batch) + "".join(rows) + TAIL.format(identity)
 
 
 def _tensors(tensors: tuple[Tensor, ...]) -> str:
