@@ -10,8 +10,9 @@ SOURCES := client selector export_scripts benchmarks tests
 run: $(RUN_ENV)/installed
 	$(RUN_ENV)/bin/selector run --ipc 100
 
+# Two processes, a file in one of them; for one process, or a part: .venv-test/bin/python -m pytest tests/client
 test: $(TEST_ENV)/installed
-	$(TEST_ENV)/bin/python -m pytest
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # What takes too long for every change: more rows, more kills (marker `slow`).
 test-slow: $(TEST_ENV)/installed
