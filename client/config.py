@@ -1,7 +1,4 @@
-"""What a client needs to be told: one frozen object, checked once.
-
-Owns the settings and their defaults. Must not know how any of them is carried out.
-"""
+"""What a client needs to be told: one frozen object, checked once."""
 
 from __future__ import annotations
 

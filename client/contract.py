@@ -1,7 +1,7 @@
 """The one typed spec of models and tensors that exporter, server and client share.
 
 Owns names, datatypes, shapes and index ranges of the seven models, and the identity that a repository carries in its
-configs. Must not know how any of it travels, is exported or is stored. Shapes are per row: dim 0 is always the batch.
+configs. Shapes are per row: dim 0 is always the batch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a server must be before the first row is sent to it: ready, and of exactly the contract's seven models.
-
-Owns waiting for readiness, and deriving geometry and identity from the configs. Must not know rows or retries.
-"""
+"""What a server must be before the first row is sent to it: ready, and of exactly the contract's seven models."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What a server says of its models, the failed ones above all, in words that say what to do.
 
-Owns the reading of the repository index and the meaning of its reasons. Must not know gRPC (wire.py) or scoring. Unlike
-the handshake it does not wait for readiness: a server that loads half of its models is what it is for.
+Unlike the handshake it does not wait for readiness: a server that loads half of its models is what it is for.
 """
 
 from __future__ import annotations

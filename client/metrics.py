@@ -1,7 +1,6 @@
 """A client's statistics as a Prometheus text endpoint on loopback: GET /metrics.
 
-Owns the text and the few lines of HTTP. It runs in the client's own event loop, so it leaves no thread, and what it
-tells is of one moment. Must not know how anything is counted.
+It runs in the client's own event loop, so it leaves no thread, and what it tells is of one moment.
 """
 
 from __future__ import annotations

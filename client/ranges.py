@@ -1,6 +1,6 @@
 """Which numbers a setting takes: said once, for the command line, files of settings and the library.
 
-Owns the comparison and its words. Pure. NaN and infinity are in no range, and True is no number.
+NaN and infinity are in no range, and True is no number.
 """
 
 from __future__ import annotations

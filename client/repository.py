@@ -1,7 +1,4 @@
-"""Reads a Triton repository's identity from its files, without a server.
-
-Owns the reading of config.pbtxt on disk. Must not know servers.
-"""
+"""Reads a Triton repository's identity from its files, without a server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The values that go into and come out of the client: rows, answers, failures.
-
-Owns these records and the builders of rows. Must not know how rows are packed or travel. Arrays have no batch axis.
-"""
+"""The values that go into and come out of the client: rows, answers, failures. Arrays have no batch axis."""
 
 from __future__ import annotations
 

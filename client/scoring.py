@@ -1,8 +1,4 @@
-"""`ScoringClient`: rows in, answers out, from one or several Triton servers.
-
-Owns the connections and the life of a client. Must not know the wire (wire.py), what to retry (retries.py), which
-replica is best (replicas.py), files of results, or what scores are for.
-"""
+"""`ScoringClient`: rows in, answers out, from one or several Triton servers."""
 
 from __future__ import annotations
 

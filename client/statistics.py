@@ -1,7 +1,4 @@
-"""What a client has done so far, as frozen records.
-
-Owns the records. Must not know who counts or who reads.
-"""
+"""What a client has done so far, as frozen records."""
 
 from __future__ import annotations
 

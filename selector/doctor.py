@@ -1,7 +1,4 @@
-"""What is there and what is missing on this machine, and on servers, in plain words.
-
-Owns the examination; changes nothing. Must not know how the things it looks for are used.
-"""
+"""What is there and what is missing on this machine, and on servers, in plain words."""
 
 from __future__ import annotations
 

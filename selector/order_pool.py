@@ -1,7 +1,7 @@
 """Processes that order classes, each with one thread of BLAS and OpenMP.
 
-Owns how they begin. Must not know what orders are. Their number is the parallelism: more threads in each would only
-compete, and change no order (`tests/selector/selection/`).
+Their number is the parallelism: more threads in each would only compete, and change no order
+(`tests/selector/selection/`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Progress on stderr: one rich bar per stage on a terminal, plain lines off it, nothing when silenced.
-
-Owns how progress looks. Must not know what the stages do; they only advance a count.
-"""
+"""Progress on stderr: one rich bar per stage on a terminal, plain lines off it, nothing when silenced."""
 
 from __future__ import annotations
 

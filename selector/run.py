@@ -1,7 +1,4 @@
-"""The main job after scoring: select, export, manifest and report, from a store and the original images.
-
-Owns what goes into an output folder and the manifest's words. Must not know the server or how scores came about.
-"""
+"""The main job after scoring: select, export, manifest and report, from a store and the original images."""
 
 from __future__ import annotations
 

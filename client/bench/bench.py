@@ -1,7 +1,6 @@
 """One run of `selector bench`: a configuration in, a report out.
 
-Owns the order of the work: the server, the target, the levels of load, and the comparison with the bare engine. Must not
-know how results are printed or drawn.
+Owns the order of the work: the server, the target, the levels of load, and the comparison with the bare engine.
 """
 
 from __future__ import annotations

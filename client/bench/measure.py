@@ -1,7 +1,6 @@
 """Measuring one load: intervals until three in a row agree.
 
-Owns the intervals and what is made of the last three. Must not know how the load is sent. A level that never settles is
-reported from its last three intervals all the same, and says that it is not stable.
+A level that never settles is reported from its last three intervals all the same, and says that it is not stable.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A report as files: CSV with perf_analyzer's column names, one JSON object, one JSON line per request.
 
-Owns these formats. Pure but for the writing. Times in the CSV are whole microseconds, as perf_analyzer's are.
+Pure but for the writing. Times in the CSV are whole microseconds, as perf_analyzer's are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Random inputs of a served model: right shapes, types and index ranges, the same for the same seed.
 
-Owns inventing inputs, and finding out what a served model wants. Must not know how they are sent. Values do not matter to
-the speed of the engines served here, but they must be valid, and finite after the model.
+Values do not matter to the speed of the engines served here, but they must be valid, and finite after the model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Latency against load as one self-contained HTML page: an SVG, and the numbers behind it as a table.
 
-Owns the drawing. Pure. No script and nothing loaded from elsewhere; values show when the pointer rests on a mark.
+No script and nothing loaded from elsewhere; values show when the pointer rests on a mark.
 """
 
 from __future__ import annotations

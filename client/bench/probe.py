@@ -1,7 +1,6 @@
 """What the machine and the servers counted between two moments.
 
-Owns counters of CPU time and of the servers' statistics, and their differences. Must not know requests. Servers count for
-all their clients: another one's load shows in the numbers.
+Servers count for all their clients: another one's load shows in the numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The highest rate at which a target keeps a latency limit.
-
-Owns the search. Must not know what is measured: a rate goes in, whether it was kept comes back.
-"""
+"""The highest rate at which a target keeps a latency limit."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """When a measurement may be believed: perf_analyzer's rule.
 
-Owns the rule. Pure. The last three intervals are stable if the greatest throughput is at most 10 % above the least, and
-the same holds for the mean latency (perf_analyzer's `--stability-percentage`, 10 by default).
+The last three intervals are stable if the greatest throughput is at most 10 % above the least, and the same holds for
+the mean latency (perf_analyzer's `--stability-percentage`, 10 by default).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A report on a terminal.
-
-Owns how results look in text. Must not know how they were measured.
-"""
+"""A report on a terminal."""
 
 from __future__ import annotations
 

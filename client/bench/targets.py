@@ -1,7 +1,7 @@
 """What can be measured: one model through `ScoringClient`, any other model over the wire, the whole scoring path.
 
-Owns turning "send one request" into calls of the client. Must not know how often or when. A model of the contract goes
-through the client as its users do: checking, packing, retries and validation of answers are part of the measurement.
+A model of the contract goes through the client as its users do: checking, packing, retries and validation of answers
+are part of the measurement.
 """
 
 from __future__ import annotations

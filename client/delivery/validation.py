@@ -1,7 +1,7 @@
 """What a row must be before it is sent, and an answer before it is believed.
 
-Owns the comparison of arrays with the spec. Must not know the wire. A wrong row is the caller's mistake and raises; a
-wrong answer is a broken contract; an answer that is not finite is a failure of its row alone.
+A wrong row is the caller's mistake and raises; a wrong answer is a broken contract; an answer that is not finite is a
+failure of its row alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the embedded server says of itself over loopback HTTP: liveness, failed models, version.
-
-Owns the four requests of the KServe-v2 HTTP protocol that starting a server needs. Must not know processes or gRPC.
-"""
+"""What the embedded server says of itself over loopback HTTP: liveness, failed models, version."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """The repository as this server version serves it well on these cores: links to the models, and configs with two changes.
 
-Must not know what the models compute. First, queue policies are left out. A model whose dynamic batching has one can't
-prefetch, and 2.51 then loses the batcher's wake-ups: requests that came while the instance was busy wait up to 0.5 s beside
-an idle engine (seen: 2 to 9 such gaps in 100 full batches, 182 rows/s instead of 236; a burst of 16 single rows took 1.0 s
-instead of 0.02 s). Later versions close that race, so the policy stays in the repository for them. Here the one client
-bounds its rows in flight.
+First, queue policies are left out. A model whose dynamic batching has one can't prefetch, and 2.51 then loses the
+batcher's wake-ups: requests that came while the instance was busy wait up to 0.5 s beside an idle engine (seen: 2 to 9
+such gaps in 100 full batches, 182 rows/s instead of 236; a burst of 16 single rows took 1.0 s instead of 0.02 s). Later
+versions close that race, so the policy stays in the repository for them. Here the one client bounds its rows in flight.
 
 Second, the UNet gets an instance per core, each with one thread, where it is small enough. Small operators gain little from
 threads that wait for each other: on 2 cores, 2 instances of 1 thread served 490 rows/s of the built-in noise_loss where 1

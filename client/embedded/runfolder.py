@@ -2,7 +2,7 @@
 
 A run folder's name is a random token. The token prefixes the names of the server's regions in /dev/shm, and a lock in
 the folder is held by every process of that server: a free lock means that all of them are gone, so folder and regions
-can be removed without touching any other server's. Must not know how a server is started.
+can be removed without touching any other server's.
 """
 
 from __future__ import annotations

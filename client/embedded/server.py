@@ -2,7 +2,7 @@
 
 Owns ports, the start with its readiness, and the stop. The process is watched by a supervisor (`supervisor.py`), so
 that a kill -9 of this program leaves no server behind, and a kill -9 of the server is followed by a new one on the same
-ports, which a client sees as a few seconds of UNAVAILABLE. Must not know what the models compute.
+ports, which a client sees as a few seconds of UNAVAILABLE.
 """
 
 from __future__ import annotations

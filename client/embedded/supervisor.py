@@ -1,8 +1,8 @@
 """The process between this program and tritonserver, so that neither a kill -9 of one nor of the other leaves anything.
 
 Owns starting the server, ending it when asked or when the parent is gone, starting it again when it died by itself, and
-removing its regions of shared memory. Must not know models, ports or protocols. Run as a script without site packages:
-standard library only, single-threaded (PR_SET_PDEATHSIG, which ends the server with this process, follows a thread).
+removing its regions of shared memory. Run as a script without site packages: standard library only, single-threaded
+(PR_SET_PDEATHSIG, which ends the server with this process, follows a thread).
 
 Four cases. The parent dies: its pid is no longer our parent's, the server is stopped. The server dies: its stubs, whose
 parent this process becomes (subreaper), are killed and its regions are removed. A stub dies: 2.51 then answers nothing

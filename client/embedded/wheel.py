@@ -1,7 +1,6 @@
 """The tritonserver inside the installed `nvidia-pytriton` wheel: where it lies, and what it needs to run here.
 
-Owns finding the wheel's files, assembling the backend directory and the environment of the server. Must not know how a
-server is started or watched. Facts about the wheel: server 2.51 (24.10), the python backend and its stubs, no other.
+Facts about the wheel: server 2.51 (24.10), the python backend and its stubs, no other.
 """
 
 from __future__ import annotations

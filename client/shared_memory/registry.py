@@ -1,7 +1,4 @@
-"""A server's registry of shared memory regions: what its answers mean, and what to do about a refusal.
-
-Owns the texts and versions of Triton by which they are known. Must not know slabs or slots.
-"""
+"""A server's registry of shared memory regions: what its answers mean, and what to do about a refusal."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """One segment of POSIX shared memory and the slots in it: where a request's rows lie while a server reads them.
 
 Owns the segment's pages, which slot is whose, and that a slot is never given out again before the server is done with
-it: a slot comes back only if its holder says so, every other one is retired until the segment goes. Must not know
-servers. Linux: a file in /dev/shm, made under an unguessable name, which lives until `unlink`; the pages live until
-the last process that mapped them lets go.
+it: a slot comes back only if its holder says so, every other one is retired until the segment goes. Linux: a file in
+/dev/shm, made under an unguessable name, which lives until `unlink`; the pages live until the last process that mapped
+them lets go.
 """
 
 from __future__ import annotations

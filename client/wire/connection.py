@@ -1,9 +1,8 @@
 """The KServe-v2 gRPC protocol: with bidi.py, all that imports grpc.
 
-Owns channels, calls and the translation of gRPC's errors into `WireError`. Must not know retries, batching, the choice
-of transport or what a model computes. tritonclient's own Python layer is not used: it drops the id of a failed response
-and copies every tensor twice more; inferences go through the channel as bytes (messages.py), the rest through the stub
-that it generates.
+Owns channels, calls and the translation of gRPC's errors into `WireError`. tritonclient's own Python layer is not used:
+it drops the id of a failed response and copies every tensor twice more; inferences go through the channel as bytes
+(messages.py), the rest through the stub that it generates.
 """
 
 from __future__ import annotations

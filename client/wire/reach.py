@@ -1,7 +1,7 @@
 """What stands at a server's address, seen before anything is started: gRPC, HTTP, TLS, nobody, or not known.
 
-Owns the few bytes that tell them apart. Must not know gRPC's library, models or readiness. What is not recognised is no
-mistake: a proxy, a slow name server or a busy server is left to the client, which waits and says what it met.
+What is not recognised is no mistake: a proxy, a slow name server or a busy server is left to the client, which waits
+and says what it met.
 """
 
 from __future__ import annotations

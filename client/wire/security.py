@@ -1,7 +1,7 @@
 """Who the client believes, and who it says it is: certificates and secret headers.
 
-Owns reading and checking them. Must not know gRPC. A secret comes from a file or the environment, never from a command
-line; it is kept out of `repr`, and so out of logs and manifests.
+A secret comes from a file or the environment, never from a command line; it is kept out of `repr`, and so out of logs
+and manifests.
 """
 
 from __future__ import annotations

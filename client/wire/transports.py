@@ -1,8 +1,8 @@
 """Inferences on one server, each by the transport that suits it.
 
-Owns the choice (docs/client.md has the table and the measurements) and the matching of an answer to its request. Must
-not know channels, which come in as calls, nor retries between servers. What goes wrong on the way to a better transport
-is not the caller's: a request that shared memory can't take travels by the others.
+Owns the choice (docs/client.md has the table and the measurements) and the matching of an answer to its request. What
+goes wrong on the way to a better transport is not the caller's: a request that shared memory can't take travels by the
+others.
 """
 
 from __future__ import annotations

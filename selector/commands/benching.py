@@ -1,7 +1,4 @@
-"""`selector bench` on the command line.
-
-Owns its flags, and the files that they ask for. Work lies in client/bench/.
-"""
+"""`selector bench` on the command line. Work lies in client/bench/."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The TOML file of defaults (--config): values for all commands, and a table for each command's own.
 
-Owns reading it and what may stand in it. Keys are the long names of options. A key that no command has is an error: it would
-do nothing, and nobody would see.
+Keys are the long names of options. A key that no command has is an error: it would do nothing, and nobody would see.
 """
 
 from __future__ import annotations

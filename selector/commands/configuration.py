@@ -1,7 +1,4 @@
-"""From parsed flags to configuration objects, and from a command's result to its output and exit code.
-
-Owns both translations. Must not know how flags are declared.
-"""
+"""From parsed flags to configuration objects, and from a command's result to its output and exit code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`selector evaluate` on the command line.
-
-Owns its flags. What needs torch is imported inside the command.
-"""
+"""`selector evaluate` on the command line. What needs torch is imported inside the command."""
 
 from __future__ import annotations
 

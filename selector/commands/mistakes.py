@@ -1,6 +1,6 @@
 """A mistake on the command line in one line: the command, the option, what is wrong, what to do.
 
-Owns these words. click's own way takes four lines, and the one that matters comes last.
+click's own way takes four lines, and the one that matters comes last.
 """
 
 from __future__ import annotations

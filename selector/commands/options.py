@@ -1,7 +1,4 @@
-"""Options that several commands share, and how an option is declared: flag, environment and help at once.
-
-Owns the words of shared flags. Must not know what becomes of their values.
-"""
+"""Options that several commands share, and how an option is declared: flag, environment and help at once."""
 
 from __future__ import annotations
 

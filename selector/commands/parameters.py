@@ -1,7 +1,6 @@
 """What a parameter of a command takes, checked while the command line is read: numbers, addresses and paths.
 
-Owns the translation of a rule that stands elsewhere into click's words. Must not know what becomes of the values. A value
-may also come from a TOML file, and be of any of its types.
+A value may also come from a TOML file, and be of any of its types.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The main job on the command line: run, score, select, report.
-
-Owns their flags. Work lies in the modules they call.
-"""
+"""The main job on the command line: run, score, select, report. Work lies in the modules they call."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Commands about servers: serve and doctor.
-
-Owns their flags. Work lies in the modules they call.
-"""
+"""Commands about servers: serve and doctor. Work lies in the modules they call."""
 
 from __future__ import annotations
 

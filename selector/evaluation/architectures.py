@@ -1,7 +1,7 @@
 """Students' and teachers' networks in plain torch, by name.
 
-Owns the architectures. Must not know data or training. All take float32 [n, 3, S, S] for any S of at least 16 that is a
-multiple of 4, except where a network says otherwise, and return logits [n, classes].
+All take float32 [n, 3, S, S] for any S of at least 16 that is a multiple of 4, except where a network says otherwise,
+and return logits [n, classes].
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Random views of training images: crops, flips and cut-and-mix, on batches, from a generator.
 
-Owns augmentation. Must not know labels' origin or networks. Images are float32 in [-1, 1].
+Images are float32 in [-1, 1].
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A trained network made ready for inference: batch normalisation folded into convolutions, bfloat16 where asked.
 
-Owns this transformation. Must not know teachers, students or data. On a CPU with bfloat16 products a folded ConvNet answers
-in half the time; docs/decisions/009-students.md has the numbers.
+On a CPU with bfloat16 products a folded ConvNet answers in half the time; docs/decisions/009-students.md has the
+numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Paired comparison over pools.
-
-Owns means and intervals. Pure: arrays of accuracies in, numbers out. Must not know methods' names or files.
-"""
+"""Paired comparison over pools. Pure: arrays of accuracies in, numbers out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Methods: which patches of a pool a student is trained on. Baselines, the ceiling and this system's orders.
 
-Owns the methods and their interface. Must not know how students are trained. Every method answers with picks sorted by
-(class, rank), and a smaller budget is a prefix. Methods "of random images" take the same images, so that they differ by
-the box alone. Boxes are as large as this system's own window of that image.
+Every method answers with picks sorted by (class, rank), and a smaller budget is a prefix. Methods "of random images"
+take the same images, so that they differ by the box alone. Boxes are as large as this system's own window of that
+image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Labelled images in memory, with their true boxes where the data has them, and crops of them as training arrays.
 
-Owns reading for evaluation. Must not know stores, methods or networks. A file that can't be decoded is an error here:
-a test set must not shrink in silence.
+A file that can't be decoded is an error here: a test set must not shrink in silence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Accuracy over IPC with bands, as an SVG written by hand.
-
-Owns the drawing. Must not know how accuracies came about. Bands are 95 % t intervals of the mean over pools.
-"""
+"""Accuracy over IPC with bands, as an SVG written by hand. Bands are 95 % t intervals of the mean over pools."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Pools: resampled subsets of the scored images, on which methods compete.
 
-Owns the drawing of pools and the join of patches with pictures. Must not know methods or networks. Pools do not share
-an image as long as a class has enough of them; after that another shuffle is dealt out.
+Pools do not share an image as long as a class has enough of them; after that another shuffle is dealt out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Finished student runs: one small file each, written whole, so that a killed evaluation goes on and two may share a folder.
-
-Owns the records and their folder. Must not know training or tables.
-"""
+"""Finished student runs, one small file each: a killed evaluation goes on, and two may share a folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What an evaluation was asked for, validated once, and the part of it that results depend on.
-
-Owns the configuration. Must not know torch, stores or how anything is trained.
-"""
+"""What an evaluation was asked for, validated once, and the part of it that results depend on."""
 
 from __future__ import annotations
 

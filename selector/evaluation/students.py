@@ -1,7 +1,7 @@
 """One student, trained from scratch on a selection and tested.
 
-Owns the training loop, the same for every method. Must not know how patches were chosen. Soft labels are RDED's protocol
-(Sun et al. 2024, after FKD): the teacher labels the very crops, cut and mixed, that the student sees.
+Soft labels are RDED's protocol (Sun et al. 2024, after FKD): the teacher labels the very crops, cut and mixed, that the
+student sees.
 """
 
 from __future__ import annotations

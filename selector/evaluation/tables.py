@@ -1,6 +1,6 @@
 """Tables of finished runs: Markdown for people, CSV and JSON for programs.
 
-Owns grouping and layout. Must not know how runs came about. Accuracies are shown in percent, differences in points.
+Accuracies are shown in percent, differences in points.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The teacher: trained on the training split or loaded, and checked before anything is learned from it.
 
-Owns its training, its file and its checks. Must not know pools, methods or students. The commonest silent failure of
-soft labels is a teacher whose classes stand in another order; `check` looks for that first.
+The commonest silent failure of soft labels is a teacher whose classes stand in another order; `check` looks for that
+first.
 """
 
 from __future__ import annotations

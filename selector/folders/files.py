@@ -1,8 +1,4 @@
-"""What the system says about a file, as one line that names the file and what to do.
-
-Owns these words, and trying a place before anything is spent on what will be written there. Must not know what the files
-hold.
-"""
+"""What the system says about a file, as one line that names the file and what to do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A folder that takes the place of an older one as a whole, and keeps what somebody else has put there.
 
-Owns the temporary folders, the swap and what is left of a process that was killed. Must not know what the folders hold. The
-caller sees to it that no other process replaces the same folder meanwhile.
+Owns the temporary folders, the swap and what is left of a process that was killed. The caller sees to it that no other
+process replaces the same folder meanwhile.
 """
 
 from __future__ import annotations

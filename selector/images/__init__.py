@@ -1,1 +1,1 @@
-"""From files to pixels: listing, reading, decoding, fitting. Must not know models, scores or stores."""
+"""From files to pixels: listing, reading, decoding, fitting."""

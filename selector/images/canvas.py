@@ -1,8 +1,7 @@
 """The S × S canvas that models see, and how its boxes map back to the original image's pixels.
 
-Owns fitting, cropping and the mapping of boxes. Must not know files, models or scores. Resizing is Pillow's
-bicubic with antialiasing. Every edge is mapped by integer arithmetic and rounded half up, so boxes that touch
-on the canvas touch on the original, and those that do not overlap do not overlap there.
+Resizing is Pillow's bicubic with antialiasing. Every edge is mapped by integer arithmetic and rounded half up, so boxes
+that touch on the canvas touch on the original, and those that do not overlap do not overlap there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The class of every class folder of a listing, and what to do where the folders are not those of classes.
 
-Owns the hints. Names are matched by class_names.py.
+Names are matched by class_names.py.
 """
 
 from __future__ import annotations

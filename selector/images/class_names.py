@@ -1,7 +1,4 @@
-"""From class folders to the repository's classes, by id, by name or through a file of names.
-
-Owns that matching. Must not know how folders are listed or what a class is for.
-"""
+"""From class folders to the repository's classes, by id, by name or through a file of names."""
 
 from __future__ import annotations
 

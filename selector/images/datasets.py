@@ -1,7 +1,7 @@
 """Data sets on disk: a folder of class folders, or a tar of one, listed in a fixed order.
 
-Owns the listing. Must not know decoding, servers or stores. Nothing is left out in silence: what is not listed as an item
-stands with its reason in `Listing.skipped`, or in `Listing.passed_over` if it looks like an image or a class.
+Nothing is left out in silence: what is not listed as an item stands with its reason in `Listing.skipped`, or in
+`Listing.passed_over` if it looks like an image or a class.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Bytes of a picture file → RGB pixels, or a plain reason why not.
 
-Owns decoding. Must not know where the bytes came from or what becomes of the pixels. Nothing is altered in
-silence: every change that is not a plain reading of the file's samples is in `Decoded.notes`. The rules: -
-EXIF orientation is applied. - Animations and multi-page files give their first frame. - Transparency is
-composited on white. - 16-bit samples of grey are scaled to 8 (65535 → 255), never clipped; of colour Pillow
-keeps the high byte (65535 → 255 too). - CMYK and the like are converted by Pillow's plain formula; embedded
-colour profiles and gammas are not applied. - Integers and floats without an agreed range are refused. - So is
-what is cut short, and every picture above MAX_PIXELS, before its pixels are decoded.
+Every change that is not a plain reading of the file's samples is in `Decoded.notes`. The rules:
+- EXIF orientation is applied.
+- Animations and multi-page files give their first frame.
+- Transparency is composited on white.
+- 16-bit samples of grey are scaled to 8 (65535 → 255), never clipped; of colour Pillow keeps the high byte.
+- CMYK and the like are converted by Pillow's plain formula; embedded colour profiles and gammas are not applied.
+- Integers and floats without an agreed range are refused, and so are files that are cut short and pictures above
+  MAX_PIXELS, before their pixels are decoded.
 
 Pillow's bomb warning must be an error here, and Python's warning filters belong to the whole process: one
 lock lets a process decode one picture at a time. Decode in parallel by processes.

@@ -1,7 +1,7 @@
 """Which sources the patterns of --exclude leave out.
 
-Owns the matching. Must not know files. A pattern is that of a shell (* also goes over /, ?, [abc]) and stands for a whole
-name anywhere in the path, or for the path from the data on.
+A pattern is that of a shell (* also goes over /, ?, [abc]) and stands for a whole name anywhere in the path, or for the
+path from the data on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pixels of original images, checked against the ids they were scored under.
 
-Owns reading a scored image again. A file that moved or changed since is an error that names it.
+A file that moved or changed since is an error that names it.
 """
 
 from __future__ import annotations

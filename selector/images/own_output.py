@@ -1,7 +1,4 @@
-"""Our own output among the data: stores, selections, evaluations and repositories, known by their own files.
-
-Owns the marks of each kind. Must not import what writes them: a listing must not need it.
-"""
+"""Our own output among the data: stores, selections, evaluations and repositories, known by their own files."""
 
 from __future__ import annotations
 

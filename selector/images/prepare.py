@@ -1,8 +1,8 @@
 """From a file's bytes to what the server is sent, in worker processes: canvases for stage I, crops for stage II.
 
-Owns the work of one decoding process. Must not know the server, the store or how shards are cut. A file that can't be
-used is an outcome with its reason, never an exception. FAILED is for what the file holds, and lasts as long as the file does;
-UNREAD is for what lies around it (away, not permitted, an I/O error), and says nothing about the file.
+A file that can't be used is an outcome with its reason, never an exception. FAILED is for what the file holds, and
+lasts as long as the file does; UNREAD is for what lies around it (away, not permitted, an I/O error), and says nothing
+about the file.
 """
 
 from __future__ import annotations

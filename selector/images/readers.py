@@ -1,7 +1,4 @@
-"""Reading the files of a data set by their source, from a folder or from an uncompressed tar by offset.
-
-Owns bytes and their identity. Must not know which files are items or what is in them.
-"""
+"""Reading the files of a data set by their source, from a folder or from an uncompressed tar by offset."""
 
 from __future__ import annotations
 

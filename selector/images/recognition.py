@@ -1,7 +1,4 @@
-"""What a file or folder is by its name and its first bytes: a picture, or something that only lies beside pictures.
-
-Owns the lists of suffixes, first bytes and folders of systems. Must not know where files lie or what becomes of them.
-"""
+"""What a file or folder is by its name and its first bytes: a picture, or something that only lies beside pictures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """An uncompressed tar as files at offsets: links are followed to the member that holds the bytes.
 
-Owns the reading of a tar's headers. Must not know pictures or classes. A member that can't be read by its offset stands in
-`TarIndex.unreadable` with its reason.
+A member that can't be read by its offset stands in `TarIndex.unreadable` with its reason.
 """
 
 from __future__ import annotations

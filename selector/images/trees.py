@@ -1,6 +1,6 @@
 """Folders on disk and folders of a tar, looked at in one way: what lies in them, and the first bytes of a file.
 
-Owns these two. Must not know which files are images. A place is a folder's path within its tree, "" for the root.
+A place is a folder's path within its tree, "" for the root.
 """
 
 from __future__ import annotations

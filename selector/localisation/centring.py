@@ -1,8 +1,8 @@
 """Windows moved by at most about a stride so that what stands out in them is in their middle.
 
-Owns this refinement. Must not know labels, deltas, original images or stores. Scoring compares windows at a stride, and the
-delta map's cells are as coarse, so a window is off by some pixels; pixels that differ from the image's median grey say where
-to. That takes no label and no UNet row (docs/decisions/015-windows.md).
+Scoring compares windows at a stride, and the delta map's cells are as coarse, so a window is off by some pixels; pixels
+that differ from the image's median grey say where to. That takes no label and no UNet row
+(docs/decisions/015-windows.md).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Windows of several sizes: a score that is fair to size.
 
-Owns this score. Must not know original images, draws, classes or files. The mean over a window shrinks towards the image's mean
-as windows grow, and the largest mean of many small windows is mostly noise. So a window is compared with its surround, a ring a
-quarter of its side wide: with a and r the areas of window and ring, (mean inside − mean of the ring) · √(a r / (a + r)) is, but
-for one factor for the whole image, the z of the difference of two means of independent cells. A window that is too large has
-dull edges within, one that is too small has shine around it. docs/decisions/015-windows.md says what else was tried.
+The mean over a window shrinks towards the image's mean as windows grow, and the largest mean of many small windows is
+mostly noise. So a window is compared with its surround, a ring a quarter of its side wide: with a and r the areas of
+window and ring, (mean inside − mean of the ring) · √(a r / (a + r)) is, but for one factor for the whole image, the z
+of the difference of two means of independent cells. A window that is too large has dull edges within, one that is too
+small has shine around it. docs/decisions/015-windows.md says what else was tried.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Typicality: scoring rules as named strategies, and the reduction of delta maps over draws.
 
-Owns the formulas. Must not know images, windows, servers or files. A draw's delta is loss(reference) −
-loss(prompt) of one (timestep, noise) pair; with reference 0 its mean over draws is the typicality of Siglidis
-et al. (arXiv 2307.05473), T(x|c) = E[L_t(x, ε, ∅) − L_t(x, ε, c)]. With a wrong class as the reference it is
-a contrast of two classes.
+A draw's delta is loss(reference) − loss(prompt) of one (timestep, noise) pair; with reference 0 its mean over draws is
+the typicality of Siglidis et al. (arXiv 2307.05473), T(x|c) = E[L_t(x, ε, ∅) − L_t(x, ε, c)]. With a wrong class as the
+reference it is a contrast of two classes.
 """
 
 from __future__ import annotations

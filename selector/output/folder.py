@@ -1,8 +1,4 @@
-"""The files of a selection: OUT/ipc-N/ with the picks' images, selection.parquet and manifest.json.
-
-Owns their names and columns. Must not know how picks were chosen, nor where the crops
-come from: a callback gives them.
-"""
+"""The files of a selection: OUT/ipc-N/ with the picks' images, selection.parquet and manifest.json."""
 
 from __future__ import annotations
 

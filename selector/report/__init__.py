@@ -1,4 +1,4 @@
-"""report.html: one offline page about a selection, from plain values. Must not know the store or the wire."""
+"""report.html: one offline page about a selection, from plain values."""
 
 from selector.report.classes import class_reports
 from selector.report.page import write_report

@@ -1,7 +1,4 @@
-"""The report's classes out of a selection: what was chosen and how it compares with the rest.
-
-Owns that translation. Must not know how the page is drawn, nor the store.
-"""
+"""The report's classes out of a selection: what was chosen and how it compares with the rest."""
 
 from __future__ import annotations
 

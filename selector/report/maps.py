@@ -1,7 +1,4 @@
-"""Whole scenes with their typicality maps and chosen boxes.
-
-Owns these cards. Must not know how a map came about.
-"""
+"""Whole scenes with their typicality maps and chosen boxes."""
 
 from __future__ import annotations
 

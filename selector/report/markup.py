@@ -1,7 +1,4 @@
-"""Small pieces of HTML that several sections use: escaping, numbers, tables.
-
-Owns how a number or a cell is written. Must not know what a section shows.
-"""
+"""Small pieces of HTML that several sections use: escaping, numbers, tables."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""report.html: puts the sections together into one file that needs no network and makes no request.
-
-Owns the head of the page, its headline and the writing. Must not know the store or the wire.
-"""
+"""report.html: puts the sections together into one file that needs no network and makes no request."""
 
 from __future__ import annotations
 

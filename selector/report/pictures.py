@@ -1,7 +1,4 @@
-"""Arrays as data URIs: thumbnails, scenes and typicality maps in WebP.
-
-Owns encoding and the diverging colour scale. Must not know the page's layout.
-"""
+"""Arrays as data URIs: thumbnails, scenes and typicality maps in WebP."""
 
 from __future__ import annotations
 

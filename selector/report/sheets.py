@@ -1,7 +1,4 @@
-"""The contact sheets: every class's picks in rank order.
-
-Owns thumbnails and what is told about a pick. Must not know the other sections.
-"""
+"""The contact sheets: every class's picks in rank order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The report's tables and bars: classes, files, stage timings, provenance.
-
-Owns these sections. Must not know the contact sheets or the maps.
-"""
+"""The report's tables and bars: classes, files, stage timings, provenance."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a report is made of: plain values, so that it can be drawn from any source and tested without a store.
-
-Owns the records alone. Must not know how they are drawn, nor the store or the wire.
-"""
+"""What a report is made of: plain values, so that it can be drawn from any source and tested without a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mean delta maps of images, as a store holds them. Must not know what they are wanted for."""
+"""The mean delta maps of images, as a store holds them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """From the delta maps of an image's draws to its mean map, its windows and their standard errors.
 
-Owns the numbers of an image. Must not know rows, servers or files. A window that is moved (centring) has the typicality and the
-error of the box that is handed back.
+A window that is moved (centring) has the typicality and the error of the box that is handed back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What is left to score: files without a lasting result, and scored images without features.
-
-Owns the question whether a row of the store is still the result of the file that lies there now. Must not know servers.
-"""
+"""What is left to score: files without a lasting result, and scored images without features."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a run scores with: the repository's identity and the configuration, resolved into numbers once.
-
-Owns the settings and the store's fingerprint of it. Pure: must not know servers, files or images.
-"""
+"""What a run scores with: the repository's identity and the configuration, resolved into numbers once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Stage I of one shard: canvases → latents → loss rows of every draw → delta maps of single draws.
 
-Owns which rows an image needs and the collecting of their answers. Must not know files, shards' numbers, how the server is
-reached, or how maps become windows (reduction.py). Answers are put in draw order, so the results do not depend on the order
-in which they arrive.
+Owns which rows an image needs and the collecting of their answers. Answers are put in draw order, so the results do not
+depend on the order in which they arrive.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Stage II of one shard: chosen windows, cut from the original images, become DIFT features.
-
-Owns the numbers of a patch. Must not know shards' numbers or how the server is reached.
-"""
+"""Stage II of one shard: chosen windows, cut from the original images, become DIFT features."""
 
 from __future__ import annotations
 

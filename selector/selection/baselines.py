@@ -1,7 +1,4 @@
-"""Baselines on the same patches and behind the same interface as the orders: what a selection must beat.
-
-Owns random, k-center and k-means. Must not know of IPC or files.
-"""
+"""Baselines on the same patches and behind the same interface as the orders: what a selection must beat."""
 
 from __future__ import annotations
 

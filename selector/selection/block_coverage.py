@@ -1,7 +1,7 @@
 """What the chosen cover in a class that is too large for the matrix of its similarities.
 
-Owns picks made by blocks of similarities, and those similarities that are still above what is covered. Must not know of clusters,
-IPC or files. Memory is a block, and the open similarities; whatever is chosen is chosen by the same sums as with the matrix.
+Owns picks made by blocks of similarities, and those similarities that are still above what is covered. Memory is a
+block, and the open similarities; whatever is chosen is chosen by the same sums as with the matrix.
 """
 
 from __future__ import annotations

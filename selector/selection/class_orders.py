@@ -1,7 +1,7 @@
 """The orders of many classes: kept ones from the cache, the others made, side by side where that pays.
 
-Owns the seed of each class and the classes in flight. Must not know of IPC. A class's order depends on its own patches
-alone, so it is the same whichever process makes it, and in whatever company.
+Owns the seed of each class and the classes in flight. A class's order depends on its own patches alone, so it is the
+same whichever process makes it, and in whatever company.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the inside of an ordering strategy sees: one class's patches, sorted.
-
-Owns the sorted view, its tiers and the measures that several strategies share. Must not know of IPC or files.
-"""
+"""What the inside of an ordering strategy sees: one class's patches, sorted."""
 
 from __future__ import annotations
 

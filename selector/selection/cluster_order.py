@@ -1,7 +1,4 @@
-"""The order by clusters: seats for them, and within a cluster its typical patches that differ.
-
-Owns this order, and clusters for the record of others. Must not know of IPC, files or classes' names.
-"""
+"""The order by clusters: seats for them, and within a cluster its typical patches that differ."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Clusters of one class's patches in the space of their diffusion features.
 
-Owns the call of hdbscan, its cached tree and the fallback to k-means. Must not know of typicality or IPC.
+Owns the call of hdbscan, its cached tree and the fallback to k-means.
 
 Up to MATRIX_LIMIT patches the tree is that of the exact distances (which is faster by far than hdbscan's default on raw
 features, with the same result: docs/results/selection.md); above, the features are reduced to 50 principal components with

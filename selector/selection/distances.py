@@ -1,7 +1,5 @@
 """Distances between the diffusion features of one class, the same on every machine.
 
-Owns the Gram matrix and what is read off it. Must not know of clusters, typicality or images.
-
 Features are float16 and L2-normalised: every product is a multiple of 2**-48, and sums below 2**5 fit float64's
 53 bits, so dot products and squared distances are *exact*. Whatever BLAS, thread count or order of summation,
 they come out bit for bit the same, and so do the choices made from them.

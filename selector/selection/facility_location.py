@@ -1,7 +1,5 @@
 """Facility location: the order in which every patch of the class soon has a chosen one near it.
 
-Owns this ranking, and how it comes about with bounded memory. Must not know of clusters, IPC or files.
-
 It is the greedy maximum of Σ_i max_{j chosen} s_ij + weight · Σ_{j chosen} t_j. i runs over images' best patches; s_ij is
 1 − squared distance / the class's largest one, in [0, 1]; t is typicality scaled to [0, 1] within the class. Gains are sums
 in float64 whose order follows the sorted rows, so each has one value on every machine; equal ones go to the first row.

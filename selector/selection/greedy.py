@@ -1,7 +1,4 @@
-"""Greedy strategies: typicality alone, and herding.
-
-Owns these two rankings. Must not know of clusters, IPC or files.
-"""
+"""Greedy strategies: typicality alone, and herding."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Orders of classes kept on disk, so that a further IPC costs a look-up.
 
-Owns the key of an order, its file, and how many files the folder may hold. Must not know how an order is made.
+Owns the key of an order, its file, and how many files the folder may hold.
 
 A key is a hash of everything that an order depends on: the columns that strategies see, in their order of rows; the
 strategy's name and seed; the source code of this package and the versions of the libraries below it. Features come

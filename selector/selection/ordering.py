@@ -1,7 +1,5 @@
 """Orders: strategies that put one class's patches into one total order, of which IPC N takes the first N.
 
-Owns the interface and the list of candidates for the default. Must not know of IPC, files or classes' names.
-
 Every strategy sees its rows sorted by (image_id, patch_rank), so permuted input gives the same picks, and takes images'
 best patches first, then those of them that are near-duplicates of a more typical one, then further patches. Ties go to
 the first row in that order.

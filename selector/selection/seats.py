@@ -1,7 +1,5 @@
 """Seats for clusters, by Sainte-Laguë's divisor method.
 
-Owns the deal of a list of queues into one sequence. Must not know of features, images or IPC.
-
 The next seat goes to the queue with the greatest votes / (2 · seats + 1). The method is house-monotone: a larger
 house only adds seats, so every prefix of the sequence is itself a fair deal.
 """

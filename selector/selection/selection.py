@@ -1,7 +1,4 @@
-"""The selection: of every class the first N of its total order.
-
-Owns what IPC means, prefixes and short classes. Must not know of files, reports or how an order comes about.
-"""
+"""The selection: of every class the first N of its total order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Every order by name: the candidates for the default, then the baselines.
-
-Owns the list. Must not know what any of them does.
-"""
+"""Every order by name: the candidates for the default, then the baselines."""
 
 from __future__ import annotations
 

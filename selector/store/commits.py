@@ -1,10 +1,10 @@
 """One commit: a Parquet file of rows beside a .npy of vectors, one vector per row, whole or not there at all.
 
-Owns the writing order and the checks on reading. Must not know what the rows mean. A commit writes temp →
-fsync → rename → fsync of the folder, vectors first; the Parquet file is the commit. Before an existing commit
-is replaced its Parquet file goes first, so there is no moment at which rows stand beside another commit's
-vectors; the Parquet file carries shape, type, CRC-32 and BLAKE2b of its vectors besides. Leftovers of a killed writer
-end in .tmp: they are never read, and the next commit of the same name removes them.
+Owns the writing order and the checks on reading. A commit writes temp → fsync → rename → fsync of the folder, vectors
+first; the Parquet file is the commit. Before an existing commit is replaced its Parquet file goes first, so there is no
+moment at which rows stand beside another commit's vectors; the Parquet file carries shape, type, CRC-32 and BLAKE2b of
+its vectors besides. Leftovers of a killed writer end in .tmp: they are never read, and the next commit of the same name
+removes them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The fingerprint of a store: what all of its rows depend on, as a flat dict of JSON values in store.json.
 
-Owns reading, writing and comparing it. Must not know what the fields mean. Another value of any field is
-another store.
+Another value of any field is another store.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What was not taken, in words: lines for the person who watches, and the reasons behind a class that is short.
-
-Owns these words. Must not know how files were listed or scored.
-"""
+"""What was not taken, in words: lines for the person who watches, and the reasons behind a class that is short."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What became of every file: scored, filtered, failed; and which file stands for several with the same bytes.
 
-Owns the rule for exact duplicates: the first path stands for them. Must not know how outcomes are shown or stored.
+Owns the rule for exact duplicates: the first path stands for them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """outcomes.csv beside a store: every file of the data, what became of it and why.
 
-Owns the file's place and columns. Must not know how outcomes come about. A file of that name that is not ours is kept.
+A file of that name that is not ours is kept.
 """
 
 from __future__ import annotations

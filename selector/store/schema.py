@@ -1,7 +1,4 @@
-"""The columns of the store's two tables, and rows of them as values.
-
-Owns schemas, their checks and the way into records. Must not know files.
-"""
+"""The columns of the store's two tables, and rows of them as values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The store of scores: what was scored once is never scored again.
 
-Owns the layout on disk, its fingerprint and the schemas. Must not know how scores come about or what is
-selected.
+Owns the layout on disk, its fingerprint and the schemas.
 
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, folder → class_id

@@ -1,7 +1,4 @@
-"""What a store says about a listing: outcomes that add up, the patches to choose from, and what is no longer there.
-
-Owns the joining of the two; what became of a file is said in outcomes.py. Must not know servers.
-"""
+"""What a store says about a listing: outcomes that add up, the patches to choose from, and what is no longer there."""
 
 from __future__ import annotations
 
