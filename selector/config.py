@@ -34,6 +34,8 @@ ORDERS = ("herding", "facility-location", "clusters", "typicality", "random", "k
 """The names of `strategies.STRATEGIES`, known here without what computes them."""
 SHORT = ("error", "all", "repeat", "patches")
 """What may become of a class with fewer patches than IPC."""
+ACROSS_CLASSES = ("first", "drop", "error")
+"""What becomes of the same bytes under several classes: the first path's class has them, none has, or it is an error."""
 SELECT_RANGES = {"ipc": COUNT, "seed": SEED, "workers": PROCESSES}
 
 
@@ -126,7 +128,7 @@ class SelectConfig:
         for name, value, known in (
             ("--order", self.order, ORDERS),
             ("--on-short", self.on_short, SHORT),
-            ("--across-classes", self.across_classes, ("first", "drop", "error")),
+            ("--across-classes", self.across_classes, ACROSS_CLASSES),
         ):
             if value not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")

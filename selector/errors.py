@@ -3,9 +3,10 @@
 SelectorError (1)
 ├── FileError (1)        a file or folder can't be read or written
 ├── UsageError (2)       the command was asked for something that can't be
-├── TooManyFailed (3)    the run finished, but more items failed than --max-failed allows
 ├── MismatchError (4)    the server's models or identity are not what the store or the data need
 └── StoreError (5)       the store belongs to another configuration, or is damaged
+
+Exit code 3 has no class: the run finished, but more files failed than --max-failed allows (commands/configuration.py).
 """
 
 from __future__ import annotations
@@ -27,12 +28,6 @@ class UsageError(SelectorError):
     """The command was asked for something that can't be."""
 
     exit_code = 2
-
-
-class TooManyFailed(SelectorError):
-    """The run finished, but more items failed than allowed."""
-
-    exit_code = 3
 
 
 class MismatchError(SelectorError):

@@ -44,10 +44,6 @@ class Packer:
         group.append(row)
         return self.take(row.model) if len(group) >= self.batch_rows(row.model) else None
 
-    def waiting(self, model: str) -> int:
-        """Rows of a model that wait for company."""
-        return len(self._groups.get(model, ()))
-
     def take(self, model: str) -> Batch | None:
         """The waiting rows of a model, which are forgotten; None if there are none."""
         group = self._groups.pop(model, [])

@@ -49,12 +49,6 @@ def create(root: Path) -> tuple[Path, int]:
         return folder, lock
 
 
-def sweep(root: Path) -> list[str]:
-    """Removes folders and regions of servers that are gone; returns their tokens."""
-    with _locked(root):
-        return _sweep(root)
-
-
 def discard(folder: Path, patience_s: float) -> None:
     """Removes a run folder and its regions once its processes are gone; past patience_s it is left to a later sweep."""
     deadline = time.monotonic() + patience_s
@@ -65,14 +59,12 @@ def discard(folder: Path, patience_s: float) -> None:
     _remove(folder)
 
 
-def _sweep(root: Path) -> list[str]:
-    swept = []
+def _sweep(root: Path) -> None:
+    """Removes folders and regions of servers that are gone."""
     for folder in root.glob(f"{PREFIX}*_"):
         if _abandoned(folder):
             _remove(folder)
             log_path(folder).unlink(missing_ok=True)
-            swept.append(folder.name)
-    return swept
 
 
 def _remove(folder: Path) -> None:

@@ -128,11 +128,6 @@ class EmbeddedServer:
         """Ends the server and its stubs; nothing happens if there is none. The log stays if `log` was given."""
         self._end(keep_log=False)
 
-    def restart(self) -> None:
-        """Stops what there is and starts again, on the same ports."""
-        self.stop()
-        self.start()
-
     def wait(self, timeout_s: float | None = None) -> bool:
         """Returns True when the server has been stopped, False after timeout_s.
 

@@ -9,7 +9,7 @@ import click
 
 from client.ranges import Range
 from selector.commands.parameters import FILE, FOLDER, FRACTIONS, PATH, Number, Servers
-from selector.config import ORDERS, SCORE_RANGES, SELECT_RANGES, SHORT, ScoreConfig, SelectConfig
+from selector.config import ACROSS_CLASSES, ORDERS, SCORE_RANGES, SELECT_RANGES, SHORT, ScoreConfig, SelectConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -146,7 +146,7 @@ selection_options = together(
     ),
     option(
         "--across-classes",
-        type=click.Choice(["first", "drop", "error"]),
+        type=click.Choice(ACROSS_CLASSES),
         default="first",
         help="The same bytes under several classes: keep the first path, drop them from all classes, or refuse.",
     ),

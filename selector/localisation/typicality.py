@@ -88,51 +88,24 @@ def rule(name: str) -> ScoringRule:
     return RULES[name]
 
 
-class RunningMoments:
-    """Weighted mean and variance of maps that arrive one by one, in float32 (West 1979, Commun. ACM 22(9)).
-
-    The result depends on the order in which maps are added: add them in draw order.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.mean: NDArray[np.float32] = np.zeros(shape, np.float32)
-        self.weight = np.float32(0)
-        self._sum_of_squares: NDArray[np.float32] = np.zeros(shape, np.float32)
-
-    def add(self, values: NDArray[np.float32], weight: float = 1.0) -> None:
-        """Takes one map of the shape given at construction; a weight of 0 leaves the moments as they were."""
-        w = np.float32(weight)
-        if not (np.isfinite(w) and w >= 0):
-            raise ValueError(f"a draw's weight must be finite and not negative, not {weight}")
-        if w == 0:
-            return
-        self.weight = self.weight + w
-        apart = np.asarray(values, np.float32) - self.mean
-        self.mean = self.mean + apart * (w / self.weight)
-        self._sum_of_squares = self._sum_of_squares + w * apart * (values - self.mean)
-
-    @property
-    def variance(self) -> NDArray[np.float32]:
-        """Weighted population variance, float32; raises ValueError before the first map."""
-        if self.weight == 0:
-            raise ValueError("no draw has a positive weight")
-        return np.asarray(self._sum_of_squares / self.weight, np.float32)
-
-
 def reduce_deltas(deltas: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted mean over draws, float32 [h, w], accumulated in draw order.
+    """Weighted mean over draws, float32 [h, w], accumulated in draw order (West 1979, Commun. ACM 22(9)).
 
     deltas: float32 [draws, h, w] in draw order. weights: float32 [draws], not negative, not all 0. Raises
     ValueError.
     """
     if len(deltas) != len(weights) or len(deltas) == 0:
         raise ValueError(f"{len(deltas)} deltas and {len(weights)} weights: need equally many, at least one")
-    moments = RunningMoments(deltas.shape[1:])
-    for delta, weight in zip(deltas, weights, strict=True):
-        moments.add(delta, float(weight))
-    if moments.weight == 0:
+    mean, total = np.zeros(deltas.shape[1:], np.float32), np.float32(0)
+    for delta, weight in zip(np.asarray(deltas, np.float32), np.asarray(weights, np.float32), strict=True):
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"a draw's weight must be finite and not negative, not {weight}")
+        if weight > 0:
+            total = total + weight
+            mean = mean + (delta - mean) * (weight / total)
+    if total == 0:
         raise ValueError("no draw has a positive weight")
-    return moments.mean
+    return mean
 
 
 def window_standard_error(

@@ -17,12 +17,9 @@ def typicality_maps(scenes: Sequence[Scene]) -> str:
     """The section of scenes in HTML; "" if there are none."""
     if not scenes:
         return ""
-    known = any(scene.true_boxes for scene in scenes)
     legend = (
         f'<p class="legend"><span>less typical</span><i class="scale" style="--scale: {scale_css()}"></i>'
-        '<span>more typical of the class</span><span><i class="key chosen"></i> chosen box</span>'
-        + ('<span><i class="key true"></i> true box</span>' if known else "")
-        + "</p>"
+        '<span>more typical of the class</span><span><i class="key chosen"></i> chosen box</span></p>'
     )
     lead = (
         "Where the diffusion model sees the class: the difference of its noise-prediction loss under the reference "
@@ -35,13 +32,10 @@ def typicality_maps(scenes: Sequence[Scene]) -> str:
 
 
 def _card(scene: Scene) -> str:
-    height, width = scene.image.shape[:2]
-    area = scene.map_area or Box(0, 0, height, width)
     scores, end = map_picture(scene.typicality_map)
-    whole = Box(0, 0, height, width)
     told = f"T {signed(scene.typicality)} ± {plain(scene.standard_error)}"
-    left = _panel(scene, [(webp(scene.image, SCENE_PX), whole)], f"scene {scene.source} with its chosen box")
-    right = _panel(scene, [(scores, area)], f"typicality map of {scene.source}")
+    left = _panel(scene, webp(scene.image, SCENE_PX), f"scene {scene.source} with its chosen box")
+    right = _panel(scene, scores, f"typicality map of {scene.source}")
     return (
         f'<figure class="scene"><div class="pair">{left}{right}</div><figcaption><strong>{text(scene.class_name)}</strong>'
         f"<span>{told}</span><code>{text(scene.source)}</code><small>colours from −{plain(end)} to +{plain(end)}</small>"
@@ -49,18 +43,13 @@ def _card(scene: Scene) -> str:
     )
 
 
-def _panel(scene: Scene, pictures: Sequence[tuple[str, Box]], label: str) -> str:
+def _panel(scene: Scene, uri: str, label: str) -> str:
     height, width = scene.image.shape[:2]
-    drawn = "".join(
-        f'<image href="{uri}" x="{box.left}" y="{box.top}" width="{box.width}" height="{box.height}" '
-        'preserveAspectRatio="none"/>'
-        for uri, box in pictures
-    )
-    outlines = "".join(_outline(box, "true") for box in scene.true_boxes)
-    outlines += "".join(_outline(box, "chosen") for box in scene.boxes)
+    drawn = f'<image href="{uri}" x="0" y="0" width="{width}" height="{height}" preserveAspectRatio="none"/>'
+    outlines = "".join(_outline(box) for box in scene.boxes)
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(label)}">{drawn}{outlines}</svg>'
 
 
-def _outline(box: Box, kind: str) -> str:
+def _outline(box: Box) -> str:
     place = f'x="{box.left}" y="{box.top}" width="{box.width}" height="{box.height}"'
-    return f'<rect class="halo" {place}/><rect class="{kind}" {place}/>'
+    return f'<rect class="halo" {place}/><rect class="chosen" {place}/>'

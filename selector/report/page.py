@@ -47,7 +47,6 @@ def render(report: ReportInput) -> str:
         "provenance": tables.provenance(report.provenance),
     }
     links = "".join(f'<a href="#{name}">{label}</a>' for name, label in _LINKS.items() if sections[name])
-    notes = "".join(f"<p>{text(note)}</p>" for note in report.notes)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -57,7 +56,7 @@ def render(report: ReportInput) -> str:
         f'<div class="top"><div><nav aria-label="Sections">{links}</nav>'
         '<button type="button" id="scheme" hidden>Dark</button></div></div>'
         f'<header><h1>{text(report.title)}</h1><p class="lead">{_subtitle(report)}</p>{_headline(report)}'
-        f'<div class="notes">{notes}</div></header><main>{"".join(sections.values())}</main>'
+        f"</header><main>{''.join(sections.values())}</main>"
         '<div id="about" role="status" hidden></div>'
         f"<script>{_resource('page.js')}</script></body></html>\n"
     )
@@ -84,7 +83,6 @@ def _headline(report: ReportInput) -> str:
         tiles.append((f"{gap:+.2f} SD".replace("-", "−"), "typicality of the chosen against the rest, mean of classes"))
     if report.timings:
         tiles.append((duration(sum(seconds for _, seconds in report.timings)), "in all stages"))
-    tiles += list(report.extra_headlines)
     drawn = "".join(f"<div><dd>{text(value)}</dd><dt>{text(label)}</dt></div>" for value, label in tiles)
     return f'<dl class="tiles">{drawn}</dl>'
 

@@ -51,8 +51,8 @@ class ClassReport:
 class Scene:
     """One whole image with its typicality map.
 
-    image: uint8 [H, W, 3]. typicality_map: float [h, w], stretched over `map_area`, a box in pixels of `image` (None:
-    all of it). boxes: the chosen windows in pixels of `image`, best first. true_boxes: the object's, if known.
+    image: uint8 [H, W, 3]. typicality_map: float [h, w], stretched over all of it. boxes: the chosen
+    windows in pixels of `image`, best first.
     """
 
     class_name: str
@@ -62,8 +62,6 @@ class Scene:
     boxes: tuple[Box, ...]
     typicality: float
     standard_error: float
-    map_area: Box | None = None
-    true_boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class ReportInput:
 
     counts: files by outcome in the order to show (seen, scored, filtered, failed, …). unet_rows: UNet evaluations of
     this run. unet_rows_in_store: of all runs, None if unknown. provenance: (name, value) in order. timings: (stage,
-    seconds) in order. notes: sentences shown under the headline. extra_headlines: more (value, label) tiles.
+    seconds) in order.
     """
 
     title: str
@@ -94,6 +92,4 @@ class ReportInput:
     failures: tuple[Failed, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
-    notes: tuple[str, ...] = ()
     unet_rows_in_store: int | None = None
-    extra_headlines: tuple[tuple[str, str], ...] = ()

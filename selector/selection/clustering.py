@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 from sklearn.cluster import KMeans
 
-from selector.selection.distances import MATRIX_LIMIT, FeatureSpace
+from selector.selection.distances import FeatureSpace
 
 LARGEST_UNCLUSTERED = 0.5
 """Above this share of unclustered patches hdbscan's answer is not used."""
@@ -65,34 +65,17 @@ def default_min_cluster_size(count: int) -> int:
     return max(5, count // 150)
 
 
-def cluster(
-    features: NDArray[np.float16],
-    *,
-    min_cluster_size: int | None = None,
-    cache_dir: Path | None = None,
-    seed: int = 0,
-    matrix_limit: int = MATRIX_LIMIT,
-) -> Clustering:
-    """Clusters of features [n, F] float16, L2-normalised, rows sorted by id (by the caller: ties follow row order).
-
-    Fewer than two clusters, or more than half of the patches unclustered, and k-means takes over, seeded by `seed`;
-    the note says so. The same rows give the same answer; the number of threads could change it only where k-means,
-    or the components above matrix_limit, meet a tie within float64's rounding. With cache_dir the tree of a class above
-    matrix_limit is kept there as .npy, under a hash of features and parameters; one that can't be read is grown again.
-    Raises SelectorError for features that are not finite.
-    """
-    return cluster_space(
-        FeatureSpace(features, matrix_limit),
-        min_cluster_size=min_cluster_size,
-        cache_dir=cache_dir,
-        seed=seed,
-    )
-
-
 def cluster_space(
     space: FeatureSpace, *, min_cluster_size: int | None = None, cache_dir: Path | None = None, seed: int = 0
 ) -> Clustering:
-    """As `cluster`, for a caller that has already computed the distances."""
+    """Clusters of the patches of a space, rows sorted by id (by the caller: ties follow row order).
+
+    Fewer than two clusters, or more than half of the patches unclustered, and k-means takes over, seeded by `seed`;
+    the note says so. The same rows give the same answer; the number of threads could change it only where k-means,
+    or the components above the matrix limit, meet a tie within float64's rounding. With cache_dir the tree of a class
+    above that limit is kept there as .npy, under a hash of features and parameters; one that can't be read is grown
+    again.
+    """
     count = len(space)
     size = min_cluster_size if min_cluster_size is not None else default_min_cluster_size(count)
     if count < 2 * size or not space.squared(0).any():

@@ -12,9 +12,6 @@ from typing import Any
 from selector.errors import UsageError
 from selector.images.datasets import Listing
 
-ACROSS_CLASSES = ("first", "drop", "error")
-"""What becomes of the same bytes under several classes: the first path's class has them, none has, or it is an error."""
-
 SCORED, FILTERED, FAILED, UNREAD = "scored", "filtered", "failed", "unread"
 SKIPPED, PASSED_OVER = "skipped", "passed over"
 DUPLICATE = "duplicate of "

@@ -221,7 +221,8 @@ def test_a_server_that_is_gone_for_good_ends_the_run_with_its_address(toy_reposi
         async with ScoringClient(config(server, deadline_s=2.0)) as client:
             with pytest.raises(ServerError, match=rf"no answer .* UNAVAILABLE from {server.grpc_url}"):
                 await run_into_it(client, server)
-            server.restart()
+            server.stop()
+            server.start()
             async for result in client.score([row(0)]):
                 assert_right(result)
 

@@ -72,8 +72,6 @@ def a_report(ipc: int = 6, **changed: object) -> ReportInput:
         boxes=(Box(4, 12, 28, 28),),
         typicality=0.02,
         standard_error=0.004,
-        map_area=Box(0, 8, 64, 64),
-        true_boxes=(Box(5, 11, 28, 28),),
     )
     report = ReportInput(
         title="Two classes",
@@ -153,7 +151,7 @@ def test_a_thumbnail_of_a_large_patch_is_shrunk_in_proportion() -> None:
 
 def test_text_from_outside_is_never_markup() -> None:
     evil = '"><script>alert(1)</script>'
-    report = a_report(title=evil, failures=(Failed(evil, "failed", evil),), provenance=((evil, evil),), notes=(evil,))
+    report = a_report(title=evil, failures=(Failed(evil, "failed", evil),), provenance=((evil, evil),))
     report = replace(report, classes=(replace(report.classes[0], name=evil, note=evil),))
     assert len(Page(render(report)).every("script")) == 1
 
@@ -168,15 +166,14 @@ def test_the_same_report_is_the_same_page() -> None:
     assert render(a_report()) == render(a_report())
 
 
-def test_maps_lie_over_their_area_with_chosen_and_true_boxes_drawn() -> None:
+def test_maps_lie_over_their_scene_with_chosen_boxes_drawn() -> None:
     page = Page(render(a_report()))
     panels = [attrs for tag, attrs in page.found if tag == "image"]
     assert [(p["x"], p["y"], p["width"], p["height"]) for p in panels] == [
         ("0", "0", "80", "64"),
-        ("8", "0", "64", "64"),
+        ("0", "0", "80", "64"),
     ]
     assert [attrs["x"] for attrs in page.every("rect", class_="chosen")] == ["12", "12"]
-    assert [attrs["x"] for attrs in page.every("rect", class_="true")] == ["11", "11"]
 
 
 def test_the_scale_is_white_at_zero_blue_below_and_red_above() -> None:

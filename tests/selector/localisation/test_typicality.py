@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank
-from selector.localisation.typicality import RULES, RunningMoments, reduce_deltas, rule, window_standard_error
+from selector.localisation.typicality import RULES, reduce_deltas, rule, window_standard_error
 
 NAMES = (
     "null",
@@ -77,18 +77,6 @@ def test_the_reduction_is_the_weighted_mean_in_float32() -> None:
     reduced = reduce_deltas(deltas, weights)
     assert reduced.dtype == np.float32
     np.testing.assert_allclose(reduced, np.average(deltas.astype(np.float64), 0, weights), rtol=0, atol=1e-6)
-
-
-def test_running_moments_equal_those_of_all_draws_at_once() -> None:
-    rng = np.random.default_rng(1)
-    values = rng.normal(3, 1, size=(20, 4)).astype(np.float32)
-    weights = rng.uniform(0.1, 2, 20).astype(np.float32)
-    moments = RunningMoments((4,))
-    for value, weight in zip(values, weights, strict=True):
-        moments.add(value, float(weight))
-    mean = np.average(values, 0, weights)
-    np.testing.assert_allclose(moments.mean, mean, atol=1e-5)
-    np.testing.assert_allclose(moments.variance, np.average((values - mean) ** 2, 0, weights), rtol=1e-4)
 
 
 def test_a_small_signal_survives_on_a_large_mean() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import hdbscan
 import numpy as np
@@ -19,14 +20,18 @@ from selector.errors import SelectorError
 from selector.selection.clustering import (
     MIN_SAMPLES,
     Clustering,
-    cluster,
+    cluster_space,
     default_min_cluster_size,
     nearest_cluster,
     principal_components,
     single_linkage_tree,
 )
-from selector.selection.distances import FeatureSpace
+from selector.selection.distances import MATRIX_LIMIT, FeatureSpace
 from tests.patch_tables import blobs, scattered, unit
+
+
+def cluster(features: NDArray[np.float16], *, matrix_limit: int = MATRIX_LIMIT, **asked: Any) -> Clustering:
+    return cluster_space(FeatureSpace(features, matrix_limit), **asked)
 
 
 def same(one: Clustering, other: Clustering) -> bool:
