@@ -48,7 +48,9 @@ async def serve_metrics(port: int, statistics: Callable[[], Statistics]) -> Asyn
     try:
         server = await asyncio.start_server(answer, LOOPBACK, port)
     except OSError as error:
-        raise ServerError(f"metrics: port {port} of {LOOPBACK} can't be used: {error.strerror}") from error
+        raise ServerError(
+            f"metrics: port {port} of {LOOPBACK} can't be used: {error.strerror}. Choose another, or 0 for a free one"
+        ) from error
     async with server:
         yield f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/metrics"
 

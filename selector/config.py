@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from client.ranges import COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
-from client.wire import Security
+from client.ranges import ANY_PORT, COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
+from client.wire import Security, Trace
 from selector.errors import UsageError
 
 SCORE_RANGES = {
@@ -21,6 +21,7 @@ SCORE_RANGES = {
     "limit_per_class": whole(0, 1_000_000_000),
     "workers": PROCESSES,
     "shard_size": COUNT,
+    "metrics_port": ANY_PORT,
 }
 EVALUATE_RANGES = {
     "teacher_steps": COUNT,
@@ -52,6 +53,7 @@ class ScoreConfig:
     exclude: patterns of what is left out of the data.
     retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked at again.
     wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
+    metrics_port, trace: as in ClientConfig.
     """
 
     data: Path
@@ -76,6 +78,8 @@ class ScoreConfig:
     retry_failed: bool = False
     wait: bool = True
     security: Security = field(default_factory=Security)
+    metrics_port: int | None = None
+    trace: str = ""
 
     def __post_init__(self) -> None:
         refuse_numbers(SCORE_RANGES, self)
@@ -83,6 +87,11 @@ class ScoreConfig:
             raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
         if self.centring not in (None, "none", "contrast"):
             raise UsageError(f"--centring must be none or contrast, not {self.centring!r}")
+        if self.trace:
+            try:
+                Trace(self.trace)
+            except ValueError as error:
+                raise UsageError(f"--{error}") from None
         self.failed_allowed(1)
 
     def failed_allowed(self, seen: int) -> int:
@@ -142,14 +151,7 @@ def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
         raise UsageError(str(error)) from None
 
 
-def plain(config: ScoreConfig | SelectConfig) -> dict[str, Any]:
-    """The configuration as JSON values, to be written beside the output."""
-    values = asdict(config)
-    # What `security` holds is secret; nothing depends on it, nor on `wait`.
-    return {f.name: _json(values[f.name]) for f in fields(config) if f.name not in ("security", "wait")}
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+def plain(config: SelectConfig) -> dict[str, Any]:
+    """The configuration as JSON values, to be written beside the output; nothing depends on `wait`."""
+    values = {name: value for name, value in asdict(config).items() if name != "wait"}
+    return values | {"out": str(config.out), "exclude": list(config.exclude)}

@@ -41,7 +41,7 @@ class Progress:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """One line about what was lost or is waited for, which no silence hides; above a bar if one is drawn."""
+        """One line about what was lost, is waited for or was asked for, which no silence hides; above a bar if one is drawn."""
         if self._drawn is not None:
             self._drawn.out(text, highlight=False)
             return

@@ -128,6 +128,12 @@ scoring_options = together(
         default=ScoreConfig.max_failed,
         help="Files failed, passed over or unread that are allowed before exit code 3: a count or a percentage.",
     ),
+    number(
+        "--metrics-port",
+        ranges=SCORE_RANGES,
+        help="Port of a Prometheus endpoint on loopback while rows are scored; 0: a free one, named on stderr.",
+    ),
+    option("--trace", metavar="new|TRACEPARENT", help="The W3C trace that every request joins; default: none."),
 )
 
 selection_options = together(

@@ -86,8 +86,11 @@ class Work:
         self._pool, self._spent = pool, spent
 
     async def everything(self, addresses: tuple[str, ...]) -> None:
-        asked = ClientConfig(servers=addresses, security=self._config.security)
+        config = self._config
+        asked = ClientConfig(addresses, security=config.security, trace=config.trace, metrics_port=config.metrics_port)
         async with ScoringClient(asked) as client, client.outages_told(self._progress.warn):
+            if client.metrics_url:
+                self._progress.warn(f"metrics of this run: {client.metrics_url}")
             self._spent.server_version = client.server_version
             settings = settings_of(client.identity, self._config)
             store, folders = opened_store(self._config, self._listing, client.identity, settings)

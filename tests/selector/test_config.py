@@ -28,6 +28,8 @@ def test_max_failed_is_a_count_or_a_percentage_of_the_files_seen(text: str, allo
         ("max_failed", "few"),
         ("patches_per_image", 0),
         ("centring", "sharp"),
+        ("metrics_port", 70000),
+        ("trace", "00-0-0-00"),
     ],
 )
 def test_a_setting_that_can_not_be_is_refused_by_its_flag(field: str, value: object) -> None:
@@ -40,7 +42,14 @@ def test_ipc_below_one_is_refused() -> None:
         SelectConfig(ipc=0, out=HERE)
 
 
-def test_no_secret_is_written_beside_the_output() -> None:
-    """Manifests are shared."""
+def test_no_secret_is_shown() -> None:
+    """Logs are shared."""
     config = ScoreConfig(HERE, HERE, HERE, security=Security(tls_ca="ca.pem", headers=(("authorization", "hunter2"),)))
-    assert "hunter2" not in json.dumps(plain(config)) + repr(config)
+    assert "hunter2" not in repr(config)
+
+
+def test_what_is_recorded_of_a_selection_survives_json() -> None:
+    """And whether it waited for another process is no part of it."""
+    recorded = plain(SelectConfig(ipc=3, out=HERE / "out", exclude=("cache",), wait=False))
+    assert json.loads(json.dumps(recorded)) == recorded == plain(SelectConfig(3, HERE / "out", exclude=("cache",)))
+    assert (recorded["out"], recorded["exclude"], recorded["order"]) == ("out", ["cache"], "herding")
