@@ -100,30 +100,6 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
     assert all(name.startswith(allowed) for name in used), used
 
 
-ROOMS = {
-    "pipelines": set[str](),
-    "graphs": {"pipelines"},
-    "repository": {"graphs"},
-    "gates": {"pipelines", "graphs", "repository"},
-    "engines": {"graphs", "repository", "gates"},
-    "training": set[str](),
-}
-"""The rooms of export_scripts, and which others each of them may know."""
-
-
-def test_the_rooms_of_export_scripts_are_these() -> None:
-    folders = {path.parent.name for path in (ROOT / "export_scripts").glob("*/__init__.py")}
-    assert folders == set(ROOMS)
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_of_export_scripts_knows_neither_commands_nor_the_rooms_behind_it(room: str) -> None:
-    for path in sources(f"export_scripts/{room}"):
-        used = {name.split(".")[1] for name in imports(path) if name.startswith("export_scripts.")}
-        assert used & set(ROOMS) <= ROOMS[room] | {room}, path
-        assert not used & {"command", "export", "reuse", "builtin", "train_small"}, path
-
-
 def test_the_two_transports_alone_speak_grpc() -> None:
     """The seam to the wire: unary calls (wire/connection.py) and the stream (wire/bidi.py), and the messages both send."""
     speakers = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if roots(p) & WIRE}
