@@ -11,8 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from selector.images.datasets import image_id, list_items, open_reader
-from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from selector.images.datasets import list_items
+from selector.images.readers import image_id, open_reader
+from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
+from selector.store.store import Store
 
 CLASSES = ("bars", "checks", "stripes")
 SIDE, WINDOW = 32, 16

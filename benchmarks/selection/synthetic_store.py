@@ -13,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from selector.records import PatchTable
-from selector.store.store import PATCH_SCHEMA, Store
+from selector.store.schema import PATCH_SCHEMA
+from selector.store.store import Store
 
 _DIRECTIONS = 12
 

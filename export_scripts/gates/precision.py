@@ -23,8 +23,9 @@ from export_scripts.graphs.leaves import Leaves, make_leaves
 from export_scripts.pipelines.parts import SourcePipeline
 from selector.builtin import builtin_scenes
 from selector.images.canvas import fit
-from selector.images.datasets import list_items, open_reader
+from selector.images.datasets import list_items
 from selector.images.decoding import decode
+from selector.images.readers import open_reader
 from selector.localisation.centring import NONE
 from selector.localisation.choice import WindowSetting, chosen_windows, setting_of
 from selector.localisation.typicality import reduce_deltas

@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from selector.errors import UsageError
 from selector.images.canvas import fit
-from selector.images.datasets import list_items, open_reader
+from selector.images.datasets import list_items
 from selector.images.decoding import DecodeError, decode
-from selector.images.readers import ContentError
+from selector.images.readers import ContentError, open_reader
 
 log = logging.getLogger("train_small")
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selector.errors import UsageError
-from selector.images.class_names import match_classes, read_class_names
 from selector.images.exclusion import Exclusion
 from selector.images.own_output import OUTCOMES_HEADER, own_output
-from selector.images.readers import Reader, image_id, open_reader
 from selector.images.recognition import (
     ARCHIVE_SUFFIXES,
     HEAD_BYTES,
@@ -25,22 +23,6 @@ from selector.images.recognition import (
     suffix_of,
 )
 from selector.images.trees import Entry, FolderTree, TarTree, Tree
-
-__all__ = [
-    "ARCHIVE",
-    "NO_IMAGE",
-    "OUTSIDE",
-    "OWN",
-    "Item",
-    "Listing",
-    "Reader",
-    "Skipped",
-    "image_id",
-    "list_items",
-    "match_classes",
-    "open_reader",
-    "read_class_names",
-]
 
 NO_IMAGE = "not an image by its name and content"
 ARCHIVE = "an archive, which is not looked into: unpack it if it holds images"

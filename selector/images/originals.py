@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.images.canvas import cut
-from selector.images.datasets import Reader, image_id, open_reader
 from selector.images.decoding import decode
-from selector.images.readers import ContentError
+from selector.images.readers import ContentError, Reader, image_id, open_reader
 from selector.records import Box
 
 

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.images.canvas import CanvasMap, crop, fit
-from selector.images.datasets import Reader, image_id, open_reader
 from selector.images.decoding import DecodeError, decode, decode_with_notes
-from selector.images.readers import ContentError, Stamp
+from selector.images.readers import ContentError, Reader, Stamp, image_id, open_reader
 from selector.records import Box
 
 OK, FILTERED, FAILED, UNREAD = "ok", "filtered", "failed", "unread"

@@ -7,147 +7,37 @@ import re
 HEAD_BYTES = 512
 """What has to be read of a file to recognise it."""
 
-READ_SUFFIXES = frozenset(
-    [
-        "jpg",
-        "jpeg",
-        "jpe",
-        "jfif",
-        "jif",
-        "mpo",
-        "png",
-        "apng",
-        "webp",
-        "gif",
-        "bmp",
-        "dib",
-        "tif",
-        "tiff",
-        "ppm",
-        "pgm",
-        "pbm",
-        "pnm",
-    ]  # what the decoder reads
-)
-OTHER_SUFFIXES = frozenset(
-    [
-        "heic",
-        "heif",
-        "hif",
-        "avif",
-        "jp2",
-        "j2k",
-        "j2c",
-        "jpc",
-        "jpf",
-        "jpx",
-        "jxl",
-        "jxr",
-        "wdp",
-        "psd",
-        "psb",
-        "svg",
-        "svgz",
-        "ico",
-        "cur",
-        "tga",
-        "exr",
-        "hdr",
-        "dds",
-        "qoi",
-        "pcx",
-        "sgi",
-        "rgb",
-        "ras",
-        "xpm",
-        "xbm",
-        "xcf",
-        "pfm",
-        "pam",
-        "flif",
-        "djvu",
-        "dcm",
-        "dng",
-        "cr2",
-        "cr3",
-        "crw",
-        "nef",
-        "nrw",
-        "arw",
-        "raf",
-        "orf",
-        "rw2",
-        "pef",
-        "srw",
-        "x3f",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+READ_SUFFIXES = _words("jpg jpeg jpe jfif jif mpo png apng webp gif bmp dib tif tiff ppm pgm pbm pnm")
+"""What the decoder reads."""
+OTHER_SUFFIXES = _words(
+    """
+    heic heif hif avif jp2 j2k j2c jpc jpf jpx jxl jxr wdp psd psb svg svgz ico cur tga exr hdr dds qoi pcx sgi rgb
+    ras xpm xbm xcf pfm pam flif djvu dcm dng cr2 cr3 crw nef nrw arw raf orf rw2 pef srw x3f
+    """
 )
 """Pictures too, though not read here: they fail with their kind as the reason, and are not taken for something else."""
 
 IMAGE_SUFFIXES = READ_SUFFIXES | OTHER_SUFFIXES
 
-SIDECAR_SUFFIXES = frozenset(
-    [
-        "json",
-        "jsonl",
-        "txt",
-        "caption",
-        "xml",
-        "csv",
-        "tsv",
-        "yaml",
-        "yml",
-        "toml",
-        "md",
-        "rst",
-        "html",
-        "htm",
-        "npy",
-        "npz",
-        "pt",
-        "pth",
-        "pkl",
-        "cls",
-        "log",
-        "db",
-        "sqlite",
-        "ini",
-        "cfg",
-        "lnk",
-        "url",
-        "md5",
-        "sha1",
-        "sha256",
-        "sha512",
-        "sfv",
-        "parquet",
-        "arrow",
-        "lock",
-        "tmp",
-        "bak",
-        "py",
-        "sh",
-    ]
+SIDECAR_SUFFIXES = _words(
+    """
+    json jsonl txt caption xml csv tsv yaml yml toml md rst html htm npy npz pt pth pkl cls log db sqlite ini cfg
+    lnk url md5 sha1 sha256 sha512 sfv parquet arrow lock tmp bak py sh
+    """
 )
 """Files that lie beside pictures. The list matters only where a file's content can't be read."""
 
-ARCHIVE_SUFFIXES = frozenset(["tar", "tgz", "zip", "7z", "rar", "gz", "bz2", "xz", "zst"])
+ARCHIVE_SUFFIXES = _words("tar tgz zip 7z rar gz bz2 xz zst")
 
-_SYSTEM_FOLDERS = frozenset(
-    [
-        "__macosx",
-        "@eadir",
-        "@tmp",
-        "@recycle",
-        "#recycle",
-        "#snapshot",
-        "lost+found",
-        "$recycle.bin",
-        "recycler",
-        "recycled",
-        "found.000",
-        "__pycache__",
-    ]
+_SYSTEM_FOLDERS = _words(
+    """
+    __macosx @eadir @tmp @recycle #recycle #snapshot lost+found $recycle.bin recycler recycled found.000 __pycache__
+    """
 ) | {"system volume information", "network trash folder", "temporary items"}
 
 _STARTS = (

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from selector.images.datasets import Reader, image_id, open_reader
+from selector.images.readers import Reader, image_id, open_reader
 from selector.store.store import Store
 
 _COLUMNS = ["source", "image_id", "status", "size", "mtime_ns"]

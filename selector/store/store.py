@@ -42,17 +42,6 @@ from selector.store.schema import (
     scored_image,
 )
 
-__all__ = [
-    "IMAGE_SCHEMA",
-    "PATCH_SCHEMA",
-    "DataRoot",
-    "Fingerprint",
-    "ScoredImage",
-    "Store",
-    "StoredMaps",
-    "Undescribed",
-]
-
 DATA_FILE, HISTORY_FILE = "data.json", "history.json"
 
 _FOLDERS = ("images", "patches")

@@ -16,8 +16,8 @@ from client.rows import Answer, Row, encode_row, feature_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.images.canvas import fit
-from selector.images.datasets import open_reader
 from selector.images.decoding import decode
+from selector.images.readers import open_reader
 
 pytestmark = pytest.mark.server
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
+from selector.store.store import Store
 
 ROWS = 40
 WIDTH = 300

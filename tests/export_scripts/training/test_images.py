@@ -13,8 +13,9 @@ from PIL import Image
 from export_scripts.training.images import batch_indices, read_image_set, zoom
 from selector.errors import UsageError
 from selector.images.canvas import fit
-from selector.images.datasets import list_items, open_reader
+from selector.images.datasets import list_items
 from selector.images.decoding import decode
+from selector.images.readers import open_reader
 
 
 def test_a_zoom_shows_a_part_of_the_image_and_leaves_other_rows_alone() -> None:

@@ -17,16 +17,9 @@ from hypothesis import strategies as st
 
 from selector.errors import MismatchError, UsageError
 from selector.images import readers
-from selector.images.datasets import (
-    Item,
-    Listing,
-    Skipped,
-    image_id,
-    list_items,
-    match_classes,
-    open_reader,
-    read_class_names,
-)
+from selector.images.class_names import match_classes, read_class_names
+from selector.images.datasets import Item, Listing, Skipped, list_items
+from selector.images.readers import image_id, open_reader
 
 FILES = {
     "cats/1.png": b"one",

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from selector.errors import UsageError
-from selector.images.datasets import list_items, open_reader
+from selector.images.datasets import list_items
+from selector.images.readers import open_reader
 
 HARD, SOFT = tarfile.LNKTYPE, tarfile.SYMTYPE
 

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from selector.images.canvas import fit
-from selector.images.datasets import image_id, list_items
+from selector.images.datasets import list_items
 from selector.images.originals import originals
+from selector.images.readers import image_id
 from selector.localisation.centring import placement
 from selector.localisation.scales import scored_grids
 from selector.localisation.windows import box_means, brightness_z, choose_among, window_grid
 from selector.records import PatchTable
 from selector.scoring.further_patches import further_patches, with_further
-from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
+from selector.store.store import Store
 from selector.store.view import StoreView, view_store
 from tests.selector.localisation.plain_choice import best_windows
 

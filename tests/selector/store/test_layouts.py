@@ -10,7 +10,8 @@ import pytest
 from selector.errors import StoreError
 from selector.store import schema
 from selector.store.fingerprint import LAYOUT
-from selector.store.store import IMAGE_SCHEMA, Store
+from selector.store.schema import IMAGE_SCHEMA
+from selector.store.store import Store
 from tests.selector.store_writer import image_rows
 
 FINGERPRINT = {"pipeline": "abc", "draws": 12}

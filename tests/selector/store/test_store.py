@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from selector.errors import FileError, StoreError
 from selector.records import Box
 from selector.store import commits
-from selector.store.store import IMAGE_SCHEMA, PATCH_SCHEMA, Store
+from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
+from selector.store.store import Store
 from tests.selector.store_writer import WIDTH, image_rows, patch_rows, vectors
 
 FINGERPRINT = {"pipeline": "abc", "classes": ["bag", "coat"], "draws": 12, "prior_weight": 0.5}
