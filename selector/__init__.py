@@ -4,7 +4,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`__version__`, looked up when it is asked for: that takes longer than starting to listen to signals (console.py)."""
+    """`__version__`, looked up when it is asked for: that takes longer than starting to listen to signals (console/)."""
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version

@@ -1,8 +1,7 @@
 """The `selector` command: flags in, one configuration object out, exit codes back.
 
-Owns the group, its configuration file and the exit codes; the commands lie in selector/commands/, the process in
-console.py. Work lies in the modules that these call; anything that needs torch is imported inside its command.
-Precedence: flag, environment (SELECTOR_…), TOML file (--config), default.
+The commands lie in selector/commands/, the process in selector/console/. What needs torch is imported inside its
+command. Precedence: flag, environment (SELECTOR_…), TOML file (--config), default.
 """
 
 from __future__ import annotations

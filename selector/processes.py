@@ -1,6 +1,6 @@
 """Processes that work for a command: how they begin, and that they end with it, whatever ends it.
 
-Owns the signals of these processes and of the two that Python starts for them (fork server, resource tracker).
+This is about their signals, and those of the two processes that Python starts for them (fork server, resource tracker).
 """
 
 from __future__ import annotations

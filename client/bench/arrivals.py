@@ -1,6 +1,6 @@
 """When requests are meant to be sent.
 
-Owns the schedules of an open loop. Pure. A schedule never looks at answers: that is what makes the loop open.
+Schedules of an open loop. A schedule never looks at answers: that is what makes the loop open.
 """
 
 from __future__ import annotations

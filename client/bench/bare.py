@@ -1,7 +1,7 @@
 """The engine without a server: the same graphs, run by ONNX Runtime in this process.
 
-Owns the in-process engine and the alternating rounds of `--bare`. What is compared is rows per second of whole
-requests; both sides get the same requests and the same cores, and never run at the same time.
+What is compared is rows per second of whole requests; both sides get the same requests and the same cores, and never
+run at the same time.
 """
 
 from __future__ import annotations

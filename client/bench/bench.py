@@ -1,7 +1,4 @@
-"""One run of `selector bench`: a configuration in, a report out.
-
-Owns the order of the work: the server, the target, the levels of load, and the comparison with the bare engine.
-"""
+"""One run of `selector bench`: a configuration in, a report out."""
 
 from __future__ import annotations
 

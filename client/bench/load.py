@@ -1,6 +1,6 @@
 """Load on a target: a closed loop of so many requests at a time, or an open loop that follows a schedule.
 
-Owns the tasks that send, and the record of what they saw. The clock is the event loop's.
+The clock is the event loop's.
 """
 
 from __future__ import annotations

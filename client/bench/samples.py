@@ -1,7 +1,7 @@
 """What one request was like, and what many of them were like together.
 
-Owns latency, percentiles and goodput. Pure. Latency counts from the moment at which a request was *meant* to be sent,
-so that a client that falls behind its schedule makes latencies longer, not fewer.
+Latency counts from the moment at which a request was *meant* to be sent, so that a client that falls behind its
+schedule makes latencies longer, not fewer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Getting one batch answered: an attempt on a replica, retries elsewhere until a deadline, and halving after INTERNAL.
 
-Owns the fate of a batch and the counting of it. An attempt that takes much longer than others do is made a second time
-on another replica (a hedge), and the first answer counts: every model is a function of its inputs, so both would be the
-same.
+An attempt that takes much longer than others do is made a second time on another replica (a hedge), and the first
+answer counts: every model is a function of its inputs, so both would be the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bounds on what is held: `Bound` gives out a fixed amount in turn, `Room` says whether an input may be pulled further.
 
-Owns nothing but the counts and the queues for them. Units are the caller's: rows or bytes.
+Units are the caller's: rows or bytes.
 """
 
 from __future__ import annotations

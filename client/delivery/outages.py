@@ -1,8 +1,7 @@
-"""That no server answers, noticed and put into words: which, why, for how long, and how long it is waited for.
+"""Says that no server answers: which, why, for how long, and how long it is waited for.
 
-Owns the watch over a client's replicas and its lines; who is told is the caller's. A server that is gone is known by
-its ejection. One that stands still is not: rows are waited for much longer than a person likes to be left alone, so one
-that is silent is asked whether it is ready, which a busy server answers too.
+A server that is gone is known by its ejection. One that stands still is not: rows are waited for much longer than a
+person likes to be left alone, so one that is silent is asked whether it is ready, which a busy server answers too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many rows one replica may hold: a bound that grows while throughput grows and halves when its queue is full.
 
-Owns the arithmetic; the time comes in as an argument. The bound is tried larger by half; if the replica then answers no
-more rows a second than before, it goes back and waits longer before the next try, so a fleet settles near the smallest
-bound that is as fast as any. The halving is TCP's: a burst of refusals counts once.
+The bound is tried larger by half; if the replica then answers no more rows a second than before, it goes back and waits
+longer before the next try, so a fleet settles near the smallest bound that is as fast as any. The halving is TCP's: a
+burst of refusals counts once.
 """
 
 from __future__ import annotations

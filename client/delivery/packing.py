@@ -1,7 +1,6 @@
 """Packing rows into requests: rows of one model, never more than the model's max_batch_size or a request's bytes allow.
 
-Owns groups of waiting rows. Pure: it knows neither clocks nor the wire; when a partial group has waited long enough is
-for the caller to say.
+The caller says when a partial group has waited long enough.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The servers of a client: which one gets the next batch, which are out, and how they come back.
 
-Owns each replica's bound and state. A batch goes to the replica with the least outstanding work that has room; batches
-wait in the order of asking. A replica that fails, or whose connection is lost, is ejected and gets nothing until a
-probe (with backoff) finds it ready and of the same contract: another server may stand at its address by then, and a
-value of another model would be a wrong value.
+A batch goes to the replica with the least outstanding work that has room; batches wait in the order of asking. A
+replica that fails, or whose connection is lost, is ejected and gets nothing until a probe (with backoff) finds it ready
+and of the same contract: another server may stand at its address by then, and a value of another model would be a wrong
+value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One call of `score`: rows pulled from an iterable, packed, delivered, and handed on as they are answered.
-
-Owns the tasks of that call, the linger of partial batches and the bound on rows pulled but not yet handed on.
-"""
+"""One call of `score`: rows pulled from an iterable, packed, delivered, and handed on as they are answered."""
 
 from __future__ import annotations
 

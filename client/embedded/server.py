@@ -1,8 +1,7 @@
 """`EmbeddedServer`: a Triton repository served on loopback for as long as a `with` lasts.
 
-Owns ports, the start with its readiness, and the stop. The process is watched by a supervisor (`supervisor.py`), so
-that a kill -9 of this program leaves no server behind, and a kill -9 of the server is followed by a new one on the same
-ports, which a client sees as a few seconds of UNAVAILABLE.
+The process is watched by a supervisor (`supervisor.py`), so that a kill -9 of this program leaves no server behind, and
+a kill -9 of the server is followed by a new one on the same ports, which a client sees as a few seconds of UNAVAILABLE.
 """
 
 from __future__ import annotations

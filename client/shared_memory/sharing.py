@@ -1,9 +1,9 @@
 """Shared memory with one server: its slabs, when another is made, and when an old one is let go.
 
-Owns which slab a request's rows go into, and the bound on all of them. A slab's name is removed as soon as the server
-has it mapped, so nothing is left in /dev/shm however this process ends; a server that was restarted therefore needs a
-new slab. A slab is unregistered only when the server reads it no more: Triton before 2.50 is killed by SIGSEGV
-otherwise, and later ones too where an ensemble failed while another of its steps still read (seen with 2.51).
+A slab's name is removed as soon as the server has it mapped, so nothing is left in /dev/shm however this process ends;
+a server that was restarted therefore needs a new slab. A slab is unregistered only when the server reads it no more:
+Triton before 2.50 is killed by SIGSEGV otherwise, and later ones too where an ensemble failed while another of its
+steps still read (seen with 2.51).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which servers a configuration means: "host:port" is one, "dns:///name:port" is one for each address of the name.
 
-Owns the form of an address, and the looking up, once at the start. gRPC would look such a name up as well, but
-`pick_first` sends everything to one of its addresses and `round_robin` ignores slow ones; balancing is ours (replicas.py).
+A name is looked up once, at the start. gRPC could do it, but its `pick_first` sends everything to one address and its
+`round_robin` ignores slow ones; so the client balances (delivery/replicas.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Many inferences over one bidirectional stream (ModelStreamInfer), each matched to its answer by id.
 
-Owns the one call and who waits for what. Imports grpc, as wire.py does, and nothing else may. It pays where messages are
-large (docs/client.md has the table). What a stream can't do, unary does: a refusal comes as text without a status, and
-one request can't be cancelled alone, so an answer that nobody waits for any more is dropped when it comes.
+It pays where messages are large (docs/client.md has the table). What a stream can't do, unary does: a refusal comes as
+text without a status, and one request can't be cancelled alone, so an answer that nobody waits for any more is dropped
+when it comes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The KServe-v2 gRPC protocol: with bidi.py, all that imports grpc.
 
-Owns channels, calls and the translation of gRPC's errors into `WireError`. tritonclient's own Python layer is not used:
-it drops the id of a failed response and copies every tensor twice more; inferences go through the channel as bytes
-(messages.py), the rest through the stub that it generates.
+tritonclient's own Python layer is not used: it drops the id of a failed response and copies every tensor twice more.
+Inferences go through the channel as bytes (messages.py), the rest through the stub that it generates.
 """
 
 from __future__ import annotations

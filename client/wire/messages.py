@@ -2,9 +2,9 @@
 
 A request's tensors travel in it, or lie in shared memory and are only named by it.
 
-Owns the encoding. Serialised protobuf fields may stand in any order and merge when joined, so a request is the constant
-part of its model (made once by protobuf) and the tensors' bytes behind their own tags; protobuf itself would copy every
-tensor into its message and out again. Numbers of the fields: KServe's grpc_predict_v2.proto.
+Serialised protobuf fields may stand in any order and merge when joined, so a request is the constant part of its model
+(made once by protobuf) and the tensors' bytes behind their own tags; protobuf itself would copy every tensor into its
+message and out again. Numbers of the fields: KServe's grpc_predict_v2.proto.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What to do about a request that failed with a gRPC status, and under which name it is counted.
 
-Owns the table of statuses and the texts that tell one cause from another. Pure. Every model is a function of its inputs (draws
-are constants of the graph), so a repeated request can do no harm; the question is only whether it can do good.
+Every model is a function of its inputs (draws are constants of the graph), so a repeated request can do no harm; the
+question is only whether it can do good.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """W3C trace context: the `traceparent` header that lets a server's OpenTelemetry spans join the caller's trace.
 
-Owns its format (https://www.w3.org/TR/trace-context/, version 00). Random ids come from the operating system; no result
-depends on them.
+https://www.w3.org/TR/trace-context/, version 00. Random ids come from the operating system; no result depends on them.
 """
 
 from __future__ import annotations

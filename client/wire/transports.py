@@ -1,8 +1,7 @@
 """Inferences on one server, each by the transport that suits it.
 
-Owns the choice (docs/client.md has the table and the measurements) and the matching of an answer to its request. What
-goes wrong on the way to a better transport is not the caller's: a request that shared memory can't take travels by the
-others.
+docs/client.md has the table and the measurements. A request that shared memory can't take travels by the others: what
+goes wrong on the way to a better transport is not the caller's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The process of the `selector` command: its streams, its signals, its exit code.
 
-Owns the order of start and end. Imports nothing slow before signals are listened to; the command itself is cli.py.
+Nothing slow is imported before signals are listened to. The command itself is cli.py.
 """
 
 from __future__ import annotations

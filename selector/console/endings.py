@@ -1,9 +1,9 @@
 """How a command ends that is told to: by Ctrl-C, SIGTERM or the loss of its terminal (SIGHUP), all in one way.
 
-Owns these three signals. The first one is an exception in the main thread, or the cancelling of all tasks of a loop that
-runs there, so that everything is closed as after an error; a second one ends the process at once, and then those that it
-started notice its death. What was ignored at the start stays ignored, here and in children: that is how nohup, disown and
-a script's background jobs work.
+The first signal is an exception in the main thread, or the cancelling of all tasks of a loop that runs there, so that
+everything is closed as after an error; a second one ends the process at once, and then those that it started notice its
+death. What was ignored at the start stays ignored, here and in children: that is how nohup, disown and a script's
+background jobs work.
 """
 
 from __future__ import annotations

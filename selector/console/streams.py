@@ -1,8 +1,8 @@
 """The standard streams of a command, of which none can stop it: a message that can't be written is lost, not an error.
 
-Owns the descriptors 0, 1 and 2 and Python's two files on them, so everything that writes there goes through here: click,
-rich, print, logging, warnings. A stream may be closed from the start, on a full disk, or of a reader or terminal that
-vanished meanwhile.
+It replaces the descriptors 0, 1 and 2 and Python's two files on them, so everything that writes there goes through
+here: click, rich, print, logging, warnings. A stream may be closed from the start, on a full disk, or of a reader or
+terminal that vanished meanwhile.
 """
 
 from __future__ import annotations

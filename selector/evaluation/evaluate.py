@@ -1,7 +1,6 @@
 """The evaluation: pools × methods × budgets × students, one run after another, then the tables.
 
-Owns the order of work and the output folder. Numbers come from methods, students and statistics. Pools are the outermost
-loop, so that what is finished at any moment compares all methods on the same pools.
+Pools are the outermost loop, so that what is finished at any moment compares all methods on the same pools.
 """
 
 from __future__ import annotations

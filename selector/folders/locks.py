@@ -1,7 +1,7 @@
 """One process at a time in a folder that is written.
 
-Owns the lock and the words for whoever waits. A lock is the operating system's (flock) on a file in the folder, so it ends with
-the process that holds it, however that ends. Its content says who that is.
+A lock is the operating system's (flock) on a file in the folder, so it ends with the process that holds it, however
+that ends. Its content says who that is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A folder that takes the place of an older one as a whole, and keeps what somebody else has put there.
 
-Owns the temporary folders, the swap and what is left of a process that was killed. The caller sees to it that no other
-process replaces the same folder meanwhile.
+The caller sees to it that no other process replaces the same folder meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Windows of a canvas by their mean delta, found through an integral image.
 
-Owns window geometry on the canvas and the choice of windows. A map of h × w latent cells covers the S × S pixels of the
-canvas evenly: a cell is S/h × S/w pixels, and the mean of a map over a box weighs cells by the area that the box covers
-of them. Bilinear interpolation of the integral image is that exactly, since the map is constant within a cell.
+A map of h × w latent cells covers the S × S pixels of the canvas evenly: a cell is S/h × S/w pixels, and the mean of a
+map over a box weighs cells by the area that the box covers of them. Bilinear interpolation of the integral image is
+that exactly, since the map is constant within a cell.
 """
 
 from __future__ import annotations

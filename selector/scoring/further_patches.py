@@ -1,8 +1,8 @@
 """Further patches of images that were scored for fewer, found offline in the store's mean maps (`--on-short patches`).
 
-Owns which windows they are and their order. A further window is the best by the store's own rule beside those that the
-image already gave, without overlap. It has no features and no standard error, since no server was asked; so it is no
-matter for clusters, and comes after every patch that has them.
+A further window is the best by the store's own rule beside those that the image already gave, without overlap. It has
+no features and no standard error, since no server was asked; so it is in no cluster, and comes after every patch that
+is scored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Scores what is not yet scored: listing → decode → stage I → stage II → store.
 
-Owns what a run is from outside: its listing, its server, its history and its report. The work itself lies in work.py. Each
-shard is committed by itself, so a crash loses at most the shards in flight.
+The work itself lies in work.py. Each shard is committed by itself, so a crash loses at most the shards in flight.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Stage I of one shard: canvases → latents → loss rows of every draw → delta maps of single draws.
 
-Owns which rows an image needs and the collecting of their answers. Answers are put in draw order, so the results do not
-depend on the order in which they arrive.
+Answers are put in draw order, so the results do not depend on the order in which they arrive.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The work of one scoring run: stage I, then stage II, shard by shard, a few shards at a time.
 
-Owns the order of work, the shards in flight and their timing. Numbers come from stage_one and stage_two, files from
-prepare, durability from store.
+Numbers come from stage_one and stage_two, files from prepare, durability from store.
 """
 
 from __future__ import annotations

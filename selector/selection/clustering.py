@@ -1,7 +1,5 @@
 """Clusters of one class's patches in the space of their diffusion features.
 
-Owns the call of hdbscan, its cached tree and the fallback to k-means.
-
 Up to MATRIX_LIMIT patches the tree is that of the exact distances (which is faster by far than hdbscan's default on raw
 features, with the same result: docs/results/selection.md); above, the features are reduced to 50 principal components with
 fixed signs and Borůvka's algorithm builds the tree. hdbscan's -1 is *unclustered* here. Clusters are numbered by size, largest

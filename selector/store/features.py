@@ -1,7 +1,6 @@
 """Features of patches that lie in a store's commits: chosen and sorted without being read, read when asked for.
 
-Owns the way from rows of a table to rows of memory-mapped vectors, and what identifies them. Selecting an ImageNet
-would else hold 3.3 GB, several times over.
+Selecting an ImageNet would else hold 3.3 GB, several times over.
 """
 
 from __future__ import annotations

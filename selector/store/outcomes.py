@@ -1,6 +1,6 @@
 """What became of every file: scored, filtered, failed; and which file stands for several with the same bytes.
 
-Owns the rule for exact duplicates: the first path stands for them.
+Of exact duplicates the first path stands for all.
 """
 
 from __future__ import annotations

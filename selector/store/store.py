@@ -1,7 +1,5 @@
 """The store of scores: what was scored once is never scored again.
 
-Owns the layout on disk, its fingerprint and the schemas.
-
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, folder → class_id
     history.json                   a record for every scoring run that did work
