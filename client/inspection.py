@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from client import contract
 from client.errors import ServerError
-from client.wire import Connection, IndexEntry, ServedModel, WireError
+from client.wire import Connection, IndexEntry, Security, ServedModel, WireError
 
 CALL_TIMEOUT_S = 10.0
 ENGINE = "engine."  # parameters of a config that tell of an engine, by compute capability
@@ -67,8 +67,17 @@ class Inspection:
     models: tuple[ModelFinding, ...]
 
 
-async def inspect(connection: Connection) -> Inspection:
-    """Asks the server for every model of the contract. Raises ServerError if it does not answer."""
+async def inspect(address: str, security: Security) -> Inspection:
+    """Asks the server at HOST:PORT for every model of the contract. Raises ServerError if it does not answer."""
+    connection = Connection(address, security)
+    try:
+        return await inspected(connection)
+    finally:
+        await connection.close()
+
+
+async def inspected(connection: Connection) -> Inspection:
+    """What the server behind a connection says of every model of the contract; raises ServerError."""
     try:
         version = await connection.version(CALL_TIMEOUT_S)
         index = {entry.name: entry for entry in await connection.index(CALL_TIMEOUT_S)}

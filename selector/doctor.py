@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
-from client.inspection import Inspection, inspect
+from client.inspection import inspect
 from client.scoring import ClientConfig, ScoringClient
-from client.wire import Connection, Security, look_at
+from client.wire import Security, look_at
 from selector.builtin import builtin_repository, builtin_scenes
 
 _SHM_WANTED = 256 << 20
@@ -97,17 +97,9 @@ def _module(name: str, purpose: str) -> Finding:
 
 def _server(server: str, security: Security) -> list[Finding]:
     """Reachable? Every model ready, and if not, why? Is it what the client needs?"""
-
-    async def look() -> Inspection:
-        connection = Connection(server, security)
-        try:
-            return await inspect(connection)
-        finally:
-            await connection.close()
-
     try:
         look_at((server,), security, lambda _: None)
-        found = asyncio.run(look())
+        found = asyncio.run(inspect(server, security))
     except ClientError as error:
         return [Finding(f"server {server}", False, str(error), True)]
     models = [Finding(f"{server} {model.name}", model.ready, model.detail, True) for model in found.models]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from client.repository import read_identity
-from selector import __version__
 from selector.builtin import builtin_scenes
-from selector.config import ScoreConfig, SelectConfig, plain
+from selector.config import ScoreConfig, SelectConfig
 from selector.errors import SelectorError, UsageError
 from selector.folders.files import file_errors
 from selector.folders.locks import held
@@ -25,9 +22,9 @@ from selector.images.datasets import Listing, list_items
 from selector.images.originals import Originals, originals
 from selector.order_pool import order_pool
 from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
-from selector.output.scenes import scenes_of
+from selector.output.manifest import Spent, manifest_of, report_input
 from selector.progress import Progress
-from selector.report import Failed, ReportInput, class_reports, write_report
+from selector.report import write_report
 from selector.scoring.further_patches import further_patches, with_further
 from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
@@ -38,26 +35,6 @@ from selector.store.outcomes import listing_outcomes
 from selector.store.outcomes_table import has_outcomes, outcomes_path, write_outcomes
 from selector.store.store import Store
 from selector.store.view import StoreView, view_store
-
-_PACKAGES = (
-    "numpy",
-    "hdbscan",
-    "scikit-learn",
-    "pyarrow",
-    "pillow",
-    "onnxruntime",
-    "nvidia-pytriton",
-    "tritonclient",
-)
-
-
-@dataclass
-class _Spent:
-    """What this command spent: UNet evaluations, and seconds by stage."""
-
-    unet_rows: int = 0
-    restarts: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, named_out: bool = True) -> dict[str, Any]:
@@ -73,7 +50,7 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
     _refuse_hopeless(scoring, selection, listing)
     with held(selection.out, wait=selection.wait, note=progress.note):
         report = score(scoring, progress, listing)
-        spent, view = _Spent(report.unet_rows, report.restarts, dict(report.seconds)), report.view
+        spent, view = Spent(report.unet_rows, report.restarts, dict(report.seconds)), report.view
         if selection.across_classes != "first":
             view = view_store(scoring.store, listing, view.unread, selection.across_classes)
             write_outcomes(scoring.store, view.outcomes)
@@ -94,7 +71,7 @@ def select(store: Path, data: Path | None, selection: SelectConfig, progress: Pr
     if view.counts["unscored"]:
         progress.note(f"{view.counts['unscored']} files of {root} are not scored: only the others are chosen from")
     with held(selection.out, wait=selection.wait, note=progress.note):
-        return _publish(root, view, selection, _Spent(), progress)
+        return _publish(root, view, selection, Spent(), progress)
 
 
 def report(
@@ -120,7 +97,7 @@ def report(
         view, chosen = _chosen(view, selection, images, progress)
         if not holds(folder, chosen, view.patches, view.class_names):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
-        return write_report(folder / REPORT_FILE, _report_input(view, chosen, images, _Spent()))
+        return write_report(folder / REPORT_FILE, report_input(view, chosen, images, Spent()))
 
 
 def _listed(store: Path, data: Path | None, selection: SelectConfig) -> tuple[Path, Listing]:
@@ -189,7 +166,7 @@ def _publish(
     root: Path,
     view: StoreView,
     selection: SelectConfig,
-    spent: _Spent,
+    spent: Spent,
     progress: Progress,
 ) -> dict[str, Any]:
     for line in across_lines(view.crossings, selection.across_classes):
@@ -202,85 +179,11 @@ def _publish(
             progress.warn(line)
         spent.seconds["select"] = round(time.monotonic() - started, 3)
         started = time.monotonic()
-        manifest = _manifest(view, chosen, selection, spent)
+        manifest = manifest_of(view, chosen, selection, spent)
         with file_errors(selection.out / f"ipc-{selection.ipc}"):
             folder = write_selection(
                 selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest, view.names
             )
         spent.seconds["export"] = round(time.monotonic() - started, 3)
-        write_report(folder / REPORT_FILE, _report_input(view, chosen, images, spent))
+        write_report(folder / REPORT_FILE, report_input(view, chosen, images, spent))
     return manifest
-
-
-def _manifest(view: StoreView, chosen: Selection, selection: SelectConfig, spent: _Spent) -> dict[str, Any]:
-    store = Store.open(view.store)
-    history, data = store.read_history(), store.read_data_root()
-    scored_with = {"store": str(view.store), "data": str(data.root), "folders": dict(data.folders)}
-    return {
-        "versions": _versions(history),
-        "fingerprint": view.fingerprint,
-        "configuration": {"score": scored_with, "select": plain(selection)},
-        "counts": {**view.counts, "picked": len(chosen)},
-        "conversions": view.conversions,
-        "failures": [asdict(failure) for failure in view.failures],
-        "unet_rows": spent.unet_rows,
-        "unet_rows_in_store": view.unet_rows,
-        "server_restarts": spent.restarts,
-        "seconds": spent.seconds,
-        "scoring_runs": history,
-    }
-
-
-def _versions(history: list[dict[str, Any]]) -> dict[str, str]:
-    found = {"selector": __version__, "python": platform.python_version()}
-    servers = dict.fromkeys(record["server_version"] for record in history)
-    found["triton server"] = ", ".join(servers) or "unknown"
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def _report_input(view: StoreView, chosen: Selection, images: Originals, spent: _Spent) -> ReportInput:
-    history = Store.open(view.store).read_history()
-    mark = view.fingerprint
-    provenance = {
-        **_versions(history),
-        "pipeline": str(mark["pipeline"])[:16],
-        "scoring rule": str(mark["rule"]),
-        "draws per image": str(mark["draws"]),
-        "window": _window(mark),
-        "features": str(mark["dift"]),
-        "precision": str(mark["precision"]),
-        "fit": str(mark["fit"]),
-    }
-    return ReportInput(
-        title=f"{chosen.ipc} images per class",
-        ipc=chosen.ipc,
-        order=chosen.order,
-        counts=view.counts,
-        unet_rows=spent.unet_rows,
-        unet_rows_in_store=view.unet_rows,
-        classes=class_reports(chosen, view.patches, view.titles, images.cut),
-        scenes=scenes_of(view, chosen, images),
-        failures=tuple(Failed(f.source, f.status, f.reason) for f in view.failures),
-        provenance=tuple(provenance.items()),
-        timings=tuple(_timings(spent, history).items()),
-    )
-
-
-def _window(mark: dict[str, Any]) -> str:
-    moved = ", moved onto what stands out in it" if "centring" in mark else ""
-    sides = ", ".join(map(str, mark.get("scales", [mark["window_px"]])))
-    return f"{sides} of {mark['resolution']} px, every {mark['stride_px']} px{moved}"
-
-
-def _timings(spent: _Spent, history: list[dict[str, Any]]) -> dict[str, float]:
-    """This command's stages; those of scoring, which an earlier run may have done, summed over the store's runs."""
-    stages: dict[str, float] = {}
-    for record in history:
-        for name, seconds in record["seconds"].items():
-            stages[name] = stages.get(name, 0.0) + seconds
-    return stages | {name: spent.seconds[name] for name in ("select", "export") if name in spent.seconds}

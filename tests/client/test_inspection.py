@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client import contract
-from client.inspection import NAMES, describe, explain, inspect
+from client.inspection import NAMES, describe, explain, inspected
 from client.wire.connection import Connection, IndexEntry, ServedModel
 
 
@@ -63,7 +63,7 @@ class Answers(Connection):
 
 
 async def look(entries: list[IndexEntry]) -> dict[str, tuple[bool, str]]:
-    return {model.name: (model.ready, model.detail) for model in (await inspect(Answers(entries))).models}
+    return {model.name: (model.ready, model.detail) for model in (await inspected(Answers(entries))).models}
 
 
 def test_every_model_of_the_contract_is_told_of_ready_failed_or_absent() -> None:
