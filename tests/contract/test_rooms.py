@@ -49,7 +49,7 @@ ROOMS = {
         "order_pool": "processes selection",
         "scoring": "client errors records progress folders localisation images store config processes",
         "report": "records folders selection",
-        "output": "errors records folders images selection store scoring report",
+        "output": "errors records folders images selection store config scoring report",
         "evaluation": "client errors records progress folders localisation selection images store config",
         "run": (
             "client errors progress builtin folders images selection store config order_pool scoring report output"
