@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,11 @@ def tiny_repository(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactor
     repository = tmp_path_factory.mktemp("tiny") / "repository"
     export_pipeline(tiny_pipeline, repository, Settings(draws=DRAWS, served_gate=False))
     return repository
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_in_a_terminal() -> None:
+    """A background job ignores SIGINT, one under nohup SIGHUP, and commands that the tests start would inherit that."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
