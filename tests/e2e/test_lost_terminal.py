@@ -93,7 +93,7 @@ def test_a_stream_that_does_not_block_gets_everything() -> None:
     """A terminal or pipe may be shared with a program that set it so."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    code = "from selector import streams; import sys; streams.prepare(); print('x' * 500_000)"
+    code = "from selector.console import streams; import sys; streams.prepare(); print('x' * 500_000)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=writing, env=environment()) as process:
         os.close(writing)
         with os.fdopen(reading) as stream:
@@ -103,7 +103,7 @@ def test_a_stream_that_does_not_block_gets_everything() -> None:
 
 def test_a_name_that_is_no_text_can_be_printed() -> None:
     """File names are bytes; any of them may end up in a message."""
-    code = "from selector import streams; import sys; streams.prepare(); print('caf\\udce9')"
+    code = "from selector.console import streams; import sys; streams.prepare(); print('caf\\udce9')"
     done = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, env=environment())
     assert (done.returncode, done.stdout) == (0, b"caf\xe9\n")
 
@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text_can_be_printed() -> None:
 def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     """A store's file on descriptor 2 would get the messages of this process and of its children."""
     code = (
-        "from selector import streams; streams.prepare(); import os, subprocess; file = open('file', 'w');"
+        "from selector.console import streams; streams.prepare(); import os, subprocess; file = open('file', 'w');"
         "os.write(2, b'message'); subprocess.run(['sh', '-c', 'echo message >&2; echo message']); assert file.fileno() > 2"
     )
     done = subprocess.run(
