@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from selector.images.readers import Reader, image_id, open_reader
+from selector.images.readers import ContentError, Reader, image_id, open_reader
 from selector.store.store import Store
 
 _COLUMNS = ["source", "image_id", "status", "size", "mtime_ns"]
@@ -47,5 +47,10 @@ def _stale(reader: Reader, row: dict[str, Any], retry_failed: bool) -> bool:
             return True
         if reader.stamp(row["source"]) == (row["size"], row["mtime_ns"]):
             return False
-        return bool(row["status"] != "ok") or image_id(reader.read(row["source"])) != row["image_id"]
+        if row["status"] != "ok":
+            return True
+        try:
+            return bool(image_id(reader.read(row["source"])) != row["image_id"])
+        except ContentError:  # the file that was scored is another now
+            return True
     return False
