@@ -10,7 +10,7 @@ from selector.selection.clustering import Clustering
 
 
 def typicality(patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
-    """The most typical first. No better than chance once the window is right: it costs diversity (docs/results/students.md)."""
+    """The most typical first."""
     return np.concatenate([by_typicality(patches, rows) for rows in patches.tiers()]), None
 
 
