@@ -12,7 +12,7 @@ run: $(RUN_ENV)/installed
 
 # Two processes, a file in one of them; for one process, or a part: .venv-test/bin/python -m pytest tests/client
 test: $(TEST_ENV)/installed
-	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What takes too long for every change: more rows, more kills (marker `slow`).
 test-slow: $(TEST_ENV)/installed

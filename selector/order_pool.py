@@ -13,8 +13,6 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-# Imported so that the libraries are loaded in a new process before their threads are limited.
-import selector.selection.class_orders  # noqa: F401
 from selector.processes import begin_work, process_pool
 
 
@@ -39,4 +37,6 @@ def default_processes() -> int:
 
 def _begin() -> None:
     begin_work()
+    import hdbscan  # noqa: F401  # before the threads of what it loads are limited
+
     threadpool_limits(limits=1)

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests come first, so that the last file that one of two processes works on is a short one."""
+    long = ("tests/e2e/", "tests/export_scripts/", "tests/integration/")
+    items.sort(key=lambda item: not item.nodeid.startswith(long))
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of pytest's processes makes and the others wait for."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / name).exists():
+            make(shared / name)
+    return shared / name
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +33,7 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a random small pipeline: three classes, 32 px (tests/tiny_pipeline.py)."""
     from tests.tiny_pipeline import write_tiny_pipeline
 
-    return write_tiny_pipeline(tmp_path_factory.mktemp("tiny") / "pipeline")
+    return made_once(tmp_path_factory, "tiny-pipeline", write_tiny_pipeline)
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +43,10 @@ def tiny_repository(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactor
     from export_scripts.settings import Settings
     from tests.tiny_pipeline import DRAWS
 
-    repository = tmp_path_factory.mktemp("tiny") / "repository"
-    export_pipeline(tiny_pipeline, repository, Settings(draws=DRAWS, served_gate=False))
-    return repository
+    def export(folder: Path) -> None:
+        export_pipeline(tiny_pipeline, folder, Settings(draws=DRAWS, served_gate=False))
+
+    return made_once(tmp_path_factory, "tiny-repository", export)
 
 
 @pytest.fixture(scope="session", autouse=True)

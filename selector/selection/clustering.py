@@ -3,7 +3,8 @@
 Up to MATRIX_LIMIT patches the tree is that of the exact distances (which is faster by far than hdbscan's default on raw
 features, with the same result: docs/results/selection.md); above, the features are reduced to 50 principal components with
 fixed signs and Borůvka's algorithm builds the tree. hdbscan's -1 is *unclustered* here. Clusters are numbered by size, largest
-first.
+first. hdbscan and scikit-learn take 1.6 s to import, and where orders are kept nothing needs them: they are imported where
+they are called.
 """
 
 from __future__ import annotations
@@ -16,12 +17,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import hdbscan
 import numpy as np
-from hdbscan.hdbscan_ import _tree_to_labels
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import linkage
-from sklearn.cluster import KMeans
 
 from selector.selection.distances import FeatureSpace
 
@@ -100,6 +97,8 @@ def kmeans_space(space: FeatureSpace, note: str, seed: int) -> Clustering:
     k = min(round(np.sqrt(count / 2)), space.distinct())
     if k < 2:
         return _one_cluster(count, note)
+    from sklearn.cluster import KMeans
+
     fitted = KMeans(n_clusters=k, n_init=_KMEANS_STARTS, random_state=seed, algorithm="lloyd").fit(space.points)
     label = _by_size(fitted.labels_.astype(np.int32))
     return Clustering(label, _closeness(space.points, label), "kmeans", note, int(label.max()) + 1, 0.0)
@@ -189,9 +188,13 @@ def single_linkage_tree(space: FeatureSpace) -> NDArray[np.float64]:
     Squared distances are multiples of 2**-48, so that their roots tie only where they do.
     """
     if space.holds_matrix:
+        from scipy.cluster.hierarchy import linkage
+
         tree: NDArray[np.float64] = linkage(space.pairs(), "single")
         tree[:, 2] = np.sqrt(tree[:, 2])
         return tree
+    import hdbscan
+
     with warnings.catch_warnings():
         # hdbscan 0.8 passes scikit-learn a keyword that it has renamed.
         warnings.filterwarnings("ignore", message="'force_all_finite' was renamed", category=FutureWarning)
@@ -222,6 +225,8 @@ def principal_components(points: NDArray[np.float64], components: int) -> NDArra
 
 def _labels_of_tree(tree: NDArray[np.float64], size: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The package's own step from a tree to labels, which has no public name; memberships are 0 where unclustered."""
+    from hdbscan.hdbscan_ import _tree_to_labels
+
     label, probability, *_ = _tree_to_labels(None, tree, min_cluster_size=size)
     membership = np.clip(np.nan_to_num(probability, nan=1.0), 0.0, 1.0)
     return np.asarray(label, dtype=np.int32), np.where(label < 0, 0.0, membership).astype(np.float32)
