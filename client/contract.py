@@ -107,14 +107,15 @@ class Geometry:
 class Identity:
     """What a repository's scores depend on; it travels in the configs' `parameters`.
 
-    pipeline: hash of the source weights. classes: what tells the classes apart, their ids (such as n02012849) or, where
-    there are none, their names; class_id is the position. prompts: n + 1 texts, row 0 the null prompt. timesteps: one per
-    draw, in draw order. timestep_weights: one per draw, all 1 if unweighted. precision: fp32 or fp16. window_fraction:
-    window size as a fraction of the resolution. rule: the pipeline's default scoring rule. prior_weight: weight of the
-    rule's label-free prior. dift: block and timestep, such as "mid@161". centring: how chosen windows move, "none" or
-    "contrast". class_names: names of the classes where they differ from `classes`, else none; two classes may have one
-    name. A field that has its default value is not in the configs, so repositories from before there was such a field are
-    what they were.
+    pipeline: hash of the source weights. classes: what tells the classes apart, their ids (such as n02012849) or, where there
+    are none, their names; class_id is the position. prompts: n + 1 texts, row 0 the null prompt. timesteps: one per draw of
+    the bank. timestep_weights: likewise, all 1 if unweighted. precision: fp32 or fp16. window_fraction: window size as a
+    fraction of the resolution. rule: the pipeline's default scoring rule. prior_weight: weight of the rule's label-free
+    prior. dift: block and timestep, such as "mid@161". centring: how chosen windows move, "none" or "contrast". class_names:
+    names of the classes where they differ from `classes`, else none; two classes may have one name. draw_order: all draws of
+    the bank in the order in which they are taken, none for the bank's own, 0, 1, 2, …; chosen by `selector calibrate`.
+    auto_draws: how many of them do by its table, 0 if nobody asked. A field that has its default value is not in the configs,
+    so repositories from before there was such a field are what they were.
     """
 
     pipeline: str
@@ -131,6 +132,12 @@ class Identity:
     dift: str
     centring: str = "none"
     class_names: tuple[str, ...] = ()
+    draw_order: tuple[int, ...] = ()
+    auto_draws: int = 0
+
+    def taken(self, draws: int) -> tuple[int, ...]:
+        """The first `draws` draws in the order in which they are taken: what DRAW is in their rows."""
+        return (self.draw_order or tuple(range(self.draws)))[:draws]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values by field name."""
@@ -157,6 +164,8 @@ _CARRIER: dict[str, str] = {
     "dift": DIFT,
     "centring": UNET,
     "class_names": PROMPT_EMBEDDING,
+    "draw_order": UNET,
+    "auto_draws": UNET,
 }
 
 
@@ -197,6 +206,11 @@ def identity_from_parameters(parameters: Mapping[str, Mapping[str, str]]) -> Ide
         raise ContractError(
             f"the config of model {PROMPT_EMBEDDING!r} has {len(identity.classes)} classes and "
             f"{len(identity.class_names)} names of them: export the repository again"
+        )
+    if identity.draw_order and sorted(identity.draw_order) != list(range(identity.draws)):
+        raise ContractError(
+            f"the config of model {UNET!r} has an order that is not one of its {identity.draws} draws: calibrate the repository "
+            "again"
         )
     return identity
 

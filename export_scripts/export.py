@@ -16,7 +16,7 @@ from export_scripts.engines.engines import add_engines
 from export_scripts.gates.graph import GATE_LOAD, GateLoad, check, check_signature, check_values, open_session
 from export_scripts.gates.precision import check_precision
 from export_scripts.gates.served import check_served
-from export_scripts.graphs.draw_bank import save_draw_bank
+from export_scripts.graphs.draw_bank import save_draws
 from export_scripts.graphs.leaves import Leaves, make_leaves, make_networks
 from export_scripts.graphs.onnx_export import export_onnx
 from export_scripts.pipelines.parts import SourcePipeline
@@ -62,6 +62,12 @@ def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: 
             steps.tell(note)
         networks = make_networks(source, settings.precision)
         leaves = make_leaves(source, settings.draws, networks)
+        order = source.profile.draw_order
+        if order is not None and len(order) != settings.draws:
+            steps.tell(
+                f"the pipeline's order of draws is one of {len(order)}, this bank has {settings.draws}: choose one with selector "
+                "calibrate"
+            )
     with ExitStack() as stack:
         probe = None
         if settings.gate_resolution not in (None, source.resolution):
@@ -131,7 +137,7 @@ def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: 
         write_config(model_config(specs[name], max_batch=settings.max_batch), folder / name)
         write_ensemble_manifest(folder / name, specs[name], leaves.identity)
     (folder / README_FILE).write_text(readme(specs, leaves.identity, settings.max_batch), encoding="utf-8")
-    save_draw_bank(leaves.bank, folder / contract.UNET / "draws.npz")
+    save_draws(leaves.bank, folder / contract.UNET / "draws.npz")
     save_prompts(folder / contract.PROMPT_EMBEDDING, leaves.identity, source.table, source.pooled)
     np.savez(
         folder / contract.DIFT / "noise.npz", timestep=np.array(source.profile.dift_timestep), noise=leaves.dift_noise

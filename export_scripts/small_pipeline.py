@@ -105,7 +105,8 @@ class ScoringProfile:
     dift_timestep: integer timestep of the features; dift_block: "mid" or the index of an up-block.
     window_fraction: side of a window over the image's side. rule: name of the best scoring rule.
     brightness_weight: weight of the z-score of window brightness added to the z-score of typicality. centring: how chosen
-    windows move, "none" or "contrast".
+    windows move, "none" or "contrast". draw_order: all draws of a bank of that size in the order in which they are taken,
+    None for the bank's own. auto_draws: how many of them are enough, 0 if nobody asked.
     """
 
     t_min: float
@@ -117,6 +118,8 @@ class ScoringProfile:
     timestep_weights: tuple[float, ...] | None = None
     brightness_weight: float = 0.0
     centring: str = "none"
+    draw_order: tuple[int, ...] | None = None
+    auto_draws: int = 0
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         text = json.dumps(asdict(self), indent=2) + "\n"
@@ -126,8 +129,9 @@ class ScoringProfile:
     def load(cls, folder: str | os.PathLike[str]) -> ScoringProfile:
         """Raises FileNotFoundError without the file, TypeError when a key is missing or unknown."""
         values = json.loads((Path(folder) / SCORING_FILE).read_text(encoding="utf-8"))
-        if values.get("timestep_weights") is not None:
-            values["timestep_weights"] = tuple(values["timestep_weights"])
+        for name in ("timestep_weights", "draw_order"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
         return cls(**values)
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from client.ranges import SEED, above, real, whole
 from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline
+from export_scripts.training.draw_order import write_order
 from export_scripts.training.images import read_image_set
 from export_scripts.training.model import ModelConfig, NoiseConfig
 from export_scripts.training.run import CHECKPOINT_FILE, TrainConfig, Trainer
@@ -136,7 +137,10 @@ def main(
     log.info(
         "%d images, %d classes, %d parameters, %s", len(images.labels), len(images.class_names), parameters, device
     )
+    before = trainer.step
     train(trainer, out, checkpoint_every)
+    if trainer.step > before or ScoringProfile.load(out).draw_order is None:
+        write_order(out, images)
     click.echo(f"{trainer.step} steps: {out}")
 
 

@@ -47,7 +47,8 @@ class ScoreConfig:
     data: folder or tar of class folders. store: where scores go. servers: HOST:PORT of running servers; none starts the
     embedded server on `repository`. rule, prior_weight, patch_fraction, centring: None takes the repository's own.
     patch_fraction: several are windows of several sizes. centring: "contrast" moves chosen windows onto what stands out in
-    them, "none" leaves them. draws: draws per image, each costs two UNet evaluations. fit: "crop" or "pad". patches_per_image:
+    them, "none" leaves them. draws: draws per image, each costs two UNet evaluations; None takes as many as the repository was
+    calibrated to, or 12. fit: "crop" or "pad". patches_per_image:
     windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the
     first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
     exclude: patterns of what is left out of the data.
@@ -62,7 +63,7 @@ class ScoreConfig:
     servers: tuple[str, ...] = ()
     rule: str | None = None
     prior_weight: float | None = None
-    draws: int = 12
+    draws: int | None = None
     fit: str = "crop"
     patch_fraction: tuple[float, ...] | None = None
     centring: str | None = None

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from html import escape
-from math import log2
 from pathlib import Path
 
 import click
@@ -23,9 +21,7 @@ from benchmarks.scenes.items import SOURCE
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.builtin import builtin_repository
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 380, 52, 210, 34, 40
+from selector.curves import Curve, drawn
 
 
 def tables(measured: Mapping[str, Sequence[Measured]]) -> str:
@@ -57,45 +53,13 @@ def _cell(hits: NDArray[np.bool_]) -> str:
 
 def figure(found: Sequence[Measured], title: str) -> str:
     """Pointing on scenes with a decoy over UNet rows as an SVG document; bands are 95 % bootstrap intervals."""
-    points = {
-        rule: [(one.unet_rows, _hits(one, True)) for one in found if one.rule == rule and one.unet_rows]
-        for rule in dict.fromkeys(one.rule for one in found if one.unet_rows)
-    }
-    bands = {rule: [(rows, hits.mean(), *interval(hits)) for rows, hits in own] for rule, own in points.items()}
-    lowest = min(low for own in bands.values() for _, _, low, _ in own)
-    floor, first, last = np.floor(lowest * 10) / 10, *_ends([rows for own in bands.values() for rows, *_ in own])
-
-    def x(rows: float) -> float:
-        return _LEFT + 12 + (log2(rows / first) / max(log2(last / first), 1)) * (_WIDTH - _LEFT - _RIGHT - 24)
-
-    def y(share: float) -> float:
-        return _HEIGHT - _BOTTOM - (share - floor) / (1 - floor) * (_HEIGHT - _TOP - _BOTTOM)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/><text x="{_LEFT}" y="18">{escape(title)}</text>',
-    ]
-    for share in np.arange(floor, 1.001, 0.1):
-        parts.append(f'<path d="M{_LEFT} {y(share):.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(share) + 4:.1f}" text-anchor="end">{share:.1f}</text>')
-    for rows in sorted({rows for own in bands.values() for rows, *_ in own}):
-        parts.append(f'<text x="{x(rows):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{rows}</text>')
-    parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">UNet rows</text>')
-    for place, (rule, own) in enumerate(bands.items()):
-        colour = _COLOURS[place % len(_COLOURS)]
-        edge = [f"{x(rows):.1f},{y(high):.1f}" for rows, _, _, high in own]
-        edge += [f"{x(rows):.1f},{y(low):.1f}" for rows, _, low, _ in reversed(own)]
-        line = " ".join(f"{x(rows):.1f},{y(mean):.1f}" for rows, mean, *_ in own)
-        parts.append(f'<polygon points="{" ".join(edge)}" fill="{colour}" fill-opacity=".1"/>')
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
-        top = _TOP + 10 + 18 * place
-        parts.append(f'<path d="M{_WIDTH - _RIGHT + 10} {top - 4}h14" stroke="{colour}" stroke-width="3"/>')
-        parts.append(f'<text x="{_WIDTH - _RIGHT + 28}" y="{top}">{escape(rule)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _ends(values: Sequence[int]) -> tuple[int, int]:
-    return min(values), max(values)
+    curves = []
+    for rule in dict.fromkeys(one.rule for one in found if one.unet_rows):
+        own = [(one.unet_rows, _hits(one, True)) for one in found if one.rule == rule and one.unet_rows]
+        low, high = zip(*(interval(hits) for _, hits in own), strict=True)
+        rows, means = [rows for rows, _ in own], [float(hits.mean()) for _, hits in own]
+        curves.append(Curve(rule, rows, means, low, high))
+    return drawn(curves, title, "UNet rows")
 
 
 def _named(text: str) -> tuple[str, Path]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.contract import Identity
-from client.errors import ServerError
-from client.rows import Failure, Row, encode_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
+from selector.calibration.maps import draw_maps
 
 _PIECE = 100
 _PATIENCE_S = 3600.0  # a measurement in the background may be paused
@@ -70,38 +68,6 @@ async def collect(
         return DeltaMaps(client.identity, {kind: np.concatenate(pieces) for kind, pieces in deltas.items()})
 
 
-async def _draw_maps(
-    client: ScoringClient, images: Sequence[NDArray[np.uint8]], prompts: Sequence[int], references: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    """float32 [n, draws, h, w] in the images' order, draws 0, 1, … of the bank.
-
-    images: n × uint8 [S, S, 3]. prompts: a row of the prompt table each. references: rows to contrast it with, int32
-    [n, draws]. Raises ServerError for a row that fails.
-    """
-    draws = references.shape[1]
-    latents = await _answers(client, "LATENT", (encode_row((i,), image) for i, image in enumerate(images)))
-
-    def rows() -> Iterator[Row]:
-        for (i,), latent in sorted(latents.items()):
-            for draw in range(draws):
-                yield loss_row((i, draw), latent, prompts[i], int(references[i, draw]), draw)
-
-    answers = await _answers(client, "DELTA", rows())
-    maps = np.stack([answers[i, draw] for i in range(len(images)) for draw in range(draws)])
-    return maps.reshape(len(images), draws, *maps.shape[1:])
-
-
-async def _answers(
-    client: ScoringClient, output: str, rows: Iterator[Row]
-) -> dict[tuple[int, ...], NDArray[np.float32]]:
-    found: dict[tuple[int, ...], NDArray[np.float32]] = {}
-    async for outcome in client.score(rows):
-        if isinstance(outcome, Failure):
-            raise ServerError(f"row {outcome.key} failed: {outcome.reason}")
-        found[cast(tuple[int, ...], outcome.key)] = outcome.outputs[output]
-    return found
-
-
 async def _piece(
     client: ScoringClient,
     images: NDArray[np.uint8],
@@ -111,7 +77,7 @@ async def _piece(
 ) -> NDArray[np.float32]:
     classes = len(client.identity.classes)
     contrasted = np.stack([references(int(label), classes, draws) for label in labels])
-    return await _draw_maps(client, list(images), [int(label) + 1 for label in labels], contrasted)
+    return await draw_maps(client, list(images), [int(label) + 1 for label in labels], contrasted)
 
 
 def _mark(

@@ -24,7 +24,8 @@ from benchmarks.localisation import pointing as localisation
 from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import read_tar
 from export_scripts.graphs.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
-from export_scripts.graphs.networks import DiftExtractor, NoisePredictor
+from export_scripts.graphs.draw_maps import draw_maps, latents_of
+from export_scripts.graphs.networks import DiftExtractor
 from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.source import load_source
 from export_scripts.small_pipeline import ScoringProfile
@@ -58,28 +59,9 @@ class Found:
 
 def delta_maps(source: SourcePipeline, scenes: Scenes, bank: DrawBank, draws: int, kind: str) -> NDArray[np.float32]:
     """Every draw's delta map, float32 [n, draws, h, w]; kind: the name of a rule."""
-    predictor = NoisePredictor(source.unet, bank, source.scheduler.alphas_cumprod, source.prediction_type).eval()
-    latents = _latents(source, scenes.images)
     classes = len(source.classes)
     references = np.stack([rule(kind).references(c, classes, draws) for c in range(classes)])[scenes.labels]
-    prompts = torch.from_numpy(scenes.labels + 1)
-    maps = np.empty((len(latents), draws, *latents.shape[2:]), np.float32)
-    with torch.no_grad():
-        for draw in range(draws):
-            for start in range(0, len(latents), _ROWS):
-                part = slice(start, start + _ROWS)
-                cond = source.table[prompts[part]]
-                reference = source.table[torch.from_numpy(references[part, draw]).long()]
-                index = torch.full((len(cond), 1), draw)
-                maps[part, draw] = predictor(latents[part], cond, reference, index)[0].numpy()
-    return maps
-
-
-def _latents(source: SourcePipeline, images: NDArray[np.uint8]) -> torch.Tensor:
-    """images uint8 [n, S, S] gray -> latents."""
-    pixels = torch.from_numpy(images)[:, None].float().expand(-1, 3, -1, -1) / 127.5 - 1
-    with torch.no_grad():
-        return source.encoder(pixels)
+    return draw_maps(source, bank, latents_of(source, scenes.images[:, None]), scenes.labels, references)
 
 
 def slice_weights(windows: NDArray[np.float32], bank: DrawBank) -> tuple[float, ...]:
@@ -147,7 +129,7 @@ def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, 
         i[t : t + side, x : x + side]
         for i, t, x, side in zip(scenes.images, scenes.tops, scenes.lefts, scenes.sides, strict=True)
     ]
-    latents = _latents(source, np.stack([_enlarged(crop, source.resolution) for crop in crops]))
+    latents = latents_of(source, np.stack([_enlarged(crop, source.resolution) for crop in crops])[:, None])
     noise = torch.from_numpy(np.random.default_rng(SEED + 1).standard_normal(source.latent, dtype=np.float32))
     blocks: list[str | int] = ["mid", *range(len(source.unet.up_blocks))]
     accuracy = {}

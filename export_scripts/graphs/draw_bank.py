@@ -5,6 +5,9 @@ equal width, one pair each, at the stratum's middle. Pair k takes stratum bit_re
 2^m pairs fall one into each of 2^m equal slices of the band (van der Corput, digitally shifted). The shift keeps such a
 prefix within a quarter of a slice of the slices' middles; without it, a prefix sits at their lower edges, and few draws
 would see systematically less noise than the band has.
+
+A pipeline may bring draws of its own (`FirstDraws`, draws.npz beside its weights), whose noises were optimised
+(export_scripts/training/noises.py). They come first, and the bank's others follow.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from export_scripts.pipelines.first_draws import FirstDraws
 
 SEED = 20412  # part of the definition: another seed gives other scores
 
@@ -43,8 +48,13 @@ class DrawBank:
         return len(self.timesteps)
 
 
-def make_draw_bank(draws: int, band: Band, latent: tuple[int, int, int], *, seed: int = SEED) -> DrawBank:
-    """A bank of `draws` draws for latents of shape (C, h, w). Raises ValueError unless draws is a power of two ≥ 2."""
+def make_draw_bank(
+    draws: int, band: Band, latent: tuple[int, int, int], *, seed: int = SEED, first: FirstDraws | None = None
+) -> DrawBank:
+    """A bank of `draws` draws for latents of shape (C, h, w); `first` takes the first places, as far as there are.
+
+    Raises ValueError unless draws is a power of two ≥ 2.
+    """
     if draws < 2 or draws & (draws - 1):
         raise ValueError(f"the number of draws must be a power of two of at least 2, not {draws}")
     strata = _stratum_order(draws // 2)
@@ -52,7 +62,17 @@ def make_draw_bank(draws: int, band: Band, latent: tuple[int, int, int], *, seed
     timesteps = np.floor(fractions * band.steps).astype(np.int64)
     halves = np.random.default_rng(seed).standard_normal((len(strata), *latent), dtype=np.float32)
     noises = np.stack([halves, -halves], axis=1).reshape(draws, *latent)
-    return DrawBank(np.repeat(timesteps, 2), noises, np.repeat(strata, 2))
+    timesteps, strata = np.repeat(timesteps, 2), np.repeat(strata, 2)
+    if first is None:
+        return DrawBank(timesteps, noises, strata)
+    share = (first.timesteps / band.steps - band.low) / (band.high - band.low)
+    own = np.clip(np.floor(share * (draws // 2)), 0, draws // 2 - 1).astype(np.int64)
+    kept = slice(0, max(0, draws - len(own)))
+    return DrawBank(
+        np.concatenate((first.timesteps, timesteps[kept]))[:draws],
+        np.concatenate((first.noises, noises[kept]))[:draws],
+        np.concatenate((own, strata[kept]))[:draws],
+    )
 
 
 def spread_weights(bank: DrawBank, weights: tuple[float, ...] | None) -> tuple[float, ...]:
@@ -63,7 +83,7 @@ def spread_weights(bank: DrawBank, weights: tuple[float, ...] | None) -> tuple[f
     return tuple(float(weights[int(slice_)]) for slice_ in fractions * len(weights))
 
 
-def save_draw_bank(bank: DrawBank, path: Path) -> None:
+def save_draws(bank: DrawBank | FirstDraws, path: Path) -> None:
     """An .npz of timesteps [K] and noises [K, C, h, w]: with it anyone can recompute a score."""
     np.savez(path, timesteps=bank.timesteps, noises=bank.noises)
 

@@ -62,7 +62,7 @@ def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = 
     profile, networks = source.profile, networks or make_networks(source, FP32)
     half = networks.precision == FP16
     band = Band(profile.t_min, profile.t_max, int(source.scheduler.config.num_train_timesteps))
-    bank = make_draw_bank(draws, band, source.latent)
+    bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
     dift_noise = np.random.default_rng([SEED, 1]).standard_normal(source.latent, dtype=np.float32)
     geometry = Geometry(
         resolution=source.resolution,
@@ -140,6 +140,7 @@ def _feature_width(unet: nn.Module, block: str | int) -> int:
 
 def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identity:
     profile = source.profile
+    ordered = profile.draw_order is not None and len(profile.draw_order) == len(bank)
     return Identity(
         pipeline=source.digest,
         classes=source.classes,
@@ -155,4 +156,14 @@ def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identit
         dift=f"{profile.dift_block}@{profile.dift_timestep}",
         centring=profile.centring,
         class_names=source.class_names,
+        draw_order=_order(source, len(bank)),
+        auto_draws=profile.auto_draws if ordered else 0,
     )
+
+
+def _order(source: SourcePipeline, draws: int) -> tuple[int, ...]:
+    """The pipeline's own order, if it is one of so many draws. Without one, draws that it brings are said to be no pairs."""
+    chosen = source.profile.draw_order
+    if chosen is not None and len(chosen) == draws:
+        return chosen
+    return tuple(range(draws)) if source.first_draws is not None else ()

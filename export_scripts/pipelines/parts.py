@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.config_check import check_schedule
+from export_scripts.pipelines.first_draws import FirstDraws
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile, SpaceToDepth
 
@@ -39,6 +40,7 @@ class SourcePipeline:
     an image's size beside it: original height and width, crop's top and left, height and width, in pixels; or empty.
     text_digest: 16 hex digits of the text encoders, empty for a learned table. half_encoder: whether the encoder's
     makers allow it in fp16. class_names: n names, or none where they are the ids. notes: lines for whoever exports.
+    first_draws: that the pipeline brings for images of this size; they are part of the digest.
     """
 
     digest: str
@@ -57,6 +59,7 @@ class SourcePipeline:
     half_encoder: bool = False
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    first_draws: FirstDraws | None = None
 
     @property
     def prediction_type(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from diffusers import DiffusionPipeline
 
 from export_scripts.errors import PipelineError
+from export_scripts.pipelines.first_draws import read_first_draws
 from export_scripts.pipelines.folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipelines.parts import (
     KlEncoder,
@@ -43,14 +44,18 @@ def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
     folder = open_folder(path)
     source = _load_small(folder, wanted) if folder.kind == SMALL else read_text_pipeline(folder, wanted)
     check_source(source)
-    return source
+    first = read_first_draws(path, source.latent, int(source.scheduler.config.num_train_timesteps))
+    return source if first is None else replace(source, first_draws=first, digest=first.digest(source.digest))
 
 
 def at_resolution(source: SourcePipeline, resolution: int) -> SourcePipeline:
-    """The same weights for images of another size. Raises PipelineError if the UNet can't take its latents."""
+    """The same weights for images of another size, without the pipeline's own draws.
+
+    Raises PipelineError if the UNet can't take its latents.
+    """
     cell_px = source.resolution // source.latent[1]
     latent = (source.latent[0], resolution // cell_px, resolution // cell_px)
-    other = replace(source, resolution=resolution, latent=latent)
+    other = replace(source, resolution=resolution, latent=latent, first_draws=None)
     check_source(other)
     return other
 

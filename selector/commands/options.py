@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from client.ranges import Range
-from selector.commands.parameters import FILE, FOLDER, FRACTIONS, PATH, Number, Servers
+from selector.commands.parameters import FILE, FOLDER, FRACTIONS, PATH, Number, NumberOrAuto, Servers
 from selector.config import ACROSS_CLASSES, ORDERS, SCORE_RANGES, SELECT_RANGES, SHORT, ScoreConfig, SelectConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -63,24 +63,36 @@ exclude_option = option(
     help="Leave out what has this name or path in the data, such as cache or 'bag/*.gif'; may be given several times.",
 )
 
+rule_option = option("--rule", help="Scoring rule; default: the repository's own.")
+fit_option = option(
+    "--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."
+)
+min_side_option = number(
+    "--min-side",
+    ranges=SCORE_RANGES,
+    default=ScoreConfig.min_side,
+    help="Images with a shorter side (pixels) are filtered.",
+)
+class_names_option = option("--class-names", type=FILE, help="File of lines FOLDER<TAB>CLASS NAME.")
+
 scoring_options = together(
     server_option,
     security_options,
     option("--repository", type=FOLDER, help="Triton repository of the embedded server; default: the built-in one."),
     option("--server-log", type=PATH, help="Where the embedded server logs; default: server.log in the store."),
-    option("--rule", help="Scoring rule; default: the repository's own."),
+    rule_option,
     number(
         "--prior-weight",
         ranges=SCORE_RANGES,
         help="Weight of the rule's label-free prior; default: the repository's own.",
     ),
-    number(
+    option(
         "--draws",
-        ranges=SCORE_RANGES,
-        default=ScoreConfig.draws,
-        help="Draws per image; each costs two UNet evaluations.",
+        type=NumberOrAuto(SCORE_RANGES["draws"]),
+        default="auto",
+        help="Draws per image, each costs two UNet evaluations; auto: as many as the repository was calibrated to, or 12.",
     ),
-    option("--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."),
+    fit_option,
     option(
         "--patch-fraction",
         type=FRACTIONS,
@@ -97,19 +109,14 @@ scoring_options = together(
         default=ScoreConfig.patches_per_image,
         help="Windows taken from an image, without overlap.",
     ),
-    number(
-        "--min-side",
-        ranges=SCORE_RANGES,
-        default=ScoreConfig.min_side,
-        help="Images with a shorter side (pixels) are filtered.",
-    ),
+    min_side_option,
     number(
         "--limit-per-class",
         ranges=SCORE_RANGES,
         default=ScoreConfig.limit_per_class,
         help="Only the first so many files of every class; 0: all.",
     ),
-    option("--class-names", type=FILE, help="File of lines FOLDER<TAB>CLASS NAME."),
+    class_names_option,
     exclude_option,
     number(
         "--workers",

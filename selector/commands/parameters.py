@@ -30,6 +30,14 @@ class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # it is 
             self.fail(str(error), param, ctx)
 
 
+class NumberOrAuto(Number):
+    """A number of a range, or the word `auto`, which is None."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number or None; fails with the range in words."""
+        return None if value == "auto" else super().convert(value, param, ctx)
+
+
 class Numbers(Number):
     """Numbers of a range, separated by commas, as a tuple. none: the empty text is no number."""
 

@@ -144,6 +144,27 @@ def window_standard_error(
     return np.asarray(np.sqrt(squared), np.float32)
 
 
+def standard_error_of_any(
+    values: NDArray[np.float32], weights: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Standard error of the weighted mean over draws in any order, float32 of the trailing shape; NaN for fewer than two.
+
+    values: [draws] or [draws, ...]. A chosen order has no pairs and no balance to count on, so each draw counts as a repetition:
+    SE² = n/(n−1) Σ p² (v − m)² with shares p of weight. The spread over timesteps and references is in it, so it errs on the
+    large side; `selector calibrate` prints how often the interval of Student's t covers the mean over all draws.
+    """
+    exact = np.asarray(values, np.float64)
+    given = np.ones(len(exact)) if weights is None else np.asarray(weights, np.float64)
+    exact, given = exact[given > 0], given[given > 0]
+    count = len(exact)
+    if count < 2:
+        return np.full(exact.shape[1:], np.nan, np.float32)
+    share = (given / given.sum()).reshape((-1,) + (1,) * (exact.ndim - 1))
+    mean = (share * exact).sum(0)
+    squared = count / (count - 1) * (share**2 * (exact - mean) ** 2).sum(0)
+    return np.asarray(np.sqrt(squared), np.float32)
+
+
 def _balanced_groups(draws: int, groups: int | None, timesteps: NDArray[np.int64] | None) -> NDArray[np.float64]:
     """Membership 0 or 1, [groups, draws]: pairs are dealt in timestep order to and fro, so first and last meet."""
     pairs = -(-draws // 2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from selector.images.prepare import FAILED, OK, UNREAD, Prepared
 from selector.localisation.choice import chosen_windows
-from selector.localisation.typicality import reduce_deltas, window_standard_error
+from selector.localisation.typicality import reduce_deltas, standard_error_of_any, window_standard_error
 from selector.localisation.windows import box_means
 from selector.records import Box
 from selector.scoring.settings import ScoringSettings
@@ -85,10 +85,16 @@ def _windows(
             window.box,
             mapping.to_original(window.box),
             window.typicality,
-            float(window_standard_error(values, weights=settings.weights, timesteps=settings.timesteps)),
+            _standard_error(settings, values),
         )
         for window, values in zip(chosen, per_draw, strict=True)
     )
+
+
+def _standard_error(settings: ScoringSettings, values: NDArray[np.float32]) -> float:
+    if settings.timesteps is None:
+        return float(standard_error_of_any(values, settings.weights))
+    return float(window_standard_error(values, weights=settings.weights, timesteps=settings.timesteps))
 
 
 def canvas_of(image: Prepared) -> NDArray[np.uint8]:

@@ -16,23 +16,33 @@ from selector.localisation.centring import CENTRINGS, NONE
 from selector.localisation.choice import WindowSetting, setting_of
 from selector.localisation.typicality import ScoringRule
 
+UNCALIBRATED_DRAWS = 12
+"""How many draws an image gets where neither the user nor the repository says."""
+
 
 @dataclass(frozen=True)
 class ScoringSettings:
     """Everything that decides a score.
 
-    weights: float32 [draws]. timesteps: int64 [draws]. resolution: S. classes: how many the repository has.
+    numbers: of the draws in the bank, in the order in which they are taken. weights: float32 [draws]. timesteps: int64 [draws]
+    where draws are antithetic pairs, the bank's own order; None in a chosen one. resolution: S. classes: how many the
+    repository has.
     """
 
     windows: WindowSetting
-    draws: int
+    numbers: tuple[int, ...]
     weights: NDArray[np.float32]
-    timesteps: NDArray[np.int64]
+    timesteps: NDArray[np.int64] | None
     resolution: int
     patches_per_image: int
     fit: str
     min_side: int
     classes: int
+
+    @property
+    def draws(self) -> int:
+        """How many each image is scored by."""
+        return len(self.numbers)
 
     @property
     def rule(self) -> ScoringRule:
@@ -42,8 +52,9 @@ class ScoringSettings:
 
 def settings_of(identity: Identity, config: ScoreConfig) -> ScoringSettings:
     """Resolves the repository's own settings and the configuration's overrides; raises UsageError."""
-    if config.draws > identity.draws:
-        raise UsageError(f"--draws {config.draws} is more than the repository's bank of {identity.draws} draws")
+    draws = config.draws or identity.auto_draws or min(UNCALIBRATED_DRAWS, identity.draws)
+    if draws > identity.draws:
+        raise UsageError(f"--draws {draws} is more than the repository's bank of {identity.draws} draws")
     try:
         windows = setting_of(
             identity,
@@ -58,11 +69,12 @@ def settings_of(identity: Identity, config: ScoreConfig) -> ScoringSettings:
         raise UsageError(
             f"the repository asks for centring {windows.centring!r}, this version knows {', '.join(CENTRINGS)}"
         )
+    numbers = identity.taken(draws)
     return ScoringSettings(
         windows=windows,
-        draws=config.draws,
-        weights=windows.rule.weights(np.asarray(identity.timestep_weights[: config.draws], np.float32)),
-        timesteps=np.asarray(identity.timesteps[: config.draws], np.int64),
+        numbers=numbers,
+        weights=windows.rule.weights(np.asarray([identity.timestep_weights[k] for k in numbers], np.float32)),
+        timesteps=None if identity.draw_order else np.asarray(identity.timesteps[:draws], np.int64),
         resolution=identity.resolution,
         patches_per_image=config.patches_per_image,
         fit=config.fit,
@@ -77,8 +89,8 @@ def fingerprint(identity: Identity, settings: ScoringSettings) -> dict[str, Any]
     mark: dict[str, Any] = {
         "spec_version": SPEC_VERSION,
         **identity.as_dict(),
-        "timesteps": list(identity.timesteps[: settings.draws]),
-        "timestep_weights": list(identity.timestep_weights[: settings.draws]),
+        "timesteps": [identity.timesteps[k] for k in settings.numbers],
+        "timestep_weights": [identity.timestep_weights[k] for k in settings.numbers],
         "bank": identity.draws,
         "draws": settings.draws,
         "rule": windows.rule.name,
@@ -92,7 +104,10 @@ def fingerprint(identity: Identity, settings: ScoringSettings) -> dict[str, Any]
     }
     del mark["centring"]  # the repository's own; the setting's is what counts
     # What a setting does without is no field, as there was none before there was such a thing: those stores stay what they were.
-    if not identity.class_names:
-        del mark["class_names"]
+    del mark["auto_draws"]
+    mark["draw_order"] = list(settings.numbers)
+    for name, given in (("class_names", identity.class_names), ("draw_order", identity.draw_order)):
+        if not given:
+            del mark[name]
     centring = {"centring": windows.centring} if windows.centring != NONE else {}
     return mark | centring | ({"scales": list(windows.sides)} if len(windows.sides) > 1 else {})

@@ -43,15 +43,15 @@ async def score_images(
 
     def rows() -> Iterator[Row]:
         for i, latent in latents.items():
-            for draw in range(settings.draws):
-                yield loss_row((i, draw), latent, class_ids[i] + 1, int(references[class_ids[i]][draw]), draw)
+            for place, draw in enumerate(settings.numbers):
+                yield loss_row((i, place), latent, class_ids[i] + 1, int(references[class_ids[i]][place]), draw)
 
     async for outcome in client.score(rows()):
-        i, draw = cast(tuple[int, int], outcome.key)
+        i, place = cast(tuple[int, int], outcome.key)
         if isinstance(outcome, Failure):
-            failures.setdefault(i, Failure(i, f"draw {draw}: {outcome.reason}", outcome.lasting))
+            failures.setdefault(i, Failure(i, f"draw {settings.numbers[place]}: {outcome.reason}", outcome.lasting))
         else:
-            answers[i][draw] = outcome
+            answers[i][place] = outcome
         advance(2)
     return [
         failed(

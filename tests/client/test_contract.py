@@ -34,8 +34,16 @@ def test_models_of_one_name_and_other_tensors_are_not_equal() -> None:
     assert len({other, MODELS[contract.VAE_ENCODER], contract.models(GEOMETRY)[contract.VAE_ENCODER]}) == 2
 
 
+ORDERED = replace(IDENTITY, draw_order=(3, 1, 0, 2), auto_draws=2)
+
+
 def test_an_identity_travels_in_the_configs_and_comes_back() -> None:
-    for identity in (IDENTITY, replace(IDENTITY, centring="contrast"), replace(IDENTITY, class_names=("a", "b", "a"))):
+    for identity in (
+        IDENTITY,
+        replace(IDENTITY, centring="contrast"),
+        replace(IDENTITY, class_names=("a", "b", "a")),
+        ORDERED,
+    ):
         assert contract.identity_from_parameters(contract.identity_parameters(identity)) == identity
 
 
@@ -49,6 +57,18 @@ def test_a_repository_whose_classes_are_their_own_ids_is_written_as_before_there
     parameters = contract.identity_parameters(IDENTITY)
     assert not any("class_names" in own for own in parameters.values())
     assert parameters[contract.PROMPT_EMBEDDING]["classes"] == '["circle", "square", "star"]'
+
+
+def test_an_order_is_taken_from_its_begin_and_without_one_draws_are_as_they_are_numbered() -> None:
+    assert (ORDERED.taken(2), ORDERED.taken(4), IDENTITY.taken(2)) == ((3, 1), (3, 1, 0, 2), (0, 1))
+    assert not any("draw_order" in own for own in contract.identity_parameters(IDENTITY).values())
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 1, 2, 2), (1, 2, 3, 4)])
+def test_an_order_of_other_draws_than_the_banks_is_refused(order: tuple[int, ...]) -> None:
+    parameters = contract.identity_parameters(replace(IDENTITY, draw_order=order))
+    with pytest.raises(ContractError, match="an order that is not one of its 4 draws: calibrate"):
+        contract.identity_from_parameters(parameters)
 
 
 def test_names_that_are_not_as_many_as_the_classes_are_refused() -> None:

@@ -86,6 +86,7 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
     """Exporters may use the client, selector's pure window geometry, and how a command reads what it is asked for."""
     used = {name for name in imports(path) if name.startswith("selector.")}
     allowed = (
+        "selector.calibration.order",
         "selector.localisation.",
         "selector.images.",
         "selector.builtin",

@@ -38,6 +38,7 @@ ROOMS = {
         "records": "",
         "progress": "",
         "builtin": "",
+        "curves": "",
         "console": "",
         "folders": "errors",
         "localisation": "records",
@@ -48,14 +49,17 @@ ROOMS = {
         "processes": "errors console",
         "order_pool": "processes selection",
         "scoring": "client errors records progress folders localisation images store config processes",
+        "calibration": "client errors records progress curves folders images localisation config scoring",
         "report": "records folders selection",
         "output": "errors records folders images selection store config scoring report",
-        "evaluation": "client errors records progress folders localisation selection images store config",
+        "evaluation": "client errors records progress curves folders localisation selection images store config",
         "run": (
             "client errors progress builtin folders images selection store config order_pool scoring report output"
         ),
         "doctor": "client builtin",
-        "commands": "client errors progress builtin folders images store config scoring evaluation run doctor",
+        "commands": (
+            "client errors progress builtin folders images store config scoring calibration evaluation run doctor"
+        ),
         "cli": "client errors console folders commands",
         "__main__": "console",
     },
@@ -70,7 +74,7 @@ ROOMS = {
         "repository": "client selector errors graphs",
         "gates": "client selector errors steps pipelines graphs repository",
         "engines": "client selector errors steps settings graphs repository gates",
-        "training": "selector small_pipeline",
+        "training": "selector settings small_pipeline pipelines graphs",
         "export": "client steps settings pipelines graphs repository gates engines",
         "reuse": "client errors steps settings pipelines graphs repository gates export",
         "command": "client selector errors class_list steps settings pipelines repository engines export reuse",

@@ -21,11 +21,15 @@ def test_the_command_trains_from_a_tar_and_continues_where_it_stopped(images: Im
             Image.fromarray(images.pixels[i, 0]).resize((64, 64)).save(path)
             tar.add(path, f"{images.class_names[label]}/{i}.png")
     arguments = [str(tmp_path / "data.tar"), "--out", str(tmp_path / "pipe"), "--batch", "2", "--channels", "8,8"]
+    arguments += ["--image-size", "16"]  # so few cells that every draw of the bank is soon seen
     for steps in ("1", "2"):
         result = CliRunner().invoke(main, [*arguments, "--steps", steps, "--device", "cpu"])
         assert result.exit_code == 0, result.output
     assert SmallPipeline.from_pretrained(tmp_path / "pipe").class_names == ("bright", "dark")
-    assert ScoringProfile.load(tmp_path / "pipe").rule == "rotating"
+    profile = ScoringProfile.load(tmp_path / "pipe")
+    assert profile.rule == "rotating"
+    assert sorted(profile.draw_order or ()) == list(range(64))
+    assert 1 <= profile.auto_draws <= 64
     tuned = replace(ScoringProfile.load(tmp_path / "pipe"), rule="null")
     tuned.save(tmp_path / "pipe")
     for flag, rule in (

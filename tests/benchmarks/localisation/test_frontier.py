@@ -41,8 +41,7 @@ def test_several_pipelines_stand_one_after_the_other() -> None:
 
 def test_the_figure_is_well_formed_and_has_a_line_for_every_rule_that_costs_rows() -> None:
     drawn = ET.fromstring(figure(FOUND, "a < b"))
-    space = "{http://www.w3.org/2000/svg}"
-    assert len(drawn.findall(f"{space}polyline")) == 2
-    labels = [element.text for element in drawn.findall(f"{space}text")]
+    labels = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a < b", "null", "rotating", "2", "4"} <= set(labels)
     assert "brightest window" not in labels
+    assert figure(FOUND, "a < b") == figure(FOUND, "a < b")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export_scripts.graphs.draw_bank import Band, make_draw_bank, save_draw_bank, spread_weights
+from export_scripts.graphs.draw_bank import Band, make_draw_bank, save_draws, spread_weights
 
 LATENT = (2, 3, 3)
 BANDS = st.tuples(st.integers(0, 40), st.integers(60, 100)).map(lambda ends: Band(ends[0] / 100, ends[1] / 100, 1000))
@@ -89,7 +89,7 @@ def test_a_band_outside_the_schedule_is_an_error(ends: tuple[float, float]) -> N
 
 def test_a_saved_bank_is_two_plain_arrays(tmp_path: Path) -> None:
     bank = make_draw_bank(4, Band(0, 1, 10), LATENT)
-    save_draw_bank(bank, tmp_path / "draws.npz")
+    save_draws(bank, tmp_path / "draws.npz")
     with np.load(tmp_path / "draws.npz") as saved:
         assert set(saved) == {"timesteps", "noises"}
         np.testing.assert_array_equal(saved["timesteps"], bank.timesteps)

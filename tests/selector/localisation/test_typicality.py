@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank
-from selector.localisation.typicality import RULES, reduce_deltas, rule, window_standard_error
+from selector.localisation.typicality import RULES, reduce_deltas, rule, standard_error_of_any, window_standard_error
 
 NAMES = (
     "null",
@@ -101,6 +101,20 @@ def test_the_standard_error_of_a_hand_worked_case() -> None:
     values = np.asarray([0, 2, 3, 3, 2, 4, 1, 1], np.float32)
     assert window_standard_error(values) == pytest.approx(1.0)
     assert window_standard_error(np.stack([values, 2 * values], 1)) == pytest.approx([1.0, 2.0])
+
+
+def test_in_any_other_order_each_draw_is_a_repetition() -> None:
+    """1, 2, 3, 6: mean 3, squares 4 + 1 + 0 + 9 = 14, SE² = 14 / (3 · 4).
+
+    1 and 5 by 3 and 1: mean 2, SE² = 2 (9/16 · 1 + 1/16 · 9).
+    """
+    values = np.asarray([1, 2, 3, 6], np.float32)
+    assert standard_error_of_any(values) == pytest.approx((14 / 12) ** 0.5)
+    assert standard_error_of_any(np.stack([values, 2 * values], 1))[1] == pytest.approx(2 * (14 / 12) ** 0.5)
+    weights = np.asarray([3, 0, 0, 1], np.float32)
+    spread = standard_error_of_any(np.asarray([1, 9, 9, 5], np.float32), weights)
+    assert spread == pytest.approx((2 * (9 / 16 * 1 + 1 / 16 * 9)) ** 0.5)
+    assert np.isnan(standard_error_of_any(values[:1]))
 
 
 def test_timesteps_decide_which_pairs_form_a_group() -> None:

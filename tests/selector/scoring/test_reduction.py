@@ -18,7 +18,7 @@ from selector.scoring.settings import ScoringSettings
 DRAWS = 12
 GRID = ScoringSettings(
     windows=WindowSetting(rule("rotating-weighted-brightness"), 0.3, (12,), 2),
-    draws=DRAWS,
+    numbers=tuple(range(DRAWS)),
     weights=np.repeat(np.linspace(0.5, 2, DRAWS // 2), 2).astype(np.float32),
     timesteps=np.repeat([400, 600, 500, 700, 450, 650], 2).astype(np.int64),
     resolution=32,

@@ -62,6 +62,34 @@ def test_the_fingerprint_of_a_plain_plan_has_the_fields_it_always_had() -> None:
     }
 
 
+ORDERED = replace(
+    IDENTITY, draw_order=(2, 0, 3, 1), auto_draws=3, timestep_weights=(1.0, 2.0, 3.0, 4.0), rule="rotating-weighted"
+)
+
+
+def test_draws_are_taken_in_the_repositorys_order_and_as_many_as_it_was_calibrated_to() -> None:
+    settings = settings_of(ORDERED, replace(config(), draws=None))
+    assert (settings.numbers, settings.draws) == ((2, 0, 3), 3)
+    assert settings.weights.tolist() == [3, 1, 4]
+    assert settings_of(ORDERED, config()).numbers == (2, 0, 3, 1)
+    assert settings_of(IDENTITY, replace(config(), draws=None)).numbers == (0, 1, 2, 3), "12, but the bank has 4"
+    with pytest.raises(UsageError, match="--draws 5 is more than the repository's bank of 4"):
+        settings_of(IDENTITY, replace(config(), draws=5))
+
+
+def test_only_the_banks_own_order_has_antithetic_pairs() -> None:
+    assert settings_of(IDENTITY, config()).timesteps is not None
+    assert settings_of(ORDERED, config()).timesteps is None
+
+
+def test_the_draws_that_were_taken_are_a_field_in_a_chosen_order_alone() -> None:
+    mark = fingerprint(ORDERED, settings_of(ORDERED, replace(config(), draws=2)))
+    assert (mark["draws"], mark["draw_order"]) == (2, [2, 0])
+    assert (mark["timesteps"], mark["timestep_weights"]) == ([500, 100], [3, 1])
+    assert "draw_order" not in fingerprint(IDENTITY, settings_of(IDENTITY, config()))
+    assert "auto_draws" not in mark, "how many draws others would take changes no score"
+
+
 def test_several_fractions_are_windows_of_several_sizes_in_whatever_order_they_are_named() -> None:
     settings = settings_of(IDENTITY, config(patch_fraction=(0.75, 0.25, 0.5, 0.25)))
     assert (settings.windows.sides, settings.windows.middle_px) == ((4, 8, 12), 8), (

@@ -1,0 +1,52 @@
+"""The order of draws of a small pipeline, chosen on images of its classes: as `selector calibrate`, in eager torch."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from export_scripts.graphs.draw_bank import Band, make_draw_bank, spread_weights
+from export_scripts.graphs.draw_maps import draw_maps, latents_of
+from export_scripts.pipelines.source import load_source
+from export_scripts.settings import Settings
+from export_scripts.small_pipeline import ScoringProfile
+from export_scripts.training.images import ImageSet, batch_indices
+from selector.calibration.order import judged, references_in_turn, weighted_windows
+from selector.folders.files import file_errors
+from selector.localisation.typicality import rule
+from selector.localisation.windows import window_grid
+from selector.progress import Progress
+
+log = logging.getLogger("draw_order")
+IMAGES = 200
+AGREEMENT = 0.9
+
+
+def write_order(pipeline: Path, images: ImageSet) -> None:
+    """Writes which draws are to be taken first, and how many are enough, into the pipeline's scoring profile."""
+    try:
+        profile = calibrated(pipeline, images, Progress(line_every_s=30))
+    except ValueError as error:
+        log.info("no order of draws was chosen: %s", error)
+        return
+    with file_errors(pipeline):
+        profile.save(pipeline)
+    log.info("%d draws agree by %g with all: they are enough", profile.auto_draws, AGREEMENT)
+
+
+def calibrated(pipeline: Path, images: ImageSet, progress: Progress) -> ScoringProfile:
+    """The pipeline's scoring profile with an order of the draws of the exporter's default bank."""
+    source = load_source(pipeline)
+    profile, draws, size = source.profile, Settings().draws, source.resolution
+    band = Band(profile.t_min, profile.t_max, int(source.scheduler.config.num_train_timesteps))
+    bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
+    chosen = batch_indices(len(images.labels), min(IMAGES, len(images.labels)), 0, 0)
+    labels, scored_by = images.labels[chosen], rule(profile.rule)
+    references = references_in_turn(scored_by, labels.tolist(), len(source.classes), draws)
+    with progress.stage("draws", 2 * draws * len(chosen), "UNet rows") as advance:
+        maps = draw_maps(source, bank, latents_of(source, images.pixels[chosen]), labels, references, advance)
+    grid = window_grid(size, max(1, round(profile.window_fraction * size)), max(1, size // 16))
+    weights = spread_weights(bank, profile.timestep_weights)
+    found = judged([weighted_windows(deltas, scored_by, weights, grid) for deltas in maps], AGREEMENT, profile.rule)
+    return replace(profile, draw_order=found.order, auto_draws=found.enough)

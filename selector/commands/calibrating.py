@@ -1,0 +1,68 @@
+"""selector calibrate: which draws are taken first, and how many are enough. Work lies in selector/calibration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from client.ranges import real, whole
+from selector.commands.configuration import finish, look_at_servers, score_config
+from selector.commands.options import (
+    class_names_option,
+    exclude_option,
+    fit_option,
+    json_option,
+    min_side_option,
+    number,
+    option,
+    rule_option,
+    security_options,
+    server_option,
+)
+from selector.commands.parameters import EXISTING, FOLDER, PATH
+from selector.folders.files import check_file
+from selector.images.class_names import read_class_names
+from selector.progress import Progress
+
+CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
+
+
+@click.command()
+@click.argument("data", type=EXISTING)
+@option(
+    "--repository", type=FOLDER, required=True, help="Triton repository whose order of draws is chosen and written."
+)
+@number("--images", ranges=CALIBRATE_RANGES, default=200, help="Images of the sample; a third is held out.")
+@number(
+    "--agreement",
+    ranges=CALIBRATE_RANGES,
+    default=0.9,
+    help="What `--draws auto` is to have: correlation with the windows by all draws, on held-out images.",
+)
+@server_option
+@security_options
+@option("--server-log", type=PATH, help="Where the embedded server logs; default: a temporary file.")
+@rule_option
+@fit_option
+@min_side_option
+@class_names_option
+@exclude_option
+@json_option
+def calibrate(data: Path, repository: Path, images: int, agreement: float, as_json: bool, **flags: Any) -> None:
+    """Choose the order in which draws are taken, and how many are enough, on a sample of DATA."""
+    from selector.calibration.calibrate import CALIBRATION_FILE
+    from selector.calibration.calibrate import calibrate as choose
+    from selector.calibration.table import figure, table
+
+    config = score_config(flags | {"repository": repository}, data, repository)
+    progress = Progress(quiet=as_json)
+    check_file(repository / "unet_noise_predictor" / CALIBRATION_FILE, "--repository")
+    if config.class_names is not None:
+        read_class_names(config.class_names)
+    look_at_servers(config.servers, config.security, progress)
+    found = choose(config, images, agreement, progress)
+    figure(found, repository)
+    finish(asdict(found), as_json, table(found, repository, served=bool(config.servers)))

@@ -1,0 +1,54 @@
+"""selector calibrate: the order is written, travels with the server, decides which rows are asked for, and is part of a store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from client.contract import UNET
+from client.repository import read_identity
+from selector.builtin import builtin_repository, builtin_scenes
+from selector.calibration.calibrate import uncalibrated
+from selector.store.store import Store
+from tests.e2e.command import manifest, selector
+
+pytestmark = pytest.mark.server
+SCORED = ("--limit-per-class", 3, "--ipc", 1)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A copy of the built-in repository without its order, and what the command says after it has chosen one."""
+    repository = tmp_path_factory.mktemp("calibrated") / "repository"
+    shutil.copytree(builtin_repository(), repository)
+    asked = ("--images", 24, "--agreement", 0.8, "--json")
+    done = selector("calibrate", builtin_scenes(), "--repository", repository, *asked)
+    return repository, json.loads(done.stdout)
+
+
+def test_the_repository_carries_what_the_command_found(calibrated: tuple[Path, dict[str, object]]) -> None:
+    repository, found = calibrated
+    identity, exported = read_identity(repository), read_identity(builtin_repository())
+    assert (list(identity.draw_order), identity.auto_draws) == (found["order"], found["enough"])
+    assert sorted(identity.draw_order) == list(range(identity.draws))
+    assert identity.draw_order != exported.taken(exported.draws)
+    assert uncalibrated(identity) == uncalibrated(exported)
+    assert json.loads((repository / UNET / "calibration.json").read_text()) == found
+    assert (repository / UNET / "calibration.svg").read_text().count("<svg") == 1
+    assert (found["chosen_on"], found["held_out"]) == (16, 8)
+
+
+def test_a_run_takes_that_many_draws_in_that_order_and_a_store_keeps_to_it(
+    calibrated: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    repository, found = calibrated
+    selector("run", *SCORED, "--repository", repository, "--out", tmp_path)
+    mark = Store.open(tmp_path / "store").read_fingerprint()
+    assert mark["draws"] == found["enough"]
+    assert mark["draw_order"] == found["order"][: mark["draws"]]  # type: ignore[index]
+    assert manifest(tmp_path, 1)["fingerprint"]["draw_order"] == mark["draw_order"]
+    refused = selector("run", *SCORED, "--draws", mark["draws"], "--out", tmp_path, code=5)
+    assert "draw_order" in refused.stderr
