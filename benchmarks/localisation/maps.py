@@ -77,7 +77,8 @@ async def _piece(
 ) -> NDArray[np.float32]:
     classes = len(client.identity.classes)
     contrasted = np.stack([references(int(label), classes, draws) for label in labels])
-    return await draw_maps(client, list(images), [int(label) + 1 for label in labels], contrasted)
+    taken = client.identity.taken(draws)
+    return await draw_maps(client, list(images), [int(label) + 1 for label in labels], contrasted, taken)
 
 
 def _mark(
@@ -92,7 +93,8 @@ def _mark(
     references = {kind: [made(c, classes, draws).tolist() for c in range(classes)] for kind, made in kinds.items()}
     pixels = hashlib.blake2b(images.tobytes() + labels.tobytes(), digest_size=16).hexdigest()
     scored = {name: value for name, value in identity.as_dict().items() if name in _SCORED_BY}
-    return json.dumps({**scored, "images": pixels, "references": references}, sort_keys=True) + "\n"
+    taken = {"draw_order": identity.taken(draws)} if identity.draw_order else {}
+    return json.dumps({**scored, **taken, "images": pixels, "references": references}, sort_keys=True) + "\n"
 
 
 _SCORED_BY = ("pipeline", "classes", "prompts", "draws", "timesteps", "resolution", "precision")

@@ -63,7 +63,8 @@ def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None
     centred: list[Measured] = []
     for name, rule in RULES.items():
         for count in draws:
-            weights = rule.weights(np.asarray(found.identity.timestep_weights[:count], np.float32))
+            given = [found.identity.timestep_weights[draw] for draw in found.identity.taken(count)]
+            weights = rule.weights(np.asarray(given, np.float32))
             means = [reduce_deltas(image[:count], weights) for image in found.deltas[rule.reference]]
             still = setting_of(found.identity, rule_name=name, centring=NONE)
             measured.append(Measured(name, 2 * count, localise_maps(means, scenes, still)))

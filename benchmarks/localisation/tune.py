@@ -2,7 +2,8 @@
 
 Owns the choice of settings on scenes with true boxes, which must not be the ones that results are reported on.
 Everything is computed in eager torch by the graphs, draw bank, rules and windows that serving uses; must not know
-ONNX or a server.
+ONNX or a server. An order of draws and optimised noises are of another band: make them again afterwards
+(export_scripts/training/noises.py).
 
     python -m benchmarks.localisation.tune PIPELINE SCENES.tar
 """
@@ -173,7 +174,7 @@ def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tupl
     profile = replace(
         profile, t_min=band[0], t_max=band[1], dift_timestep=timestep, dift_block=block, rule=name,
         timestep_weights=weights, brightness_weight=prior or BRIGHTNESS_WEIGHTS[0],
-        centring=max(centrings, key=lambda key: centrings[key].merit),
+        centring=max(centrings, key=lambda key: centrings[key].merit), draw_order=None, auto_draws=0,
     )  # fmt: skip
     figures = {
         "brightest": _text(_averages(localisation.localise(bright, grid, scenes))),

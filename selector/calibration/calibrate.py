@@ -118,7 +118,8 @@ async def _piece(
 ) -> list[NDArray[np.float32]]:
     class_ids = [one.class_id for one in part]
     references = references_in_turn(setting.rule, class_ids, len(identity.classes), identity.draws, first)
-    maps = await draw_maps(client, [one.canvas for one in part], [k + 1 for k in class_ids], references, advance)
+    canvases, prompts = [one.canvas for one in part], [class_id + 1 for class_id in class_ids]
+    maps = await draw_maps(client, canvases, prompts, references, range(identity.draws), advance)
     grids = [window_grid(identity.resolution, setting.middle_px, setting.stride_px, one.valid) for one in part]
     return [
         weighted_windows(deltas, setting.rule, identity.timestep_weights, grid)

@@ -18,24 +18,25 @@ async def draw_maps(
     images: Sequence[NDArray[np.uint8]],
     prompts: Sequence[int],
     references: NDArray[np.int32],
+    numbers: Sequence[int],
     advance: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.float32]:
-    """float32 [n, draws, h, w] in the images' order, draws 0, 1, … of the bank.
+    """float32 [n, draws, h, w] in the images' order.
 
     images: n × uint8 [S, S, 3]. prompts: a row of the prompt table each. references: rows to contrast it with, int32
-    [n, draws]. advance: called with the number of UNet evaluations that were answered. Raises ServerError for a row that fails.
+    [n, draws]. numbers: of the draws in the bank. advance: called with the number of UNet evaluations that were answered.
+    Raises ServerError for a row that fails.
     """
-    draws = references.shape[1]
     latents = await _answers(client, "LATENT", (encode_row((i,), image) for i, image in enumerate(images)))
 
     def rows() -> Iterator[Row]:
         for (i,), latent in sorted(latents.items()):
-            for draw in range(draws):
-                yield loss_row((i, draw), latent, prompts[i], int(references[i, draw]), draw)
+            for place, draw in enumerate(numbers):
+                yield loss_row((i, place), latent, prompts[i], int(references[i, place]), draw)
 
     answers = await _answers(client, "DELTA", rows(), advance)
-    maps = np.stack([answers[i, draw] for i in range(len(images)) for draw in range(draws)])
-    return maps.reshape(len(images), draws, *maps.shape[1:])
+    maps = np.stack([answers[i, place] for i in range(len(images)) for place in range(len(numbers))])
+    return maps.reshape(len(images), len(numbers), *maps.shape[1:])
 
 
 async def _answers(

@@ -74,7 +74,7 @@ ROOMS = {
         "repository": "client selector errors graphs",
         "gates": "client selector errors steps pipelines graphs repository",
         "engines": "client selector errors steps settings graphs repository gates",
-        "training": "selector settings small_pipeline pipelines graphs",
+        "training": "client selector settings small_pipeline pipelines graphs",
         "export": "client steps settings pipelines graphs repository gates engines",
         "reuse": "client errors steps settings pipelines graphs repository gates export",
         "command": "client selector errors class_list steps settings pipelines repository engines export reuse",

@@ -18,7 +18,6 @@ CLASSES, PER_CLASS, DRAWS = 4, 4, 12
 SETTINGS = replace(
     GRID,
     windows=replace(GRID.windows, rule=rule("rotating")),
-    draws=DRAWS,
     classes=CLASSES,
     weights=np.ones(DRAWS, np.float32),
     patches_per_image=1,
