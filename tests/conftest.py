@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+# Two processes with two threads each on two cores wait for one another: tiny networks took ten times as long. Before numpy and
+# torch are imported, and for the commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of long tests come first, so that the last file that one of two processes works on is a short one."""
