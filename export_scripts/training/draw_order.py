@@ -1,18 +1,28 @@
-"""The order of draws of a small pipeline, chosen on images of its classes: as `selector calibrate`, in eager torch."""
+"""The order of draws of a small pipeline, chosen on images of its classes: as `selector calibrate`, in eager torch.
+
+    python -m export_scripts.training.draw_order PIPELINE DATA
+
+train_small does it at its end; the command is for after noises.py.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
+
+import click
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank, spread_weights
 from export_scripts.graphs.draw_maps import draw_maps, latents_of
 from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Settings
 from export_scripts.small_pipeline import ScoringProfile
-from export_scripts.training.images import ImageSet, batch_indices
+from export_scripts.training.images import ImageSet, batch_indices, read_image_set
 from selector.calibration.order import judged, references_in_turn, weighted_windows
+from selector.commands.mistakes import run_alone
+from selector.commands.parameters import EXISTING, FOLDER
 from selector.folders.files import file_errors
 from selector.localisation.typicality import rule
 from selector.localisation.windows import window_grid
@@ -50,3 +60,17 @@ def calibrated(pipeline: Path, images: ImageSet, progress: Progress) -> ScoringP
     weights = spread_weights(bank, profile.timestep_weights)
     found = judged([weighted_windows(deltas, scored_by, weights, grid) for deltas in maps], AGREEMENT, profile.rule)
     return replace(profile, draw_order=found.order, auto_draws=found.enough)
+
+
+@click.command()
+@click.argument("pipeline", type=FOLDER)
+@click.argument("data", type=EXISTING)
+def main(pipeline: Path, data: Path) -> None:
+    """Choose the order of PIPELINE's draws on 200 images of DATA, a folder or tar of class folders."""
+    source = load_source(pipeline)
+    write_order(pipeline, read_image_set(data, source.resolution, source.classes))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    run_alone(main, "draw_order")

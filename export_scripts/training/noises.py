@@ -5,8 +5,8 @@
 What is raised is the agreement of `selector.calibration.order`: the correlation, over an image's windows, of the mean over the
 first draws with the mean over the whole bank. No true position enters. Draws are added in stages; those of earlier stages stay,
 so fewer draws are a prefix of more. A noise keeps the length that a Gaussian one has. The result is draws.npz in the pipeline's
-folder, and an order of the whole bank in its scoring.json. Other draws are other scores: what is exported from it is a new
-repository with a new identity.
+folder. Other draws are other scores: an order that stands in scoring.json is taken away (draw_order.py chooses another, best on
+other images), and what is exported is a new repository with a new identity.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -31,7 +31,7 @@ from export_scripts.pipelines.first_draws import DRAWS_FILE, FirstDraws
 from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Settings
-from export_scripts.training.draw_order import write_order
+from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.training.images import batch_indices, read_image_set
 from selector.calibration.order import references_in_turn
 from selector.commands.mistakes import run_alone
@@ -195,7 +195,8 @@ def main(
         log.info(
             "%d draws agree by %.3f on held-out images: %s", len(draws.timesteps), agreement, pipeline / DRAWS_FILE
         )
-    write_order(pipeline, found)
+    replace(ScoringProfile.load(pipeline), draw_order=None, auto_draws=0).save(pipeline)
+    log.info("now choose the order, on other images: python -m export_scripts.training.draw_order %s DATA", pipeline)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from client.repository import read_identity
 from selector.builtin import builtin_repository, builtin_scenes
 from tests.e2e.command import manifest, picks, selector
 from tests.e2e.conftest import PER_CLASS
 
 pytestmark = pytest.mark.server
 
+BUILT_IN = read_identity(builtin_repository())
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
 
 
@@ -31,7 +33,7 @@ def test_the_manifest_adds_up_and_names_the_server_that_scored(demo: Path) -> No
     assert counts["seen"] == PER_CLASS * len(CLASSES) == counts["scored"] + counts["filtered"] + counts["failed"]
     assert counts["picked"] == 3 * len(CLASSES)
     assert stated["versions"]["triton server"].startswith("2.")
-    assert stated["unet_rows"] == stated["unet_rows_in_store"] == counts["scored"] * 2 * 12
+    assert stated["unet_rows"] == stated["unet_rows_in_store"] == counts["scored"] * 2 * BUILT_IN.auto_draws
 
 
 def test_the_report_is_one_small_offline_file(demo: Path) -> None:
@@ -100,7 +102,8 @@ def test_a_fresh_run_on_another_listing_with_other_workers_and_shards_gives_the_
 
 
 def test_another_configuration_of_a_store_is_refused_by_field(demo: Path) -> None:
-    refused = selector("run", "--ipc", 2, "--limit-per-class", PER_CLASS, "--out", demo, "--draws", 8, code=5)
+    others = ("--draws", BUILT_IN.auto_draws + 1)
+    refused = selector("run", "--ipc", 2, "--limit-per-class", PER_CLASS, "--out", demo, *others, code=5)
     assert "draws" in refused.stderr
 
 

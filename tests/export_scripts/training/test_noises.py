@@ -19,6 +19,7 @@ from export_scripts.graphs.leaves import make_leaves
 from export_scripts.pipelines.first_draws import DRAWS_FILE, FirstDraws
 from export_scripts.pipelines.source import at_resolution, load_source
 from export_scripts.small_pipeline import ScoringProfile
+from export_scripts.training.draw_order import main as choose_order
 from export_scripts.training.noises import Optimiser, Optimising, main
 from selector.progress import Progress
 from tests.tiny_pipeline import CLASSES, RESOLUTION
@@ -59,8 +60,9 @@ def test_the_command_writes_draws_and_an_order_that_the_exporter_takes(pipeline:
         Image.fromarray(image[0]).save(folder / f"{number}.png")
     before = make_leaves(load_source(pipeline), 64).identity
     asked = [str(pipeline), str(tmp_path / "data"), "--draws", "2,3", "--steps", "2", "--batch", "4", "--images", "16"]
-    done = CliRunner().invoke(main, asked)
-    assert done.exit_code == 0, done.output
+    for command, arguments in ((main, asked), (choose_order, asked[:2])):
+        done = CliRunner().invoke(command, arguments)
+        assert done.exit_code == 0, done.output
     leaves = make_leaves(load_source(pipeline), 64)
     with np.load(pipeline / DRAWS_FILE) as arrays:
         np.testing.assert_array_equal(leaves.bank.noises[:3], arrays["noises"])
