@@ -150,7 +150,7 @@ def _with_interval(row: dict[str, object], key: str) -> str:
 @click.option("--repository", type=click.Path(path_type=Path, exists=True), default=builtin_repository())
 @click.option("--scenes", "count", type=int, default=2000, show_default=True, help="Scenes; half of them have decoys.")
 @click.option(
-    "--draws", default="12", show_default=True, help="Draws per image, or several: 1,2,4,8; each is two UNet rows."
+    "--draws", default="2,4,12", show_default=True, help="Draws per image, or several: 1,2,4,8; each is two UNet rows."
 )
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
 @click.option("--seed", type=int, default=2026, show_default=True)

@@ -2,7 +2,8 @@
 
     python -m export_scripts.training.draw_order PIPELINE DATA
 
-train_small does it at its end; the command is for after noises.py.
+train_small does it at its end; the command is for after noises.py. Optimised draws are in order already: then only the number of
+draws that is enough is found.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank, spread_weights
 from export_scripts.graphs.draw_maps import draw_maps, latents_of
@@ -53,12 +55,18 @@ def calibrated(pipeline: Path, images: ImageSet, progress: Progress) -> ScoringP
     bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
     chosen = batch_indices(len(images.labels), min(IMAGES, len(images.labels)), 0, 0)
     labels, scored_by = images.labels[chosen], rule(profile.rule)
-    references = references_in_turn(scored_by, labels.tolist(), len(source.classes), draws)
+    classes = len(source.classes)
+    if source.first_draws is None:
+        given, references = None, references_in_turn(scored_by, labels.tolist(), classes, draws)
+    else:  # optimised one after another, each for the reference of its place
+        given = tuple(range(draws))
+        references = np.stack([scored_by.references(label, classes, draws) for label in labels.tolist()])
     with progress.stage("draws", 2 * draws * len(chosen), "UNet rows") as advance:
         maps = draw_maps(source, bank, latents_of(source, images.pixels[chosen]), labels, references, advance)
     grid = window_grid(size, max(1, round(profile.window_fraction * size)), max(1, size // 16))
     weights = spread_weights(bank, profile.timestep_weights)
-    found = judged([weighted_windows(deltas, scored_by, weights, grid) for deltas in maps], AGREEMENT, profile.rule)
+    windows = [weighted_windows(deltas, scored_by, weights, grid) for deltas in maps]
+    found = judged(windows, AGREEMENT, profile.rule, given)
     return replace(profile, draw_order=found.order, auto_draws=found.enough)
 
 

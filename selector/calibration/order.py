@@ -155,19 +155,26 @@ class Calibration:
     held_out: int
 
 
-def judged(windows: list[NDArray[np.float32]], wanted: float, rule: str) -> Calibration:
+def judged(
+    windows: list[NDArray[np.float32]], wanted: float, rule: str, given: tuple[int, ...] | None = None
+) -> Calibration:
     """The order chosen on two of three images, and its agreement on the others. windows: see `Agreements.of`.
+
+    given: an order that stands already; then all images judge it.
 
     Raises ValueError if all images of a part are flat, or there are fewer than three.
     """
     held = np.random.default_rng(0).permutation(len(windows)) < len(windows) // _HELD_OUT
-    chosen_on = Agreements.of([w for w, out in zip(windows, held, strict=True) if not out])
-    others = [w for w, out in zip(windows, held, strict=True) if out]
-    held_out, order = Agreements.of(others), chosen_order(chosen_on)
+    others = [w for w, out in zip(windows, held, strict=True) if out or given is not None]
+    chosen_on = 0
+    if given is None:
+        agreements = Agreements.of([w for w, out in zip(windows, held, strict=True) if not out])
+        chosen_on, given = len(agreements.shares), chosen_order(agreements)
+    held_out, order = Agreements.of(others), given
     best = np.stack([one[:, one.mean(axis=0).argmax()] for one in others])
     steps = tuple(_step(held_out, best, order, draws) for draws in range(1, len(order) + 1))
     enough = next(step.draws for step in steps if step.agreement >= wanted)  # all of them agree by 1
-    return Calibration(order, steps, wanted, enough, rule, len(chosen_on.shares), len(held_out.shares))
+    return Calibration(order, steps, wanted, enough, rule, chosen_on, len(held_out.shares))
 
 
 def _step(held_out: Agreements, best: NDArray[np.float32], order: tuple[int, ...], draws: int) -> Step:

@@ -67,5 +67,12 @@ def test_held_out_images_judge_the_order_and_the_least_number_of_draws_is_taken(
     assert found.steps[-1].agreement == found.steps[-1].bank_order == 1
 
 
+def test_an_order_that_is_given_stands_and_all_images_judge_it() -> None:
+    found = judged(FOUND, 0.9, "null", tuple(range(DRAWS)))
+    assert found.order == tuple(range(DRAWS))
+    assert (found.chosen_on, found.held_out) == (0, IMAGES)
+    assert [step.agreement for step in found.steps] == [step.bank_order for step in found.steps]
+
+
 def test_where_nothing_is_enough_all_draws_are_taken() -> None:
     assert judged(FOUND, 1.0, "null").enough == DRAWS
