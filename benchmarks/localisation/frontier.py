@@ -51,14 +51,20 @@ def _cell(hits: NDArray[np.bool_]) -> str:
     return f"{hits.mean():.3f} [{low:.3f}, {high:.3f}]".replace("0.", ".")
 
 
-def figure(found: Sequence[Measured], title: str) -> str:
-    """Pointing on scenes with a decoy over UNet rows as an SVG document; bands are 95 % bootstrap intervals."""
+def figure(measured: Mapping[str, Sequence[Measured]], title: str) -> str:
+    """Pointing on scenes with a decoy over UNet rows as an SVG document; bands are 95 % bootstrap intervals.
+
+    Of one pipeline every rule is drawn, of several the null rule and the default one, centred.
+    """
     curves = []
-    for rule in dict.fromkeys(one.rule for one in found if one.unet_rows):
-        own = [(one.unet_rows, _hits(one, True)) for one in found if one.rule == rule and one.unet_rows]
-        low, high = zip(*(interval(hits) for _, hits in own), strict=True)
-        rows, means = [rows for rows, _ in own], [float(hits.mean()) for _, hits in own]
-        curves.append(Curve(rule, rows, means, low, high))
+    for name, found in measured.items():
+        for rule in dict.fromkeys(one.rule for one in found if one.unet_rows):
+            if len(measured) > 1 and not (rule == "null" or rule.endswith(", centred")):
+                continue
+            own = [(one.unet_rows, _hits(one, True)) for one in found if one.rule == rule and one.unet_rows]
+            low, high = zip(*(interval(hits) for _, hits in own), strict=True)
+            rows, means = [rows for rows, _ in own], [float(hits.mean()) for _, hits in own]
+            curves.append(Curve(f"{rule}\n{name}" if len(measured) > 1 else rule, rows, means, low, high))
     return drawn(curves, title, "UNet rows")
 
 
@@ -75,7 +81,7 @@ def _named(text: str) -> tuple[str, Path]:
 @click.option("--seed", type=int, default=2026, show_default=True)
 @click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
 @click.option("--maps", type=click.Path(path_type=Path), required=True, help="Folder of answers, one below it a model.")
-@click.option("--figure", "drawing", type=click.Path(path_type=Path), help="Write the first pipeline's figure (SVG).")
+@click.option("--figure", "drawing", type=click.Path(path_type=Path), help="Write a figure (SVG).")
 def main(
     pipelines: tuple[str, ...],
     count: int,
@@ -99,8 +105,7 @@ def main(
     click.echo(f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with a decoy.\n")
     click.echo(tables(found))
     if drawing:
-        name = next(iter(found))
-        drawing.write_text(figure(found[name], f"Pointing on scenes with a decoy, {name}"))
+        drawing.write_text(figure(found, "Pointing on scenes with a decoy"))
 
 
 if __name__ == "__main__":

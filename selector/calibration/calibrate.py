@@ -52,8 +52,11 @@ def calibrate(config: ScoreConfig, images: int, wanted: float, progress: Progres
         )
     with _addresses(config) as addresses:
         windows = asyncio.run(_windows(config, addresses, identity, setting, sampled, progress))
+    given = identity.draw_order if made_for_places(identity) else None
+    if given is not None:
+        progress.note("the repository's draws were made for their places: their order stands, their number is found")
     try:
-        found = judged(windows, wanted, setting.rule.name)
+        found = judged(windows, wanted, setting.rule.name, given)
     except ValueError as error:
         raise UsageError(f"{config.data}: {error}") from None
     write(config.repository, identity, found)
@@ -69,6 +72,11 @@ def write(repository: Path, identity: Identity, found: Calibration) -> None:
     for key, text in identity_parameters(asked)[UNET].items():
         config.parameters[key].string_value = text
     write_text(folder / "config.pbtxt", text_format.MessageToString(config))
+
+
+def made_for_places(identity: Identity) -> bool:
+    """Whether the order is the bank's own and said all the same: so are draws that were optimised one after another."""
+    return identity.draw_order == tuple(range(identity.draws))
 
 
 def uncalibrated(identity: Identity) -> Identity:
@@ -117,7 +125,11 @@ async def _piece(
     advance: Advance,
 ) -> list[NDArray[np.float32]]:
     class_ids = [one.class_id for one in part]
-    references = references_in_turn(setting.rule, class_ids, len(identity.classes), identity.draws, first)
+    classes, draws = len(identity.classes), identity.draws
+    if made_for_places(identity):
+        references = np.stack([setting.rule.references(class_id, classes, draws) for class_id in class_ids])
+    else:
+        references = references_in_turn(setting.rule, class_ids, classes, draws, first)
     canvases, prompts = [one.canvas for one in part], [class_id + 1 for class_id in class_ids]
     maps = await draw_maps(client, canvases, prompts, references, range(identity.draws), advance)
     grids = [window_grid(identity.resolution, setting.middle_px, setting.stride_px, one.valid) for one in part]

@@ -14,9 +14,10 @@ FIGURE_FILE = "calibration.svg"
 
 def table(found: Calibration, repository: Path, *, served: bool) -> str:
     """The text for a person. served: whether running servers have the repository open."""
+    chosen = f"held-out images (the order was chosen on {found.chosen_on})" if found.chosen_on else "images"
     lines = [
-        f"Agreement with all {len(found.order)} draws on {found.held_out} held-out images (the order was chosen on "
-        f"{found.chosen_on}); a row is one draw, and costs two UNet evaluations.",
+        f"Agreement with all {len(found.order)} draws on {found.held_out} {chosen}; a row is one draw, and costs two UNet "
+        "evaluations.",
         "",
         "| draws | UNet evaluations | agreement | 95 % | in the bank's own order | error covers |",
         "|---:|---:|---:|---|---:|---:|",
@@ -43,7 +44,7 @@ def figure(found: Calibration, repository: Path) -> None:
     own = Curve("chosen order", draws, means, [step.low for step in found.steps], [step.high for step in found.steps])
     bank = [step.bank_order for step in found.steps]
     plain = Curve("the bank's own", draws, bank, bank, bank)
-    title = f"Agreement with all {len(draws)} draws, {found.held_out} held-out images"
+    title = f"Agreement with all {len(draws)} draws, {found.held_out} images"
     write_text(repository / UNET / FIGURE_FILE, drawn([own, plain], title, "draws"))
 
 

@@ -37,9 +37,9 @@ def read_fingerprint(path: Path) -> dict[str, Any]:
 
 
 def check_fingerprint(path: Path, found: Fingerprint, wanted: Fingerprint) -> None:
-    """Raises StoreError that names the first differing field with both values."""
+    """Raises StoreError that names the first differing field with both values, one of a single value before a list."""
     wanted = plain(wanted)
-    for name in sorted({*wanted, *found}):
+    for name in sorted({*wanted, *found}, key=lambda name: (isinstance(found.get(name, wanted.get(name)), list), name)):
         if name not in wanted or name not in found or wanted[name] != found[name]:
             raise StoreError(_difference(path, name, found, wanted))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from client.contract import UNET
-from client.repository import read_identity
+from client.repository import read_config, read_identity
+from export_scripts.repository.triton_config import write_config
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.calibration.calibrate import uncalibrated
 from selector.store.store import Store
@@ -24,6 +25,10 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str
     """A copy of the built-in repository without its order, and what the command says after it has chosen one."""
     repository = tmp_path_factory.mktemp("calibrated") / "repository"
     shutil.copytree(builtin_repository(), repository)
+    config = read_config(repository, UNET)
+    for name in ("draw_order", "auto_draws"):
+        del config.parameters[name]
+    write_config(config, repository / UNET)
     asked = ("--images", 24, "--agreement", 0.8, "--json")
     done = selector("calibrate", builtin_scenes(), "--repository", repository, *asked)
     return repository, json.loads(done.stdout)
@@ -52,3 +57,13 @@ def test_a_run_takes_that_many_draws_in_that_order_and_a_store_keeps_to_it(
     assert manifest(tmp_path, 1)["fingerprint"]["draw_order"] == mark["draw_order"]
     refused = selector("run", *SCORED, "--draws", mark["draws"], "--out", tmp_path, code=5)
     assert "draw_order" in refused.stderr
+
+
+def test_draws_that_were_made_for_their_places_keep_them_and_their_number_is_found(tmp_path: Path) -> None:
+    repository = shutil.copytree(builtin_repository(), tmp_path / "repository")
+    done = selector("calibrate", builtin_scenes(), "--repository", repository, "--images", 20, "--agreement", 0.8)
+    assert "their order stands" in done.stderr
+    identity = read_identity(repository)
+    assert identity.draw_order == tuple(range(identity.draws))
+    assert 1 <= identity.auto_draws < read_identity(builtin_repository()).auto_draws
+    assert f"{identity.auto_draws} draws are the fewest that agree by 0.8" in done.stdout

@@ -40,8 +40,15 @@ def test_several_pipelines_stand_one_after_the_other() -> None:
 
 
 def test_the_figure_is_well_formed_and_has_a_line_for_every_rule_that_costs_rows() -> None:
-    drawn = ET.fromstring(figure(FOUND, "a < b"))
+    drawn = ET.fromstring(figure({"seed 1": FOUND}, "a < b"))
     labels = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a < b", "null", "rotating", "2", "4"} <= set(labels)
     assert "brightest window" not in labels
-    assert figure(FOUND, "a < b") == figure(FOUND, "a < b")
+    assert figure({"seed 1": FOUND}, "a < b") == figure({"seed 1": FOUND}, "a < b")
+
+
+def test_of_several_pipelines_the_null_rule_and_the_default_are_drawn() -> None:
+    found = [*FOUND, measured("rotating, centred", 4, 8)]
+    text = figure({"old": found, "new": found}, "both")
+    assert (text.count(">null<"), text.count(">rotating, centred<"), text.count(">rotating<")) == (2, 2, 0)
+    assert (text.count(">old<"), text.count(">new<")) == (2, 2)
