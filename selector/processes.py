@@ -5,21 +5,25 @@ This is about their signals, and those of the two processes that Python starts f
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import forkserver, resource_tracker
+from typing import Any, TypeVar
 
 from selector.console import streams
 from selector.console.endings import SIGNALS
 from selector.errors import SelectorError
+
+Result = TypeVar("Result")
 
 # The tracker removes the names of semaphores that a killed process left; that it did so is no news.
 _NO_NEWS = "ignore:resource_tracker:UserWarning"
@@ -70,6 +74,18 @@ def begin_work() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def run_in_loop(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """As asyncio.run, of what `main` makes. A signal waits while the loop is made: half a loop complains when it goes."""
+    work = main()
+    try:
+        with ExitStack() as stack:
+            with signals_held_back():
+                runner = stack.enter_context(asyncio.Runner())
+            return runner.run(work)
+    finally:
+        work.close()  # work that was never begun would be complained of; to what has ended, it does nothing
 
 
 @contextmanager

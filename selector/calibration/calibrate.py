@@ -6,7 +6,6 @@ no plan changes.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from selector.errors import MismatchError, UsageError
 from selector.folders.files import write_text
 from selector.localisation.choice import WindowSetting, setting_of
 from selector.localisation.windows import window_grid
+from selector.processes import run_in_loop
 from selector.progress import Advance, Progress
 
 CALIBRATION_FILE = "calibration.json"
@@ -51,7 +51,7 @@ def calibrate(config: ScoreConfig, images: int, wanted: float, progress: Progres
             "--images"
         )
     with _addresses(config) as addresses:
-        windows = asyncio.run(_windows(config, addresses, identity, setting, sampled, progress))
+        windows = run_in_loop(lambda: _windows(config, addresses, identity, setting, sampled, progress))
     given = identity.draw_order if made_for_places(identity) else None
     if given is not None:
         progress.note("the repository's draws were made for their places: their order stands, their number is found")

@@ -5,7 +5,6 @@ The work itself lies in work.py. Each shard is committed by itself, so a crash l
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.folders.locks import held
 from selector.images.datasets import Listing, list_items
-from selector.processes import begin_work, process_pool
+from selector.processes import begin_work, process_pool, run_in_loop
 from selector.progress import Progress
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
@@ -88,7 +87,8 @@ def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreRe
         )
     if not _nothing_to_do(config, listing):
         with _server(config, progress, spent) as addresses, process_pool(config.decoders, begin_work) as pool:
-            asyncio.run(Work(config, listing, progress, pool, spent).everything(addresses))
+            work = Work(config, listing, progress, pool, spent)
+            run_in_loop(lambda: work.everything(addresses))
     store = Store.open(config.store)
     if spent.commits:
         store.append_history(

@@ -49,7 +49,7 @@ ROOMS = {
         "processes": "errors console",
         "order_pool": "processes selection",
         "scoring": "client errors records progress folders localisation images store config processes",
-        "calibration": "client errors records progress curves folders images localisation config scoring",
+        "calibration": "client errors records progress curves folders images localisation config processes scoring",
         "report": "records folders selection",
         "output": "errors records folders images selection store config scoring report",
         "evaluation": "client errors records progress curves folders localisation selection images store config",
