@@ -139,8 +139,7 @@ def _feature_width(unet: nn.Module, block: str | int) -> int:
 
 
 def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identity:
-    profile = source.profile
-    ordered = profile.draw_order is not None and len(profile.draw_order) == len(bank)
+    profile, order = source.profile, _order(source, len(bank))
     return Identity(
         pipeline=source.digest,
         classes=source.classes,
@@ -156,8 +155,8 @@ def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identit
         dift=f"{profile.dift_block}@{profile.dift_timestep}",
         centring=profile.centring,
         class_names=source.class_names,
-        draw_order=_order(source, len(bank)),
-        auto_draws=profile.auto_draws if ordered else 0,
+        draw_order=order,
+        auto_draws=profile.auto_draws if order == profile.draw_order else 0,
     )
 
 

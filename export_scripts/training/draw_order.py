@@ -14,20 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank, spread_weights
 from export_scripts.graphs.draw_maps import draw_maps, latents_of
+from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Settings
 from export_scripts.small_pipeline import ScoringProfile
 from export_scripts.training.images import ImageSet, batch_indices, read_image_set
-from selector.calibration.order import judged, references_in_turn, weighted_windows
+from selector.calibration.order import contrasted, judged, weighted_windows
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, FOLDER
 from selector.folders.files import file_errors
 from selector.localisation.typicality import rule
-from selector.localisation.windows import window_grid
+from selector.localisation.windows import WindowGrid, window_grid
 from selector.progress import Progress
 
 log = logging.getLogger("draw_order")
@@ -50,24 +50,27 @@ def write_order(pipeline: Path, images: ImageSet) -> None:
 def calibrated(pipeline: Path, images: ImageSet, progress: Progress) -> ScoringProfile:
     """The pipeline's scoring profile with an order of the draws of the exporter's default bank."""
     source = load_source(pipeline)
-    profile, draws, size = source.profile, Settings().draws, source.resolution
+    profile, draws = source.profile, Settings().draws
     band = Band(profile.t_min, profile.t_max, int(source.scheduler.config.num_train_timesteps))
     bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
     chosen = batch_indices(len(images.labels), min(IMAGES, len(images.labels)), 0, 0)
     labels, scored_by = images.labels[chosen], rule(profile.rule)
-    classes = len(source.classes)
-    if source.first_draws is None:
-        given, references = None, references_in_turn(scored_by, labels.tolist(), classes, draws)
-    else:  # optimised one after another, each for the reference of its place
-        given = tuple(range(draws))
-        references = np.stack([scored_by.references(label, classes, draws) for label in labels.tolist()])
+    # Optimised one after another, each for the reference of its place: then the order stands.
+    given = None if source.first_draws is None else tuple(range(draws))
+    references = contrasted(scored_by, labels.tolist(), len(source.classes), draws, turning=given is None)
     with progress.stage("draws", 2 * draws * len(chosen), "UNet rows") as advance:
         maps = draw_maps(source, bank, latents_of(source, images.pixels[chosen]), labels, references, advance)
-    grid = window_grid(size, max(1, round(profile.window_fraction * size)), max(1, size // 16))
+    grid = windows_of(source)
     weights = spread_weights(bank, profile.timestep_weights)
     windows = [weighted_windows(deltas, scored_by, weights, grid) for deltas in maps]
     found = judged(windows, AGREEMENT, profile.rule, given)
     return replace(profile, draw_order=found.order, auto_draws=found.enough)
+
+
+def windows_of(source: SourcePipeline) -> WindowGrid:
+    """The windows of a whole image by the pipeline's own profile."""
+    size = source.resolution
+    return window_grid(size, max(1, round(source.profile.window_fraction * size)), max(1, size // 16))
 
 
 @click.command()

@@ -32,16 +32,18 @@ from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Settings
 from export_scripts.small_pipeline import ScoringProfile
+from export_scripts.training.draw_order import windows_of
 from export_scripts.training.images import batch_indices, read_image_set
-from selector.calibration.order import references_in_turn
+from selector.calibration.order import contrasted
 from selector.commands.mistakes import run_alone
 from selector.commands.parameters import EXISTING, FOLDER, Number, Numbers
 from selector.folders.files import check_file, file_errors
 from selector.localisation.typicality import rule
-from selector.localisation.windows import window_grid, window_means
+from selector.localisation.windows import window_means
 from selector.progress import Progress
 
 log = logging.getLogger("noises")
+IMAGES = 1600
 _AT_ONCE = 64
 
 
@@ -53,7 +55,6 @@ class Optimising:
     steps: int = 250
     batch: int = 24
     learning_rate: float = 0.03
-    images: int = 1600
     seed: int = 0
 
 
@@ -75,7 +76,7 @@ class Optimiser:
         self.timesteps, self.noises = bank.timesteps[: config.stages[-1]], bank.noises[: config.stages[-1]].copy()
         self.network = NoisePredictor(source.unet, bank, source.scheduler.alphas_cumprod, source.prediction_type).eval()
         self.network.requires_grad_(False)
-        references = references_in_turn(self.rule, class_ids.tolist(), len(source.classes), draws)
+        references = contrasted(self.rule, class_ids.tolist(), len(source.classes), draws, turning=True)
         with progress.stage("bank", 2 * references.size, "UNet rows") as advance:
             whole_bank = draw_maps(source, bank, latents, class_ids, references, advance).mean(axis=1)
         self.window = _window_matrix(source)
@@ -138,10 +139,8 @@ class Optimiser:
 def _window_matrix(source: SourcePipeline) -> Tensor:
     """[h w, windows]: a delta map times it are its window means."""
     height, width = source.latent[1:]
-    size = source.resolution
-    side, stride = max(1, round(source.profile.window_fraction * size)), max(1, size // 16)
     cells = np.eye(height * width, dtype=np.float32).reshape(-1, height, width)
-    return torch.from_numpy(window_means(cells, window_grid(size, side, stride)).reshape(height * width, -1))
+    return torch.from_numpy(window_means(cells, windows_of(source)).reshape(height * width, -1))
 
 
 def _unit(values: Tensor) -> Tensor:
@@ -166,9 +165,7 @@ def _pieces(images: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     "--batch", type=Number(whole(1, 65536)), default=Optimising.batch, show_default=True, help="Images of a step."
 )
 @click.option("--learning-rate", type=Number(above(0, 1000)), default=Optimising.learning_rate, show_default=True)
-@click.option(
-    "--images", type=Number(whole(16, 1_000_000)), default=Optimising.images, show_default=True, help="Of the data."
-)
+@click.option("--images", type=Number(whole(16, 1_000_000)), default=IMAGES, show_default=True, help="Of the data.")
 @click.option("--threads", type=Number(whole(1, 1024)), help="CPU threads; default: torch's.")
 @click.option("--seed", type=Number(SEED), default=0, show_default=True)
 def main(
@@ -186,7 +183,7 @@ def main(
         raise click.UsageError(f"{pipeline} takes pooled prompts: its draws can't be optimised yet")
     found = read_image_set(data, source.resolution, source.classes)
     chosen = batch_indices(len(found.labels), min(images, len(found.labels)), 0, seed)
-    config = Optimising(stages, steps, batch, learning_rate, images, seed)
+    config = Optimising(stages, steps, batch, learning_rate, seed)
     latents = latents_of(source, found.pixels[chosen])
     optimiser = Optimiser(source, latents, found.labels[chosen], config, progress)
     for draws, agreement in optimiser.run():

@@ -21,7 +21,7 @@ from client.embedded.server import EmbeddedServer
 from client.repository import read_config, read_identity
 from client.scoring import ClientConfig, ScoringClient
 from selector.calibration.maps import draw_maps
-from selector.calibration.order import Calibration, judged, references_in_turn, weighted_windows
+from selector.calibration.order import Calibration, contrasted, judged, weighted_windows
 from selector.calibration.sample import Sampled, sample
 from selector.config import ScoreConfig
 from selector.errors import MismatchError, UsageError
@@ -125,11 +125,10 @@ async def _piece(
     advance: Advance,
 ) -> list[NDArray[np.float32]]:
     class_ids = [one.class_id for one in part]
-    classes, draws = len(identity.classes), identity.draws
-    if made_for_places(identity):
-        references = np.stack([setting.rule.references(class_id, classes, draws) for class_id in class_ids])
-    else:
-        references = references_in_turn(setting.rule, class_ids, classes, draws, first)
+    turning = not made_for_places(identity)
+    references = contrasted(
+        setting.rule, class_ids, len(identity.classes), identity.draws, turning=turning, first=first
+    )
     canvases, prompts = [one.canvas for one in part], [class_id + 1 for class_id in class_ids]
     maps = await draw_maps(client, canvases, prompts, references, range(identity.draws), advance)
     grids = [window_grid(identity.resolution, setting.middle_px, setting.stride_px, one.valid) for one in part]

@@ -72,14 +72,15 @@ class Agreements:
         return found
 
 
-def references_in_turn(
-    rule: ScoringRule, class_ids: Sequence[int], classes: int, draws: int, first: int = 0
+def contrasted(
+    rule: ScoringRule, class_ids: Sequence[int], classes: int, draws: int, *, turning: bool, first: int = 0
 ) -> NDArray[np.int32]:
-    """Rows of the prompt table to contrast with, int32 [n, draws]; image k starts its references first + k later.
+    """Rows of the prompt table to contrast with, int32 [n, draws].
 
-    So over the images every draw meets all of them.
+    turning: image k starts its references first + k later, so that over the images every draw meets all of them. Draws that
+    were made for their places keep the reference of their place.
     """
-    turns = enumerate(class_ids, first)
+    turns = enumerate(class_ids, first) if turning else ((0, class_id) for class_id in class_ids)
     return np.stack([rule.references(class_id, classes, draws + turn)[turn:] for turn, class_id in turns])
 
 

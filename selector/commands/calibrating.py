@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from client.contract import UNET
 from client.ranges import real, whole
 from selector.commands.configuration import finish, look_at_servers, score_config
 from selector.commands.options import (
@@ -59,7 +60,7 @@ def calibrate(data: Path, repository: Path, images: int, agreement: float, as_js
 
     config = score_config(flags | {"repository": repository}, data, repository)
     progress = Progress(quiet=as_json)
-    check_file(repository / "unet_noise_predictor" / CALIBRATION_FILE, "--repository")
+    check_file(repository / UNET / CALIBRATION_FILE, "--repository")
     if config.class_names is not None:
         read_class_names(config.class_names)
     look_at_servers(config.servers, config.security, progress)

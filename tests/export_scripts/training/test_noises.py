@@ -36,7 +36,7 @@ def pipeline(tiny_pipeline: Path, tmp_path: Path) -> Path:
 
 def test_steps_raise_the_agreement_of_images_and_leave_a_noise_its_length(tiny_pipeline: Path) -> None:
     source, labels = load_source(tiny_pipeline), np.arange(16) % len(CLASSES)
-    config = Optimising(stages=(1, 2), steps=12, batch=14, learning_rate=0.1, images=16)
+    config = Optimising(stages=(1, 2), steps=12, batch=14, learning_rate=0.1)
     optimiser = Optimiser(source, latents_of(source, pixels(16)), labels, config, Progress(quiet=True))
     seen = np.arange(14)
 
