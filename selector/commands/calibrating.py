@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from client.contract import UNET
 from client.ranges import real, whole
 from selector.commands.configuration import finish, look_at_servers, score_config
 from selector.commands.options import (
@@ -54,6 +53,7 @@ CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
 @json_option
 def calibrate(data: Path, repository: Path, images: int, agreement: float, as_json: bool, **flags: Any) -> None:
     """Choose the order in which draws are taken, and how many are enough, on a sample of DATA."""
+    from client.contract import UNET
     from selector.calibration.calibrate import CALIBRATION_FILE
     from selector.calibration.calibrate import calibrate as choose
     from selector.calibration.table import figure, table
