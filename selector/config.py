@@ -53,6 +53,7 @@ class ScoreConfig:
     first so many files of a class, 0 for all. workers: processes that decode. shard_size: images per commit.
     exclude: patterns of what is left out of the data.
     retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked at again.
+    relist: whether the data are listed anew although the store keeps a listing of them.
     wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
     metrics_port, trace: as in ClientConfig.
     """
@@ -77,6 +78,7 @@ class ScoreConfig:
     max_failed: str = "1%"
     server_log: Path | None = None
     retry_failed: bool = False
+    relist: bool = False
     wait: bool = True
     security: Security = field(default_factory=Security)
     metrics_port: int | None = None
@@ -120,7 +122,7 @@ class SelectConfig:
 
     order: one of ORDERS. across_classes: what becomes of the same bytes under several classes, see
     ACROSS_CLASSES. exclude: as in ScoreConfig. workers: processes that order classes, 0 for two more than cores.
-    wait: whether to wait for another process that uses the same folder.
+    relist: as in ScoreConfig. wait: whether to wait for another process that uses the same folder.
     """
 
     ipc: int
@@ -131,6 +133,7 @@ class SelectConfig:
     across_classes: str = "first"
     exclude: tuple[str, ...] = ()
     workers: int = 0
+    relist: bool = False
     wait: bool = True
 
     def __post_init__(self) -> None:
@@ -153,6 +156,6 @@ def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
 
 
 def plain(config: SelectConfig) -> dict[str, Any]:
-    """The configuration as JSON values, to be written beside the output; nothing depends on `wait`."""
-    values = {name: value for name, value in asdict(config).items() if name != "wait"}
+    """The configuration as JSON values, to be written beside the output; nothing depends on `wait` and `relist`."""
+    values = {name: value for name, value in asdict(config).items() if name not in ("wait", "relist")}
     return values | {"out": str(config.out), "exclude": list(config.exclude)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -49,18 +49,31 @@ class Features(Protocol):
     def __array__(self) -> NDArray[Any]: ...
 
 
+class Texts(Protocol):
+    """n texts: an object array, or texts that have no Python object each. A number gives a text, an array of rows texts."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def tolist(self) -> list[str]:
+        """All texts."""
+
+
 @dataclass(frozen=True)
 class PatchTable:
     """Patches as columns of equal length n, sorted by (class_id, image_id, patch_rank).
 
-    class_id: int32 [n]. image_id: <U16 [n]. source: object [n], path relative to the data. patch_rank: int32 [n], 0 for
+    class_id: int32 [n]. image_id: <U16 [n]. source: n texts, where the image lies in the data. patch_rank: int32 [n], 0 for
     an image's best window. top, left, height, width: int32 [n], pixels of the original after EXIF rotation.
     typicality, standard_error: float32 [n]. draws: int32 [n]. features: float16 [n, F], L2-normalised, maybe unread.
     """
 
     class_id: NDArray[np.int32]
     image_id: NDArray[np.str_]
-    source: NDArray[np.object_]
+    source: Texts
     patch_rank: NDArray[np.int32]
     top: NDArray[np.int32]
     left: NDArray[np.int32]

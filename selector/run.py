@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import numpy as np
 from client.repository import read_identity
 from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
-from selector.errors import SelectorError, UsageError
+from selector.errors import FileError, SelectorError, UsageError
 from selector.folders.files import file_errors
 from selector.folders.locks import held
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import read_class_names
-from selector.images.datasets import Listing, list_items
+from selector.images.datasets import list_items
+from selector.images.listing import Listing
 from selector.images.originals import Originals, originals
 from selector.order_pool import order_pool
 from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
@@ -30,7 +32,8 @@ from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
-from selector.store.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
+from selector.store.kept_listing import keep_listing, read_listing
+from selector.store.losses import across_lines, bare_class_lines, explainer, fresh_lines, listing_lines, loss_lines
 from selector.store.outcomes import listing_outcomes
 from selector.store.outcomes_table import has_outcomes, outcomes_path, write_outcomes
 from selector.store.store import Store
@@ -46,36 +49,45 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
     Store.refuse_foreign(scoring.store)
     if not named_out:
         _refuse_other_data(scoring, selection.out)
-    listing = listing_of(scoring)
+    listing = listing_of(scoring, progress)
     _refuse_hopeless(scoring, selection, listing)
     with held(selection.out, wait=selection.wait, note=progress.note):
         report = score(scoring, progress, listing)
         spent, view = Spent(report.unet_rows, report.restarts, dict(report.seconds)), report.view
         if selection.across_classes != "first":
-            view = view_store(scoring.store, listing, view.unread, selection.across_classes)
+            view = view_store(scoring.store, report.listing, view.unread, selection.across_classes)
             write_outcomes(scoring.store, view.outcomes)
-        return _publish(scoring.data, view, selection, spent, progress)
+        return _publish(report.listing, view, selection, spent, progress)
 
 
 def select(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
     """Selects and exports from a store; returns the manifest."""
     refuse_foreign(selection.out, selection.ipc)
-    root, listing = _listed(store, data, selection)
+    listing = _listed(store, data, selection, progress)
     for line in loss_lines(listing):
         progress.warn(line)
     for line in listing_lines(listing, selection.exclude):
         progress.note(line)
     view = view_store(store, listing, across=selection.across_classes)
     if view.counts["gone"]:
-        progress.note(f"{view.counts['gone']} scored files are no longer in {root}: they are left out")
+        progress.note(f"{view.counts['gone']} scored files are no longer in {listing.root}: they are left out")
     if view.counts["unscored"]:
-        progress.note(f"{view.counts['unscored']} files of {root} are not scored: only the others are chosen from")
+        progress.note(
+            f"{view.counts['unscored']} files of {listing.root} are not scored: only the others are chosen from"
+        )
     with held(selection.out, wait=selection.wait, note=progress.note):
-        return _publish(root, view, selection, Spent(), progress)
+        return _publish(listing, view, selection, Spent(), progress)
 
 
 def report(
-    store: Path, data: Path | None, out: Path, ipc: int, asked: Mapping[str, Any], progress: Progress, wait: bool = True
+    store: Path,
+    data: Path | None,
+    out: Path,
+    ipc: int,
+    asked: Mapping[str, Any],
+    progress: Progress,
+    wait: bool = True,
+    relist: bool = False,
 ) -> Path:
     """Writes the report of an existing selection again. asked: order, on_short and seed where they were named.
 
@@ -90,21 +102,28 @@ def report(
             raise UsageError(
                 f"{folder} was selected with --{flag} {made[name]}, not {value}: select again, or leave it away"
             )
-    selection = SelectConfig(ipc, out, **made, exclude=exclude)
-    root, listing = _listed(store, data, selection)
+    selection = SelectConfig(ipc, out, **made, exclude=exclude, relist=relist)
+    listing = _listed(store, data, selection, progress)
     view = view_store(store, listing, across=across)
-    with held(out, wait=wait, note=progress.note), originals(root, view.image_ids) as images:
+    with held(out, wait=wait, note=progress.note), originals(listing, view.image_ids) as images:
         view, chosen = _chosen(view, selection, images, progress)
         if not holds(folder, chosen, view.patches, view.class_names):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
         return write_report(folder / REPORT_FILE, report_input(view, chosen, images, Spent()))
 
 
-def _listed(store: Path, data: Path | None, selection: SelectConfig) -> tuple[Path, Listing]:
+def _listed(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> Listing:
     root = data or Store.open(store).read_data_root().root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
-    return root, list_items(root, exclude=selection.exclude, own=(store, selection.out))
+    before = None if selection.relist else read_listing(store)
+    listing = list_items(root, exclude=selection.exclude, own=(store, selection.out), before=before)
+    for line in fresh_lines(listing, before):
+        progress.note(line)
+    if listing.fresh:
+        with suppress(FileError):  # a store that can only be read: the next command lists again
+            keep_listing(store, listing)
+    return listing
 
 
 def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
@@ -122,10 +141,9 @@ def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig, listing: Lis
     if not scoring.servers:
         mapping = read_class_names(scoring.class_names) if scoring.class_names else None
         identity = read_identity(scoring.repository)
-        matched_folders(scoring.data, listing, identity.classes, mapping, identity.class_names)
-    files = dict.fromkeys(listing.folders, 0)
-    for item in listing.items:
-        files[item.folder] += scoring.patches_per_image
+        matched_folders(listing, identity.classes, mapping, identity.class_names)
+    most = scoring.limit_per_class or len(listing)
+    files = {folder: scoring.patches_per_image * min(count, most) for folder, count in listing.counts().items()}
     if scoring.class_names is None and selection.on_short != "patches":
         explain = explainer(listing_outcomes(listing), {folder: folder for folder in listing.folders})
         refuse_short(files, selection.ipc, selection.on_short, explain)
@@ -163,7 +181,7 @@ def _chosen(
 
 
 def _publish(
-    root: Path,
+    listing: Listing,
     view: StoreView,
     selection: SelectConfig,
     spent: Spent,
@@ -172,7 +190,7 @@ def _publish(
     for line in across_lines(view.crossings, selection.across_classes):
         progress.warn(line)
     started = time.monotonic()
-    with originals(root, view.image_ids) as images:
+    with originals(listing, view.image_ids) as images:
         view, chosen = _chosen(view, selection, images, progress)
         bare = [view.class_names[number] for number in view.class_names if not len(chosen.class_rows[number])]
         for line in bare_class_lines(bare, explainer(view.outcomes, view.folders)):

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from selector.images.datasets import list_items
-from selector.images.readers import image_id, open_reader
+from selector.images.datasets import Reader, list_items
+from selector.images.readers import image_id
 from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
 from selector.store.store import Store
 
@@ -53,13 +53,13 @@ def write_data(out: Path, per_class: int, seed: int, *, boxes: bool = True) -> P
 
 def write_store(out: Path, data: Path, class_ids: tuple[int, ...] = (0, 1, 2)) -> Path:
     """A store that says the images' top left 16 px are their best windows. class_ids: the pipeline's, of CLASSES."""
-    rows, vectors = [], np.random.default_rng(0).normal(size=(len(list_items(data).items), 24))
-    with open_reader(data) as reader:
-        for item in list_items(data).items:
+    rows, vectors = [], np.random.default_rng(0).normal(size=(len(list_items(data)), 24))
+    with Reader(list_items(data)) as reader:
+        for source, folder in list_items(data).pairs():
             known = {
-                "image_id": image_id(reader.read(item.source)),
-                "source": item.source,
-                "class_id": class_ids[CLASSES.index(item.folder)],
+                "image_id": image_id(reader.read(source)),
+                "source": source,
+                "class_id": class_ids[CLASSES.index(folder)],
                 "status": "ok",
                 "reason": "",
                 "draws": 4,

@@ -26,12 +26,14 @@ from selector.config import ScoreConfig
 from selector.errors import SelectorError
 from selector.evaluation.pictures import BOXES, read_pictures
 from selector.images.class_names import match_classes
+from selector.images.datasets import list_items
 from selector.images.prepare import Prepared, prepare_images
 from selector.localisation.centring import NONE
 from selector.localisation.choice import chosen_windows
+from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.reduction import canvas_of
-from selector.scoring.score import listing_of
+from selector.scoring.score import limited, listing_of
 from selector.scoring.settings import ScoringSettings, settings_of
 
 REPLICATES = 2
@@ -60,12 +62,14 @@ def collect(config: ScoreConfig, replicates: int, folder: Path) -> DrawMaps:
 
     Raises ValueError if the folder holds maps of something else, SelectorError for an image that can't be used.
     """
-    listing, identity = listing_of(config), read_identity(config.repository)
+    listing = limited(listing_of(config, Progress(quiet=True)), config.limit_per_class)
+    identity = read_identity(config.repository)
     settings = settings_of(identity, config)
     class_ids = match_classes(listing.folders, identity.classes)
-    labels = np.array([class_ids[item.folder] for item in listing.items], np.int64)
-    sources = [item.source for item in listing.items]
-    images = prepare_images(config.data, sources, settings.resolution, settings.fit, settings.min_side)
+    labels = np.array([class_ids[folder] for _, folder in listing.pairs()], np.int64)
+    images = prepare_images(
+        listing.places(np.arange(len(listing))), settings.resolution, settings.fit, settings.min_side
+    )
     for image in images:
         if image.canvas is None:
             raise SelectorError(f"{image.source} can't be used: {image.reason}")
@@ -88,7 +92,7 @@ def collect(config: ScoreConfig, replicates: int, folder: Path) -> DrawMaps:
 
 def true_boxes(root: Path, labels: Mapping[str, int]) -> list[Box]:
     """The boxes of these sources in their order, pixels of the originals; raises SelectorError if one is not known."""
-    pictures = read_pictures(root, labels)
+    pictures = read_pictures(list_items(root), labels)
     known = dict(zip(pictures.sources, pictures.boxes, strict=True))
     boxes = [box for source in labels if (box := known[source]) is not None]
     if len(boxes) < len(labels):

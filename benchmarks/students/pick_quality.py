@@ -78,14 +78,15 @@ def main(
     torch.set_num_threads(1)
     judge = load_teacher(teacher)
     root = data or Store.open(store).read_data_root().root
-    view = view_store(store, list_items(root))
+    listing = list_items(root)
+    view = view_store(store, listing)
     by_name = methods(judge.confidence, judge.side_px)
     asked = [part.strip() for part in names.split(",") if part.strip()] or [name for name in by_name if "+" not in name]
     strangers = [name for name in asked if name not in by_name]
     if strangers:
         raise UsageError(f"unknown methods {', '.join(strangers)}; there are: {', '.join(by_name)}")
     found: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in asked}
-    for pool in resampled(view.patches, view.class_names, root, pools, pool_size, seed):
+    for pool in resampled(view.patches, view.class_names, listing, pools, pool_size, seed):
         for name in asked:
             found[name].append([quality(pool, by_name[name](pool, ipc)) for ipc in budgets])
     click.echo(as_markdown({name: np.array(values) for name, values in found.items()}, budgets), nl=False)

@@ -25,7 +25,7 @@ from selector.builtin import builtin_scenes
 from selector.images.canvas import fit
 from selector.images.datasets import list_items
 from selector.images.decoding import decode
-from selector.images.readers import open_reader
+from selector.images.readers import Containers
 from selector.localisation.centring import NONE
 from selector.localisation.choice import WindowSetting, chosen_windows, setting_of
 from selector.localisation.typicality import reduce_deltas
@@ -107,12 +107,13 @@ def _agreement(
 
 def _canvases(root: Path, resolution: int) -> list[NDArray[np.uint8]]:
     """Images from all over the listing, fitted to the square."""
-    items = list_items(root).items
-    if len(items) < IMAGES:
-        raise PipelineError(f"{root} has {len(items)} images; the gate of reduced precision needs {IMAGES}")
-    chosen = [items[(2 * k + 1) * len(items) // (2 * IMAGES)] for k in range(IMAGES)]
-    with open_reader(root) as reader:
-        return [fit(decode(reader.read(item.source)), resolution)[0] for item in chosen]
+    listing = list_items(root)
+    count = len(listing)
+    if count < IMAGES:
+        raise PipelineError(f"{root} has {count} images; the gate of reduced precision needs {IMAGES}")
+    chosen = np.array([(2 * k + 1) * count // (2 * IMAGES) for k in range(IMAGES)])
+    with Containers() as containers:
+        return [fit(decode(containers.read(place)), resolution)[0] for place in listing.places(chosen)]
 
 
 def _in_torch(leaves: Leaves) -> Run:

@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from selector.errors import UsageError
 from selector.images.canvas import fit
-from selector.images.datasets import list_items
+from selector.images.datasets import Reader, list_items
 from selector.images.decoding import DecodeError, decode
-from selector.images.readers import ContentError, open_reader
+from selector.images.readers import ContentError
 
 log = logging.getLogger("train_small")
 
@@ -42,27 +42,28 @@ def read_image_set(source: Path, image_size: int, class_order: Sequence[str] | N
     Raises UsageError for data without images, a damaged image, and a `class_order` of other folders.
     """
     listing = list_items(source)
-    if not listing.items:
+    if not len(listing):
         raise UsageError(f"{source} holds no images in class folders")
     for lost in listing.passed_over:
         log.warning("%s is not trained on: %s", lost.source, lost.reason)
-    found = sorted({item.folder for item in listing.items})
+    labels = [folder for _, folder in listing.pairs()]
+    found = sorted(set(labels))
     names = tuple(found if class_order is None else class_order)
     if sorted(names) != found:
         raise UsageError(f"classes listed: {sorted(names)}; folders found in {source}: {found}")
     images = []
-    with open_reader(source) as reader:
-        for item in listing.items:
+    with Reader(listing) as reader:
+        for item in listing.sources.to_pylist():
             try:
-                image, _ = fit(decode(reader.read(item.source)), image_size)
+                image, _ = fit(decode(reader.read(item)), image_size)
             except (DecodeError, ContentError) as error:
-                raise UsageError(f"{item.source} in {source}: {error}: mend it, or take it out of the data") from error
+                raise UsageError(f"{item} in {source}: {error}: mend it, or take it out of the data") from error
             images.append(image[..., :1].copy() if (image == image[..., :1]).all() else image)
     gray = all(image.shape[2] == 1 for image in images)
     pixels = np.empty((len(images), 1 if gray else 3, image_size, image_size), np.uint8)
     for row, image in zip(pixels, images, strict=True):
         row[:] = image.transpose(2, 0, 1)  # one channel is spread over three
-    return ImageSet(pixels, np.array([names.index(item.folder) for item in listing.items], np.int64), names)
+    return ImageSet(pixels, np.array([names.index(label) for label in labels], np.int64), names)
 
 
 def zoom(images: Tensor, zoomed: Tensor, least_fraction: float, generator: torch.Generator) -> Tensor:

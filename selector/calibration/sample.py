@@ -17,7 +17,7 @@ from selector.images.class_names import read_class_names
 from selector.images.prepare import OK, prepare_images
 from selector.progress import Progress
 from selector.records import Box
-from selector.scoring.score import listing_of
+from selector.scoring.score import limited, listing_of
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Sampled:
 
 def sample(config: ScoreConfig, identity: Identity, count: int, progress: Progress) -> list[Sampled]:
     """Up to `count` usable images. Raises UsageError if there are none, MismatchError for a folder that is no class."""
-    listing = listing_of(config)
+    listing = limited(listing_of(config, progress), config.limit_per_class)
     mapping = read_class_names(config.class_names) if config.class_names else None
-    folders = matched_folders(config.data, listing, identity.classes, mapping, identity.class_names)
+    folders = matched_folders(listing, identity.classes, mapping, identity.class_names)
     of_class: dict[int, list[str]] = {}
-    for item in listing.items:
-        of_class.setdefault(folders[item.folder], []).append(item.source)
+    for source, folder in listing.pairs():
+        of_class.setdefault(folders[folder], []).append(source)
     found: list[Sampled] = []
     unusable = 0
     for class_id, source in _in_turn(of_class):
-        (prepared,) = prepare_images(config.data, [source], identity.resolution, config.fit, config.min_side)
+        (prepared,) = prepare_images([listing.place(source)], identity.resolution, config.fit, config.min_side)
         if prepared.status != OK or prepared.canvas is None or prepared.to_original is None:
             unusable += 1
         else:

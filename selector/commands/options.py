@@ -63,6 +63,10 @@ exclude_option = option(
     help="Leave out what has this name or path in the data, such as cache or 'bag/*.gif'; may be given several times.",
 )
 
+relist_option = option(
+    "--relist", is_flag=True, help="List the data anew; else only folders and archives that changed are listed again."
+)
+
 rule_option = option("--rule", help="Scoring rule; default: the repository's own.")
 fit_option = option(
     "--fit", type=click.Choice(["crop", "pad"]), default="crop", help="How an image is fitted to the square."
@@ -118,6 +122,7 @@ scoring_options = together(
     ),
     class_names_option,
     exclude_option,
+    relist_option,
     number(
         "--workers",
         ranges=SCORE_RANGES,

@@ -14,6 +14,7 @@ from selector.commands.options import (
     json_option,
     number,
     option,
+    relist_option,
     scoring_options,
     selection_options,
     wait_option,
@@ -77,6 +78,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
 @exclude_option
+@relist_option
 @number(
     "--workers",
     ranges=SELECT_RANGES,
@@ -101,6 +103,7 @@ def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
 @option("--out", type=PATH, required=True, help="Output folder of an earlier selection.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
+@relist_option
 @wait_option
 @json_option
 @click.pass_context
@@ -111,6 +114,7 @@ def report(
     ipc: int,
     out: Path,
     data: Path | None,
+    relist: bool,
     wait: bool,
     as_json: bool,
     **flags: Any,
@@ -119,5 +123,5 @@ def report(
     from selector.run import report as write_again
 
     asked = {name: flags[name] for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json), wait)
+    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json), wait, relist)
     finish({"report": str(page)}, as_json, str(page))

@@ -33,6 +33,7 @@ from selector.evaluation.teacher import Teacher, check_teacher, held_out, load_t
 from selector.folders.files import write_text
 from selector.images.class_names import match_classes
 from selector.images.datasets import list_items
+from selector.images.listing import Listing
 from selector.progress import Progress
 from selector.store.store import Store
 from selector.store.view import StoreView, view_store
@@ -55,7 +56,7 @@ def evaluate(config: EvaluateConfig, progress: Progress) -> dict[str, Any]:
     unknown = [name for name in config.students if name not in ARCHITECTURES]
     if unknown:
         raise UsageError(f"unknown students {', '.join(unknown)}; there are: {', '.join(ARCHITECTURES)}")
-    root, view = _opened(config)
+    listing, view = _opened(config)
     names = [view.class_names[number] for number in sorted(view.class_names)]
     test = read_data_set(config.test, names)
     teacher, accuracy = _checked_teacher(config, view, names, test, progress)
@@ -70,7 +71,7 @@ def evaluate(config: EvaluateConfig, progress: Progress) -> dict[str, Any]:
     strangers = [name for name in config.methods if name not in by_name]
     if strangers:
         raise UsageError(f"unknown methods {', '.join(strangers)}; there are: {', '.join(by_name)}")
-    pools = resampled(view.patches, view.class_names, root, config.pools, config.pool_size, config.seed)
+    pools = resampled(view.patches, view.class_names, listing, config.pools, config.pool_size, config.seed)
     each = len(config.methods) * len(config.ipc) * len(config.students) * len(config.labels)
     result: dict[str, Any] = {}
     with progress.stage("students", config.pools * each, "runs") as advance:
@@ -92,11 +93,12 @@ def _keep_freed_memory() -> None:
     del block
 
 
-def _opened(config: EvaluateConfig) -> tuple[Path, StoreView]:
+def _opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
     root = config.data or Store.open(config.store).read_data_root().root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
-    return root, view_store(config.store, list_items(root))
+    listing = list_items(root)
+    return listing, view_store(config.store, listing)
 
 
 def _digest(*arrays: NDArray[Any]) -> str:
@@ -149,9 +151,8 @@ def _checked_teacher(
 def _held_out_pictures(root: Path, names: Sequence[str]) -> Pictures:
     listing = list_items(root)
     class_ids = match_classes(listing.folders, names)
-    items = sorted(listing.items, key=lambda item: item.source)
-    kept = [item for item, held in zip(items, held_out(len(items)), strict=True) if held]
-    return read_pictures(root, {item.source: class_ids[item.folder] for item in kept})
+    held = zip(listing.pairs(), held_out(len(listing)), strict=True)
+    return read_pictures(listing, {source: class_ids[folder] for (source, folder), kept in held if kept})
 
 
 def views_of(test: Pictures, side_px: int) -> dict[str, LabelledCrops]:

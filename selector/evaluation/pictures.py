@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from selector.errors import SelectorError
 from selector.images.canvas import crop
 from selector.images.class_names import match_classes
-from selector.images.datasets import list_items
+from selector.images.datasets import Reader, list_items, read_beside
 from selector.images.decoding import DecodeError, decode
-from selector.images.readers import open_reader
+from selector.images.listing import Listing
 from selector.records import Box
 
 BOXES = "boxes.csv"
@@ -57,17 +57,18 @@ class Pictures:
         )
 
 
-def read_pictures(root: Path, labels: Mapping[str, int]) -> Pictures:
+def read_pictures(listing: Listing, labels: Mapping[str, int]) -> Pictures:
     """The images at these sources (source → class_id) in sorted order; raises SelectorError for one that is unusable."""
     sources = tuple(sorted(labels))
     images = []
-    with open_reader(root) as reader:
-        boxes = _true_boxes(reader.read(BOXES)) if _has_boxes(root) else {}
+    with Reader(listing) as reader:
+        has_boxes = any(skipped.source == BOXES for skipped in listing.skipped)
+        boxes = _true_boxes(read_beside(listing.root, BOXES)) if has_boxes else {}
         for source in sources:
             try:
                 images.append(decode(reader.read(source)))
             except (OSError, DecodeError) as error:
-                raise SelectorError(f"{root / source} can't be used for the evaluation: {error}") from error
+                raise SelectorError(f"{listing.root / source} can't be used for the evaluation: {error}") from error
     return Pictures(
         tuple(images),
         sources,
@@ -86,15 +87,11 @@ def read_data_set(root: Path, class_names: Sequence[str]) -> Pictures:
     for lost in listing.passed_over:
         raise SelectorError(f"{root / lost.source} can't be used for the evaluation: {lost.reason}")
     class_ids = match_classes(listing.folders, class_names)
-    pictures = read_pictures(root, {item.source: class_ids[item.folder] for item in listing.items})
+    pictures = read_pictures(listing, {source: class_ids[folder] for source, folder in listing.pairs()})
     missing = [name for number, name in enumerate(class_names) if number not in pictures.labels]
     if missing:
         raise SelectorError(f"{root} has no images of: {', '.join(missing)}")
     return pictures
-
-
-def _has_boxes(root: Path) -> bool:
-    return any(skipped.source == BOXES for skipped in list_items(root).skipped)
 
 
 def _true_boxes(content: bytes) -> dict[str, Box]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selector.errors import UsageError
 from selector.evaluation.pictures import Pictures, read_pictures
+from selector.images.listing import Listing
 from selector.records import Box, PatchTable
 
 
@@ -58,14 +58,14 @@ def pool_rows(table: PatchTable, pools: int, size: int, seed: int) -> list[NDArr
 
 
 def resampled(
-    table: PatchTable, class_names: dict[int, str], root: Path, pools: int, size: int, seed: int
+    table: PatchTable, class_names: dict[int, str], listing: Listing, pools: int, size: int, seed: int
 ) -> Iterator[Pool]:
     """The pools one after another, each with a seed of its own; pictures are read when its turn comes."""
     table, class_names = _numbered_densely(table, class_names)
     for number, rows in enumerate(pool_rows(table, pools, size, seed)):
         patches = table.take(rows)
         labels = {str(source): int(c) for source, c in zip(patches.source, patches.class_id, strict=True)}
-        pictures = read_pictures(root, labels)
+        pictures = read_pictures(listing, labels)
         best = {str(patches.source[row]): int(row) for row in np.flatnonzero(patches.patch_rank == 0)}
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         patch_of = np.array([best[source] for source in pictures.sources], dtype=np.int64)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from selector.errors import MismatchError
 from selector.images.class_names import match_classes
-from selector.images.datasets import Listing
+from selector.images.listing import Listing
 
 _PLACES_SHOWN = 3
 
 
 def matched_folders(
-    root: Path,
     listing: Listing,
     classes: Sequence[str],
     mapping: Mapping[str, str] | None = None,
@@ -28,11 +27,12 @@ def matched_folders(
     except MismatchError as error:
         names = {*classes, *class_names, *(mapping or {})}
         unknown = [folder for folder in listing.folders if folder not in names]
-        hint = _hint(root, listing, unknown, names)
+        hint = _hint(listing, unknown, names)
         raise MismatchError(f"{error}\n{hint}" if hint else str(error)) from None
 
 
-def _hint(root: Path, listing: Listing, unknown: Sequence[str], names: set[str]) -> str:
+def _hint(listing: Listing, unknown: Sequence[str], names: set[str]) -> str:
+    root = listing.root
     deeper = _deeper(listing, unknown, names)
     if deeper:
         shown = ", ".join(deeper[:_PLACES_SHOWN]) + (" …" if len(deeper) > _PLACES_SHOWN else "")
@@ -45,8 +45,8 @@ def _hint(root: Path, listing: Listing, unknown: Sequence[str], names: set[str])
     here = root.resolve()
     if here.name in names and root.is_dir():
         return f"{here} itself has the name of a class: name the folder above it as the data, as in: selector run {here.parent}"
-    filled = {item.folder for item in listing.items}
-    empty = [folder for folder in unknown if folder not in filled]
+    counts = listing.counts()
+    empty = [folder for folder in unknown if not counts[folder]]
     if empty:
         options = " ".join(f"--exclude {folder}" for folder in empty[:_PLACES_SHOWN])
         return f"Folders without an image, if they are no classes, can be left out: {options}"
@@ -57,7 +57,7 @@ def _deeper(listing: Listing, unknown: Sequence[str], names: set[str]) -> list[s
     """The folders, all equally deep, below which most folders have names of classes; the shallowest such."""
     strangers = set(unknown)
     below: dict[str, set[str]] = {}
-    for folder in {item.source.rpartition("/")[0] for item in listing.items if item.folder in strangers}:
+    for folder in {source.rpartition("/")[0] for source, top in listing.pairs() if top in strangers}:
         parts = folder.split("/")
         for depth in range(1, len(parts)):
             below.setdefault("/".join(parts[:depth]), set()).add(parts[depth])

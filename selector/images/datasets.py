@@ -1,108 +1,150 @@
-"""Data sets on disk: a folder of class folders, or a tar of one, listed in a fixed order.
+"""Data sets as people have them, listed in a fixed order, whatever form they lie in.
 
 Nothing is left out in silence: what is not listed as an item stands with its reason in `Listing.skipped`, or in
-`Listing.passed_over` if it looks like an image or a class.
+`Listing.passed_over` if it looks like an image or a class. A listing that is kept is taken again where nothing changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
 
 from selector.errors import UsageError
 from selector.images.exclusion import Exclusion
-from selector.images.own_output import OUTCOMES_HEADER, own_output
-from selector.images.recognition import (
-    ARCHIVE_SUFFIXES,
-    HEAD_BYTES,
-    IMAGE_SUFFIXES,
-    SIDECAR_SUFFIXES,
-    is_system_folder,
-    picture_kind,
-    suffix_of,
-)
-from selector.images.trees import Entry, FolderTree, TarTree, Tree
-
-NO_IMAGE = "not an image by its name and content"
-ARCHIVE = "an archive, which is not looked into: unpack it if it holds images"
-OWN = "our own output"
-OUTSIDE = "an image outside of the class folders"
-_LOOP = "a link to a folder that is listed already, or holds the data (a loop)"
-_NAME = "the name is not valid UTF-8: rename it"
+from selector.images.listing import ITEM_SCHEMA, LEFT_SCHEMA, Listing, Part, item_rows, left_rows, sorted_by_source
+from selector.images.readers import Containers
+from selector.images.recognition import ARCHIVE_SUFFIXES, suffix_of
+from selector.images.sources.class_folders import FolderSource, TarSource
+from selector.images.sources.source import Found, Source, is_as_it_was
+from selector.images.sources.trees import FolderTree, TarTree
+from selector.images.sources.walk import OUTSIDE, OWN
 
 
-@dataclass(frozen=True)
-class Item:
-    """A file to be scored: `source` is its path relative to the data (posix), `folder` the class folder.
-
-    broken: a link to nothing, for now.
-    """
-
-    source: str
-    folder: str
-    broken: bool = False
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Something that is no item and why; bytes of `source` that are no text show as escapes."""
-
-    source: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All items sorted by source, all class folders sorted (empty ones too), and what is neither.
-
-    skipped: no images, such as hidden names, sidecar files, system folders, excluded files and our own output.
-    passed_over: what looks like an image or a class and can't be taken: a loss.
-    """
-
-    items: tuple[Item, ...]
-    folders: tuple[str, ...]
-    skipped: tuple[Skipped, ...] = ()
-    passed_over: tuple[Skipped, ...] = ()
-
-
-def list_items(root: Path, *, exclude: Sequence[str] = (), own: Collection[Path] = ()) -> Listing:
+def list_items(
+    root: Path, *, exclude: Sequence[str] = (), own: Collection[Path] = (), before: Listing | None = None
+) -> Listing:
     """Lists a folder of class folders, or an uncompressed tar of them; raises UsageError if it is neither.
 
     Class folders may be nested; the topmost name is the class. Whatever has the name or the first bytes of a picture is an
     image; broken links with such a name are items that fail when read. exclude: patterns of what is left out. own: where
-    the command itself writes; a top folder that holds no image but such a place is no class.
+    the command itself writes; a top folder that holds no image but such a place is no class. before: an earlier listing of the
+    same data, whose parts are taken where nothing changed since.
     """
-    if not root.exists():
-        raise UsageError(f"{root} is neither a folder nor a tar file of class folders")
-    tree = FolderTree(root) if root.is_dir() else TarTree(root)
-    walk = _Walk(tree, Exclusion(exclude))
+    exclusion = Exclusion(exclude)
+    asked = json.dumps({"data": str(root.resolve()), "exclude": list(exclude)}, sort_keys=True)
+    source = source_of(root, exclusion)
+    known = before if before is not None and before.asked == asked else None
     try:
-        walk.run()
+        listing = _listed(root, source, known, asked)
     except OSError as error:
         raise UsageError(f"the folder {root} can't be listed: {error.strerror or error}") from error
-    if isinstance(tree, TarTree) and tree.ending:
-        walk.lose(root.name, tree.ending)
-    walk.drop_own(_top_folders(root, own))
-    if not walk.folders:
-        raise UsageError(_without_classes(root, walk))
-    items = sorted(walk.items, key=lambda item: item.source)
-    return Listing(tuple(items), tuple(sorted(walk.folders)), _sorted(walk.skipped), _sorted(walk.passed_over))
+    listing = _without_own(listing, _top_folders(root, own))
+    if not listing.folders:
+        raise UsageError(_without_classes(listing))
+    return listing
 
 
-def _without_classes(root: Path, walk: _Walk) -> str:
-    images = sum(lost.reason == OUTSIDE for lost in walk.passed_over)
-    archives = [skipped.source for skipped in walk.skipped if suffix_of(skipped.source) in ARCHIVE_SUFFIXES]
-    hint = ""
-    if images:
-        hint = f", but {images} images: if this folder is one class, name the folder above it ({root.resolve().parent})"
-    elif archives:
-        hint = f", but archives ({archives[0]}): unpack them, one folder for every class"
-    return f"{root} holds no class folders{hint}: expected one folder of images for every class"
+def source_of(root: Path, exclusion: Exclusion) -> Source:
+    """The form in which the data lie; raises UsageError if it is none that is known."""
+    if not root.exists():
+        raise UsageError(f"{root} is neither a folder nor a tar file of class folders")
+    return FolderSource(root, exclusion) if root.is_dir() else TarSource(root, exclusion)
 
 
-def _sorted(found: list[Skipped]) -> tuple[Skipped, ...]:
-    return tuple(sorted(found, key=lambda s: (s.source, s.reason)))
+class Reader:
+    """Reads the items of a listing by their source; a context manager. Safe to use from several threads."""
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self._containers = Containers()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._containers.close()
+
+    def read(self, source: str) -> bytes:
+        """The file's bytes; raises OSError if they can't be had now, ContentError if they never can."""
+        return self._containers.read(self._listing.place(source))
+
+
+def read_beside(root: Path, name: str) -> bytes:
+    """A file that lies beside the class folders, such as boxes.csv; raises OSError."""
+    tree = FolderTree(root, {}) if root.is_dir() else TarTree(root)
+    return tree.read(name)
+
+
+def _listed(root: Path, source: Source, before: Listing | None, asked: str) -> Listing:
+    """The parts of the source: from the listing before where nothing changed, else found now."""
+    known = {part.name: number for number, part in enumerate(before.parts)} if before else {}
+    parts, kept, found = list[Part](), dict[int, int](), dict[int, Found]()
+    for name in source.parts():
+        if before is not None and name in known and is_as_it_was(before.parts[known[name]].stamps):
+            kept[known[name]] = len(parts)
+            parts.append(before.parts[known[name]])
+            continue
+        one = found[len(parts)] = source.find(name)
+        parts.append(
+            Part(name, one.form, one.container, one.stamps, tuple(sorted(one.output)), tuple(sorted(one.classes)))
+        )
+    folders = tuple(sorted({folder for part in parts for folder in part.classes}))
+    places = {folder: number for number, folder in enumerate(folders)}
+    items, left = [ITEM_SCHEMA.empty_table()], [LEFT_SCHEMA.empty_table()]
+    if before is not None and kept:
+        old_items, old_left = before.of_parts(kept, [places.get(folder, -1) for folder in before.folders])
+        if not found:
+            return Listing(root, _looked_again(old_items, parts), folders, tuple(parts), old_left, (), asked)
+        items.append(_looked_again(old_items, parts))
+        left.append(old_left)
+    for number, one in found.items():
+        items.append(item_rows(one, number, [places[folder] for folder in one.folders]))
+        left.append(left_rows(one, number))
+    return Listing(
+        root,
+        sorted_by_source(pa.concat_tables(items)),
+        folders,
+        tuple(parts),
+        sorted_by_source(pa.concat_tables(left), "reason"),
+        tuple(parts[number].name for number in found),
+        asked,
+    )
+
+
+def _looked_again(items: pa.Table, parts: Sequence[Part]) -> pa.Table:
+    """The items, of which those that were links to nothing may lead to something by now, and the other way round."""
+    away = np.flatnonzero(items["broken"].to_numpy())
+    if not len(away):
+        return items
+    flags = items["broken"].to_numpy().copy()
+    for row in away.tolist():
+        folder = parts[items["part"][row].as_py()].container
+        flags[row] = not (Path(folder) / items["source"][row].as_py()).exists()
+    return items.set_column(items.schema.get_field_index("broken"), "broken", pa.array(flags))
+
+
+def _without_own(listing: Listing, own: set[str]) -> Listing:
+    """Top folders that hold our output and no image are no classes."""
+    with_output = {top for part in listing.parts for top in part.output}
+    counts = listing.counts()
+    bare = {top for top in (with_output | own) & set(listing.folders) if not counts[top]}
+    if not bare:
+        return listing
+    kept = tuple(folder for folder in listing.folders if folder not in bare)
+    numbers = np.cumsum([0, *(folder not in bare for folder in listing.folders)])[:-1].astype(np.int32)
+    place = listing.items.schema.get_field_index("folder")
+    items = listing.items.set_column(place, "folder", pa.array(numbers[listing.folder]))
+    told = Found("", "")
+    for top in sorted(bare - with_output):
+        told.skip(top, f"{OWN} (where this command writes)")
+    left = sorted_by_source(pa.concat_tables([listing.left, left_rows(told, -1)]), "reason")
+    return replace(listing, items=items, folders=kept, left=left)
 
 
 def _top_folders(root: Path, own: Collection[Path]) -> set[str]:
@@ -112,123 +154,13 @@ def _top_folders(root: Path, own: Collection[Path]) -> set[str]:
     return {path.relative_to(above).parts[0] for path in inside if above in path.parents}
 
 
-class _Walk:
-    """One listing in the making."""
-
-    def __init__(self, tree: Tree, exclusion: Exclusion) -> None:
-        self._tree, self._exclusion = tree, exclusion
-        self.items: list[Item] = []
-        self.folders: set[str] = set()
-        self.skipped: list[Skipped] = []
-        self.passed_over: list[Skipped] = []
-        self.with_output: set[str] = set()  # top folders in which own output lies
-        self._waiting: list[str] = []
-
-    def skip(self, source: str, reason: str) -> None:
-        self.skipped.append(Skipped(_shown(source), reason))
-
-    def lose(self, source: str, reason: str) -> None:
-        self.passed_over.append(Skipped(_shown(source), reason))
-
-    def run(self) -> None:
-        """Folder by folder in sorted order, without recursion: they may be nested deeper than Python's stack."""
-        above, seen = self._tree.above(), set[tuple[str, Hashable]]()
-        self._scan("", self._tree.entries(""))
-        while self._waiting:
-            place = self._waiting.pop()
-            top = place.partition("/")[0]
-            try:
-                identity = self._tree.identity(place)
-                if identity in above or (top, identity) in seen:  # seen in this class: others may link to it as well
-                    self.skip(place, _LOOP)
-                    continue
-                seen.add((top, identity))
-                self.folders.add(top)
-                entries = self._tree.entries(place)
-            except OSError as error:
-                self.folders.add(top)
-                self.lose(place, f"the folder can't be listed: {error.strerror or error}")
-            else:
-                self._scan(place, entries)
-
-    def _scan(self, place: str, entries: Sequence[Entry]) -> None:
-        prefix = f"{place}/" if place else ""
-        ours = own_output(
-            [entry.name for entry in entries], lambda name: self._tree.read(prefix + name), root=not place
-        )
-        if ours:
-            self.skip(place or ".", f"{OWN} ({ours.what})")
-            self.with_output.add(place.partition("/")[0])
-        folders = []
-        for entry in entries:
-            source = prefix + entry.name
-            if (ours and ours.holds(entry.name)) or self._left_out(source, entry.name):
-                continue
-            if not entry.is_folder:
-                self._file(source, entry, place.partition("/")[0])
-            elif is_system_folder(entry.name):
-                self.skip(source, "a folder of the system")
-            elif not _is_text(entry.name):
-                self.lose(source, _NAME)
-            else:
-                folders.append(source)
-        self._waiting += reversed(folders)
-
-    def _left_out(self, source: str, name: str) -> bool:
-        pattern = self._exclusion.matching(source, name)
-        if pattern:
-            self.skip(source, f"excluded by --exclude {pattern}")
-        elif name == "..":
-            self.lose(source, "its path has .. in it: pack the data with plain paths")
-        elif name.startswith("."):
-            self.skip(source, "hidden")
-        else:
-            return False
-        return True
-
-    def _file(self, source: str, entry: Entry, top: str) -> None:
-        reason = "" if suffix_of(entry.name) in IMAGE_SUFFIXES else self._no_image(source, entry)
-        if reason:
-            self.skip(source, reason if top or reason.startswith(OWN) else "not inside a class folder")
-        elif entry.problem:
-            self.lose(source, entry.problem)
-        elif not _is_text(source):
-            self.lose(source, _NAME)
-        elif not top:
-            self.lose(source, OUTSIDE)
-        else:
-            self.items.append(Item(source, top, entry.broken))
-
-    def _no_image(self, source: str, entry: Entry) -> str:
-        """Why a file without the name of an image is none; "" if its first bytes are an image's, or can't be read."""
-        suffix, head = suffix_of(entry.name), b""
-        if not entry.problem:
-            try:
-                head = self._tree.read(source, HEAD_BYTES)
-            except OSError:
-                return NO_IMAGE if suffix in SIDECAR_SUFFIXES else ""
-        if picture_kind(head):
-            return ""
-        if head.startswith(OUTCOMES_HEADER.encode()):
-            return f"{OWN} (the table of outcomes)"
-        return ARCHIVE if suffix in ARCHIVE_SUFFIXES else entry.problem or NO_IMAGE
-
-    def drop_own(self, own: set[str]) -> None:
-        """Top folders that hold our output and no image are no classes."""
-        with_items = {item.folder for item in self.items}
-        for top in (self.folders & (self.with_output | own)) - with_items:
-            self.folders.remove(top)
-            if top not in self.with_output:
-                self.skip(top, f"{OWN} (where this command writes)")
-
-
-def _shown(source: str) -> str:
-    return source.encode(errors="backslashreplace").decode()
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _without_classes(listing: Listing) -> str:
+    root = listing.root
+    images = sum(lost.reason == OUTSIDE for lost in listing.passed_over)
+    archives = [skipped.source for skipped in listing.skipped if suffix_of(skipped.source) in ARCHIVE_SUFFIXES]
+    hint = ""
+    if images:
+        hint = f", but {images} images: if this folder is one class, name the folder above it ({root.resolve().parent})"
+    elif archives:
+        hint = f", but archives ({archives[0]}): unpack them, one folder for every class"
+    return f"{root} holds no class folders{hint}: expected one folder of images for every class"

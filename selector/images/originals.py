@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.images.canvas import cut
+from selector.images.datasets import Reader
 from selector.images.decoding import decode
-from selector.images.readers import ContentError, Reader, image_id, open_reader
+from selector.images.listing import Listing
+from selector.images.readers import ContentError, image_id
 from selector.records import Box
 
 
@@ -50,9 +52,10 @@ class Originals:
 
 
 @contextmanager
-def originals(root: Path, expected: Mapping[str, str]) -> Iterator[Originals]:
-    """Opens the data for as long as crops are made; raises SelectorError if it is not there."""
+def originals(listing: Listing, expected: Mapping[str, str]) -> Iterator[Originals]:
+    """Opens the data for as long as crops are made; raises SelectorError if they are not there."""
+    root = listing.root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
-    with open_reader(root) as reader:
-        yield Originals(reader, root, expected)
+    with Reader(listing) as reader:
+        yield Originals(reader, listing.root, expected)

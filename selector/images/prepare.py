@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selector.images.canvas import CanvasMap, crop, fit
 from selector.images.decoding import DecodeError, decode, decode_with_notes
-from selector.images.readers import ContentError, Reader, Stamp, image_id, open_reader
+from selector.images.readers import Containers, ContentError, Place, Stamp, image_id
 from selector.records import Box
 
 OK, FILTERED, FAILED, UNREAD = "ok", "filtered", "failed", "unread"
@@ -57,16 +56,16 @@ class Crops:
     reason: str = ""
 
 
-def prepare_images(root: Path, sources: Sequence[str], resolution: int, mode: str, min_side: int) -> list[Prepared]:
+def prepare_images(places: Sequence[Place], resolution: int, mode: str, min_side: int) -> list[Prepared]:
     """Reads, decodes and fits files to resolution × resolution."""
-    return [_prepare(root, source, resolution, mode, min_side) for source in sources]
+    return [_prepare(place, resolution, mode, min_side) for place in places]
 
 
-def _prepare(root: Path, source: str, resolution: int, mode: str, min_side: int) -> Prepared:
-    identifier, stamp = "", Stamp(0, 0)
+def _prepare(place: Place, resolution: int, mode: str, min_side: int) -> Prepared:
+    identifier, stamp, source = "", Stamp(0, 0), place.source
     try:
-        stamp = _reader(root).stamp(source)
-        content = _reader(root).read(source)
+        stamp = _containers().stamp(place)
+        content = _containers().read(place)
         identifier = image_id(content)
         decoded = decode_with_notes(content)
     except (OSError, MemoryError) as error:
@@ -82,14 +81,15 @@ def _prepare(root: Path, source: str, resolution: int, mode: str, min_side: int)
     return Prepared(source, identifier, OK, notes, height, width, canvas, mapping, **stamp._asdict())
 
 
-def prepare_crops(root: Path, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
-    """Cuts boxes (pixels of the original) out of files given as (source, image_id, boxes), fitted to the resolution."""
-    return [_crops(root, source, identifier, boxes, resolution) for source, identifier, boxes in wanted]
+def prepare_crops(wanted: Sequence[tuple[Place, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
+    """Cuts boxes (pixels of the original) out of files given as (place, image_id, boxes), fitted to the resolution."""
+    return [_crops(place, identifier, boxes, resolution) for place, identifier, boxes in wanted]
 
 
-def _crops(root: Path, source: str, identifier: str, boxes: tuple[Box, ...], resolution: int) -> Crops:
+def _crops(place: Place, identifier: str, boxes: tuple[Box, ...], resolution: int) -> Crops:
+    source = place.source
     try:
-        content = _reader(root).read(source)
+        content = _containers().read(place)
         if image_id(content) != identifier:
             return Crops(source, None, UNREAD, CHANGED)
         image = decode(content)
@@ -106,7 +106,7 @@ def _unread(error: OSError | MemoryError) -> str:
     return f"can't be read: {error.strerror or error}"
 
 
-@lru_cache(maxsize=2)
-def _reader(root: Path) -> Reader:
-    """One open reader per process and data set; it closes with the process."""
-    return open_reader(root).__enter__()
+@lru_cache(maxsize=1)
+def _containers() -> Containers:
+    """What this process holds open; it closes with the process."""
+    return Containers()

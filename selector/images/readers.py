@@ -1,20 +1,26 @@
-"""Reading the files of a data set by their source, from a folder or from an uncompressed tar by offset."""
+"""Reading the bytes of an item by its place: a file of a folder, or a range of a container.
+
+A place says all that is needed, so that a process that decodes needs no listing.
+"""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from selector.errors import SelectorError
-from selector.images.tars import read_index
 
 MAX_FILE_BYTES = 1 << 28
 """Larger files are refused unread: no image of the decoder's pixel limit needs 256 MiB."""
+
+_OPEN = 32
+"""Containers that are held open at a time."""
 
 
 def image_id(content: bytes) -> str:
@@ -26,104 +32,125 @@ class ContentError(SelectorError):
     """A file whose bytes can't be had because of what it is; the text is a plain reason, without the file's name."""
 
 
+class Place(NamedTuple):
+    """Where an item's bytes lie. form: a key of FORMS. container: a path or a URL. offset, size: as the form counts them."""
+
+    source: str
+    form: str
+    container: str
+    offset: int = -1
+    size: int = -1
+
+
 class Stamp(NamedTuple):
-    """What tells that a file was replaced: its size in bytes, and when it, or the tar that holds it, was written."""
+    """What tells that a file was replaced: its size in bytes, and when it, or the container that holds it, was written."""
 
     size: int
     mtime_ns: int
 
 
-class Reader(Protocol):
-    """Reads items by source; a context manager. Safe to use from several threads."""
+class Form(Protocol):
+    """One opened container. Safe to use from several threads."""
 
-    def __enter__(self) -> Self: ...
+    def read(self, place: Place) -> bytes:
+        """The item's bytes; raises OSError if they can't be had now, ContentError if they never can."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def stamp(self, place: Place) -> Stamp:
+        """The item's stamp; raises OSError."""
 
-    def read(self, source: str) -> bytes:
-        """The file's bytes; raises OSError if they can't be had now, ContentError if they never can."""
-
-    def stamp(self, source: str) -> Stamp:
-        """The file's stamp; raises OSError."""
+    def close(self) -> None:
+        """Gives back what is held open."""
 
 
-def open_reader(root: Path) -> Reader:
-    """A reader for what `list_items` lists of the same root; raises UsageError."""
-    return FolderReader(root) if root.is_dir() else TarReader(root)
+class FolderForm:
+    """Files of a folder."""
 
+    def __init__(self, container: str) -> None:
+        self._root = Path(container)
 
-class FolderReader:
-    """Reads the files of a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is held open."""
-
-    def read(self, source: str) -> bytes:
-        """See Reader."""
-        path = self._root / source
-        with path.open("rb") as file:
-            _check_size(os.fstat(file.fileno()).st_size)
+    def read(self, place: Place) -> bytes:
+        """See Form."""
+        with (self._root / place.source).open("rb") as file:
+            check_size(os.fstat(file.fileno()).st_size)
             return file.read(MAX_FILE_BYTES)
 
-    def stamp(self, source: str) -> Stamp:
-        """See Reader."""
-        found = (self._root / source).stat()
+    def stamp(self, place: Place) -> Stamp:
+        """See Form."""
+        found = (self._root / place.source).stat()
         return Stamp(found.st_size, found.st_mtime_ns)
 
+    def close(self) -> None:
+        """Nothing is held open."""
 
-class TarReader:
-    """Reads the members of an uncompressed tar by their offset; the index is made on construction."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-        self._index = read_index(path).files
+class RangeForm:
+    """Ranges of a file, such as the members of an uncompressed tar."""
+
+    def __init__(self, container: str) -> None:
+        self._file = os.open(container, os.O_RDONLY)
+
+    def read(self, place: Place) -> bytes:
+        """See Form."""
+        check_size(place.size)
+        content = os.pread(self._file, place.size, place.offset)
+        if len(content) < place.size:
+            raise ContentError(f"the archive ends {place.size - len(content)} bytes too early")
+        return content
+
+    def stamp(self, place: Place) -> Stamp:
+        """See Form."""
+        return Stamp(place.size, os.fstat(self._file).st_mtime_ns)
+
+    def close(self) -> None:
+        """See Form."""
+        os.close(self._file)
+
+
+FORMS: Mapping[str, Callable[[str], Form]] = {"folder": FolderForm, "tar": RangeForm}
+"""How bytes are read from a container, by the form that a listing's parts have."""
+
+
+class Containers:
+    """Reads items of any number of containers, of which the last used are held open; a context manager."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open: OrderedDict[tuple[str, str], Form] = OrderedDict()
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("rb")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self.close()
 
-    def read(self, source: str) -> bytes:
-        """See Reader."""
-        if self._file is None:
-            raise ValueError("the reader is not open: use it in a with statement")
-        offset, size = self._member(source)
-        _check_size(size)
+    def close(self) -> None:
+        """Gives back what is held open."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def read(self, place: Place) -> bytes:
+        """The item's bytes; raises OSError if they can't be had now, ContentError if they never can."""
         with self._lock:
-            self._file.seek(offset)
-            content = self._file.read(size)
-        if len(content) < size:
-            raise ContentError(f"the tar ends {size - len(content)} bytes too early")
-        return content
+            return self._form(place).read(place)
 
-    def stamp(self, source: str) -> Stamp:
-        """See Reader."""
-        return Stamp(self._member(source)[1], self._path.stat().st_mtime_ns)
+    def stamp(self, place: Place) -> Stamp:
+        """The item's stamp; raises OSError."""
+        with self._lock:
+            return self._form(place).stamp(place)
 
-    def _member(self, source: str) -> tuple[int, int]:
-        if source not in self._index:
-            raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
-        return self._index[source]
+    def _form(self, place: Place) -> Form:
+        key = (place.form, place.container)
+        if key not in self._open:
+            self._open[key] = FORMS[place.form](place.container)
+            if len(self._open) > _OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(key)
+        return self._open[key]
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raises ContentError for more bytes than an image may have."""
     if size > MAX_FILE_BYTES:
         raise ContentError(f"{size} bytes, more than the limit of {MAX_FILE_BYTES}")

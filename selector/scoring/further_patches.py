@@ -33,7 +33,7 @@ def further_patches(view: StoreView, images: Originals, class_ids: Collection[in
     """
     table, mark = view.patches, view.fingerprint
     setting = setting_of_store(mark)
-    sources = dict.fromkeys(str(source) for source in table.source[np.isin(table.class_id, list(class_ids))])
+    sources = dict.fromkeys(table.source[np.isin(table.class_id, list(class_ids))])
     rows: list[dict[str, Any]] = []
     for record, delta in mean_maps(Store.open(view.store), sources):
         canvas, mapping = fit(images.image(record["source"]), int(mark["resolution"]), str(mark["fit"]))
@@ -52,9 +52,10 @@ def with_further(table: PatchTable, further: PatchTable) -> PatchTable:
     both = {
         name: np.concatenate([column, getattr(further, name)])
         for name, column in vars(table).items()
-        if name != "features"
+        if name not in ("features", "source")
     }
-    return PatchTable(**both, features=np.zeros((len(table) + len(further), 0), np.float16))
+    source = np.asarray([*table.source, *further.source], object)
+    return PatchTable(**both, source=source, features=np.zeros((len(table) + len(further), 0), np.float16))
 
 
 def _table(rows: list[dict[str, Any]]) -> PatchTable:

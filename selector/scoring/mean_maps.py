@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from selector.images.listing import rows_in
 from selector.store.store import Store
 
 
@@ -16,8 +18,12 @@ def mean_maps(store: Store, sources: Collection[str]) -> Iterator[tuple[dict[str
 
     Raises StoreError for damage, KeyError for a source that was never scored.
     """
-    table, maps = store.read_images()
-    row_of = {source: row for row, source in enumerate(table["source"].to_pylist())}
-    for source in sources:
-        row = row_of[source]
-        yield table.slice(row, 1).to_pylist()[0], maps[row]
+    table = store.images()
+    wanted = list(sources)
+    rows = rows_in(table["source"], pa.array(wanted, pa.string()))
+    for source, row in zip(wanted, rows.tolist(), strict=True):
+        if row < 0:
+            raise KeyError(source)
+    placed = table.select(["shard", "row"]).take(pa.array(rows)).to_pylist()
+    for place in placed:
+        yield store.image_record(place["shard"], place["row"])

@@ -8,22 +8,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.folders.locks import held
-from selector.images.datasets import Listing, list_items
+from selector.images.datasets import list_items
+from selector.images.listing import Listing
 from selector.processes import begin_work, process_pool, run_in_loop
 from selector.progress import Progress
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
 from selector.scoring.work import Spent, Work, opened_store
-from selector.store.losses import listing_lines, loss_lines
+from selector.store.kept_listing import keep_listing, read_listing
+from selector.store.losses import fresh_lines, listing_lines, loss_lines
 from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
 from selector.store.store import DATA_FILE, Store
 from selector.store.view import StoreView, view_store
@@ -34,6 +38,7 @@ class ScoreReport:
     """What a scoring run did. unet_rows: UNet evaluations spent now; history: of every run of this store."""
 
     view: StoreView
+    listing: Listing
     unet_rows: int
     seconds: dict[str, float]
     restarts: int
@@ -60,7 +65,7 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
     server stays away, ContractError for a server that is not what the client needs, UsageError for a folder of another kind,
     SelectorError where most files can't be read.
     """
-    listing = listing or listing_of(config)
+    listing = listing or listing_of(config, progress)
     Store.refuse_foreign(config.store)
     refuse_foreign_table(config.store)
     for line in loss_lines(listing):
@@ -68,7 +73,10 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
     for line in listing_lines(listing, config.exclude):
         progress.note(line)
     with held(config.store, wait=config.wait, note=progress.note):  # one process writes a store
-        return _score(config, listing, progress)
+        report = _score(config, limited(listing, config.limit_per_class), progress)
+        if listing.fresh:
+            keep_listing(config.store, listing)
+        return report
 
 
 def data_root_of(store: Path) -> Path | None:
@@ -106,24 +114,29 @@ def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreRe
         progress.note(
             f"{len(view.unread)} files could not be read, the first {source}: {reason}. The next run tries again"
         )
-    return ScoreReport(view, spent.unet_rows, spent.seconds, spent.restarts, store.read_history())
+    return ScoreReport(view, listing, spent.unet_rows, spent.seconds, spent.restarts, store.read_history())
 
 
-def listing_of(config: ScoreConfig) -> Listing:
-    """The files to score; raises UsageError if there are none."""
-    listing = list_items(config.data, exclude=config.exclude, own=(config.store,))
-    if not listing.items:
+def listing_of(config: ScoreConfig, progress: Progress) -> Listing:
+    """The files of the data, of which those are listed that no listing kept in the store has. UsageError if there are none."""
+    before = None if config.relist else read_listing(config.store)
+    listing = list_items(config.data, exclude=config.exclude, own=(config.store,), before=before)
+    for line in fresh_lines(listing, before):
+        progress.note(line)
+    if not len(listing):
         told = [*loss_lines(listing), *listing_lines(listing, config.exclude)]
         raise UsageError(f"{config.data} holds no images in class folders" + "".join(f"; {line}" for line in told))
-    if config.limit_per_class:
-        kept: dict[str, int] = {}
-        items = []
-        for item in listing.items:
-            kept[item.folder] = kept.get(item.folder, 0) + 1
-            if kept[item.folder] <= config.limit_per_class:
-                items.append(item)
-        listing = replace(listing, items=tuple(items))
     return listing
+
+
+def limited(listing: Listing, most: int) -> Listing:
+    """The first so many files of every class folder; 0: all."""
+    if not most:
+        return listing
+    by_folder = np.argsort(listing.folder, kind="stable")
+    ends = np.cumsum([0, *listing.counts().values()])
+    place = np.arange(len(listing)) - np.repeat(ends[:-1], np.diff(ends))
+    return listing.taken(np.sort(by_folder[place < most]))
 
 
 def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
@@ -132,10 +145,10 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
         return False
     identity = read_identity(config.repository)
     store, folders = opened_store(config, listing, identity, settings_of(identity, config))
-    sources, retry = {item.source for item in listing.items}, config.retry_failed
-    if sources - settled(store, config.data, sources, retry_failed=retry):
+    retry = config.retry_failed
+    if not settled(store, listing, retry_failed=retry).all():
         return False
-    if store.undescribed(sources, failed_features(store) if retry else set()):
+    if store.undescribed(listing.sources, failed_features(store) if retry else None):
         return False
     store.write_data_root(config.data, folders)
     return True

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class ScoredFile:
-    """A file to score: its path relative to the data, and its class."""
-
-    source: str
-    class_id: int
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Files that are committed together under one number. of: files of the data that stand there, scored before or not."""
+    """Files that are committed together under one number. rows: int64, of the listing. of: files of the data that stand there,
+    scored before or not."""
 
     number: int
-    files: tuple[ScoredFile, ...]
+    rows: NDArray[np.int64]
     of: int
 
 
-def cut_shards(files: Sequence[ScoredFile], done: Collection[str], taken: Collection[int], size: int) -> list[Shard]:
+def cut_shards(order: NDArray[np.int64], done: NDArray[np.bool_], taken: Collection[int], size: int) -> list[Shard]:
     """Cuts the files that are not done into shards of at most `size`.
 
-    A file belongs to the shard of its position, so that rerunning after a crash writes the same shards. What is left of
-    positions whose number is taken goes into shards with the next free numbers after all others.
+    order: int64, row numbers in the order in which files are read. done: bool, by row. A file belongs to the shard of its
+    position, so that rerunning after a crash writes the same shards. What is left of positions whose number is taken goes into
+    shards with the next free numbers after all others.
     """
-    done, taken = set(done), set(taken)
-    chunks = [files[start : start + size] for start in range(0, len(files), size)]
+    todo = ~done[order]
+    taken = set(taken)
+    chunks = range(0, len(order), size)
     spare = max([len(chunks) - 1, *taken], default=-1) + 1
-    shards, left, left_of = [], list[ScoredFile](), 0
-    for position, chunk in enumerate(chunks):
-        todo = [file for file in chunk if file.source not in done]
-        if position not in taken and todo:
-            shards.append(Shard(position, tuple(todo), len(chunk)))
-        elif todo:
-            left, left_of = left + todo, left_of + len(chunk)
-    cuts = range(0, len(left), size)
-    return shards + [Shard(spare + i, tuple(left[at : at + size]), left_of) for i, at in enumerate(cuts)]
+    shards, left, left_of = [], [np.empty(0, np.int64)], 0
+    for position, start in enumerate(chunks):
+        chunk = order[start : start + size]
+        rows = chunk[todo[start : start + size]]
+        if position not in taken and len(rows):
+            shards.append(Shard(position, rows, len(chunk)))
+        elif len(rows):
+            left.append(rows)
+            left_of += len(chunk)
+    rest = np.concatenate(left)
+    cuts = range(0, len(rest), size)
+    return shards + [Shard(spare + i, rest[at : at + size], left_of) for i, at in enumerate(cuts)]

@@ -13,20 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from client.contract import Identity
 from client.scoring import ClientConfig, ScoringClient
 from selector.config import ScoreConfig
 from selector.errors import SelectorError
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import read_class_names
-from selector.images.datasets import Listing
+from selector.images.listing import Listing, rows_in
 from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_crops, prepare_images
+from selector.images.readers import Place
 from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.rows import image_rows, patch_rows
 from selector.scoring.settings import ScoringSettings, fingerprint, settings_of
-from selector.scoring.shards import ScoredFile, Shard, cut_shards
+from selector.scoring.shards import Shard, cut_shards
 from selector.scoring.stage_one import score_images
 from selector.scoring.stage_two import describe_crops
 from selector.store.store import Store, Undescribed
@@ -64,7 +69,7 @@ def opened_store(
     that is no class.
     """
     mapping = read_class_names(config.class_names) if config.class_names else None
-    folders = matched_folders(config.data, listing, identity.classes, mapping, identity.class_names)
+    folders = matched_folders(listing, identity.classes, mapping, identity.class_names)
     store = Store.create_or_open(config.store, fingerprint(identity, settings))
     store.check_folders(folders)
     return store, folders
@@ -94,34 +99,39 @@ class Work:
             settings = settings_of(client.identity, self._config)
             store, folders = opened_store(self._config, self._listing, client.identity, settings)
             store.write_data_root(self._config.data, folders)
-            files = [ScoredFile(item.source, folders[item.folder]) for item in self._listing.items]
-            retry, sources = self._config.retry_failed, {file.source for file in files}
-            done = await asyncio.to_thread(settled, store, self._config.data, sources, retry_failed=retry)
-            again = failed_features(store) if retry else set()
-            await self._images(client, settings, store, files, done)
-            changed = await self._patches(client, settings, store, sources, again)
+            class_of = np.array([folders[folder] for folder in self._listing.folders], np.int32)
+            retry = self._config.retry_failed
+            done = await asyncio.to_thread(settled, store, self._listing, retry_failed=retry)
+            again = failed_features(store) if retry else None
+            await self._images(client, settings, store, class_of, done)
+            changed = await self._patches(client, settings, store, again)
             if changed:  # while they were being scored: once more, from the start
-                await self._images(client, settings, store, files, sources - changed)
-                await self._patches(client, settings, store, sources, set())
+                rows = rows_in(self._listing.sources, pa.array(sorted(changed), pa.string()))
+                done = np.ones(len(self._listing), np.bool_)
+                done[rows] = False
+                await self._images(client, settings, store, class_of, done)
+                await self._patches(client, settings, store)
 
     async def _images(
         self,
         client: ScoringClient,
         settings: ScoringSettings,
         store: Store,
-        files: Sequence[ScoredFile],
-        done: set[str],
+        class_of: NDArray[np.int32],
+        done: NDArray[np.bool_],
     ) -> None:
-        shards = cut_shards(files, done, store.image_shards(), self._config.shard_size)
+        """class_of: the class_id of every class folder of the listing. done: bool, by row of the listing."""
+        listing = self._listing
+        shards = cut_shards(listing.reading_order(), done, store.image_shards(), self._config.shard_size)
         rows_per_image = 2 * settings.draws
-        total = sum(len(shard.files) for shard in shards) * rows_per_image
+        total = sum(len(shard.rows) for shard in shards) * rows_per_image
 
         with self._timed("typicality", total, "UNet rows") as advance:
 
             async def one(shard: Shard) -> None:
-                prepared = await self._prepared(settings, [file.source for file in shard.files])
+                prepared = await self._prepared(settings, listing.places(shard.rows))
                 self._note_unread([(i.source, i.reason) for i in prepared if i.status == UNREAD], shard.of)
-                class_ids = [file.class_id for file in shard.files]
+                class_ids = class_of[listing.folder[shard.rows]].tolist()
                 scores = await score_images(client, settings, prepared, class_ids, advance)
                 self._spent.unet_rows += sum(score.unet_rows for score in scores)
                 advance(sum(rows_per_image - score.unet_rows for score in scores))
@@ -140,11 +150,10 @@ class Work:
         client: ScoringClient,
         settings: ScoringSettings,
         store: Store,
-        listed: set[str],
-        again: set[tuple[str, str]],
+        again: pa.Array | None = None,
     ) -> set[str]:
         """Describes what has windows and no features; returns the sources whose files hold something else by now."""
-        groups = await asyncio.to_thread(store.undescribed, listed, again)
+        groups = await asyncio.to_thread(store.undescribed, self._listing.sources, again)
         total = sum(len(image.boxes) for group in groups for image in group.images)
         taken = store.patch_shards()
         spare = max([-1, *store.image_shards(), *taken]) + 1
@@ -154,7 +163,9 @@ class Work:
         with self._timed("features", total, "patches") as advance:
 
             async def one(group: Undescribed) -> None:
-                wanted = [(image.source, image.image_id, image.boxes) for image in group.images]
+                rows = rows_in(self._listing.sources, pa.array([image.source for image in group.images], pa.string()))
+                places = self._listing.places(rows)
+                wanted = [(at, image.image_id, image.boxes) for at, image in zip(places, group.images, strict=True)]
                 crops = await self._crops(wanted, settings.resolution)
                 self._note_unread([(c.source, c.reason) for c in crops if c.status == UNREAD], group.of)
                 changed.update(crop.source for crop in crops if crop.reason == CHANGED)
@@ -187,17 +198,17 @@ class Work:
         for source in sources:
             self._spent.unread.pop(source, None)
 
-    async def _prepared(self, settings: ScoringSettings, sources: Sequence[str]) -> list[Prepared]:
-        root, fitting = self._config.data, (settings.resolution, settings.fit, settings.min_side)
+    async def _prepared(self, settings: ScoringSettings, places: Sequence[Place]) -> list[Prepared]:
+        fitting = (settings.resolution, settings.fit, settings.min_side)
 
-        async def prepare(wanted: Sequence[str]) -> list[Prepared]:
-            return await self._in_pool(lambda piece: (prepare_images, root, piece, *fitting), wanted)
+        async def prepare(wanted: Sequence[Place]) -> list[Prepared]:
+            return await self._in_pool(lambda piece: (prepare_images, piece, *fitting), wanted)
 
-        return await _insisted(prepare, sources)
+        return await _insisted(prepare, places)
 
-    async def _crops(self, wanted: Sequence[tuple[str, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
-        async def cut(wanted: Sequence[tuple[str, str, tuple[Box, ...]]]) -> list[Crops]:
-            return await self._in_pool(lambda piece: (prepare_crops, self._config.data, piece, resolution), wanted)
+    async def _crops(self, wanted: Sequence[tuple[Place, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
+        async def cut(wanted: Sequence[tuple[Place, str, tuple[Box, ...]]]) -> list[Crops]:
+            return await self._in_pool(lambda piece: (prepare_crops, piece, resolution), wanted)
 
         return await _insisted(cut, wanted)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from selector.images.datasets import ARCHIVE, OWN, Listing, Skipped
-from selector.store.outcomes import DUPLICATE, SCORED, SKIPPED, Crossing, Outcome, across_text
+from selector.images.listing import Listing, Skipped
+from selector.images.sources.walk import ARCHIVE, OWN
+from selector.store.outcomes import DUPLICATE, SKIPPED, Crossing, Outcomes, across_text
 
 _KINDS_SHOWN = 4
 _NAMES_SHOWN = 10
@@ -33,13 +34,20 @@ def listing_lines(listing: Listing, exclude: Sequence[str] = ()) -> list[str]:
         ]
         if found:
             lines.append(f"{text}: {_listed(found)}")
-    filled = {item.folder for item in listing.items}
-    empty = [folder for folder in listing.folders if folder not in filled]
+    empty = [folder for folder, count in listing.counts().items() if not count]
     if empty:
         lines.append(f"class folders without an image: {_listed(empty)}")
     used = {one.reason for one in listing.skipped}
     idle = [pattern for pattern in exclude if f"excluded by --exclude {pattern}" not in used]
     return lines + [f"--exclude {pattern} left nothing out" for pattern in idle]
+
+
+def fresh_lines(listing: Listing, before: Listing | None) -> list[str]:
+    """What was listed again although a listing was kept; nothing if nothing was."""
+    if before is None or not listing.fresh:
+        return []
+    names = [name or "beside the class folders" for name in listing.fresh]
+    return [f"{len(names)} of {len(listing.parts)} parts of the data changed since they were listed: {_listed(names)}"]
 
 
 def across_lines(crossings: Collection[Crossing], across: str = "first") -> list[str]:
@@ -59,7 +67,7 @@ def bare_class_lines(names: Collection[str], explain: Callable[[Collection[str]]
     return [f"no usable image in {_listed([f'{n} ({why[n]})' if why.get(n) else n for n in names])}"]
 
 
-def explainer(outcomes: Iterable[Outcome], class_of: Mapping[str, str]) -> Callable[[Collection[str]], dict[str, str]]:
+def explainer(outcomes: Outcomes, class_of: Mapping[str, str]) -> Callable[[Collection[str]], dict[str, str]]:
     """A function from class names to why their files gave nothing, such as "5 damaged, 3 duplicates of bag/…".
 
     class_of: class folder → class name. What is no image by its nature counts only where nothing else explains a class.
@@ -68,9 +76,9 @@ def explainer(outcomes: Iterable[Outcome], class_of: Mapping[str, str]) -> Calla
     def explain(names: Collection[str]) -> dict[str, str]:
         lost = {name: Counter[str]() for name in names}
         beside = {name: Counter[str]() for name in names}
-        for outcome in outcomes:
+        for outcome in outcomes.lost():
             name = class_of.get(outcome.source.partition("/")[0])
-            if name in lost and outcome.status != SCORED:
+            if name in lost:
                 (beside if outcome.status == SKIPPED else lost)[name][_kind(outcome.reason)] += 1
         return {name: _counted(lost[name] or beside[name]) for name in names}
 

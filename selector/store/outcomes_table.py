@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow.compute as pc
 
 from selector.errors import UsageError
 from selector.folders.files import file_errors
 from selector.images.own_output import OUTCOMES_HEADER
 from selector.store.commits import write_whole
-from selector.store.outcomes import Outcome
+from selector.store.outcomes import Outcomes
 
 _FILE = "outcomes.csv"
+_ROWS = 1 << 16  # written at a time
 
 
 def outcomes_path(store: Path) -> Path:
@@ -44,17 +47,25 @@ def refuse_foreign_table(store: Path) -> None:
         )
 
 
-def write_outcomes(store: Path, outcomes: Iterable[Outcome]) -> Path:
+def write_outcomes(store: Path, outcomes: Outcomes) -> Path:
     """Writes the table whole or not at all, sorted by source, and returns its path.
 
     Raises UsageError for a foreign file, FileError if it can't be written.
     """
     refuse_foreign_table(store)
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(OUTCOMES_HEADER.split(","))
-    table.writerows(sorted((o.source, o.status, o.reason) for o in outcomes))
     path = outcomes_path(store)
     with file_errors(path):
-        write_whole(path, lambda file: file.write(text.getvalue().encode()))
+        write_whole(path, lambda file: _write(file, outcomes))
     return path
+
+
+def _write(file: BinaryIO, outcomes: Outcomes) -> None:
+    names = OUTCOMES_HEADER.split(",")
+    rows = outcomes.rows.select(names)
+    rows = rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in names]))
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    table = csv.writer(text)
+    table.writerow(names)
+    for batch in rows.to_batches(_ROWS):
+        table.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    text.detach()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from selector.images.listing import joined
 from selector.records import Box, Features, PatchTable
 
 STATUSES = ("ok", "filtered", "failed")
 
+_ID_LENGTH = 16
 _WINDOW_BOX = ("window_top", "window_left", "window_height", "window_width")
 _CANVAS_BOX = tuple(name.replace("window_", "window_canvas_") for name in _WINDOW_BOX)
 _PER_WINDOW = (*_WINDOW_BOX, *_CANVAS_BOX, "typicality", "standard_error")
@@ -61,6 +63,13 @@ PATCH_SCHEMA: pa.Schema = _schema(
     reason=pa.string(),
 )
 """One row per patch, its box in pixels of the original. A patch whose feature failed keeps its row, with zeros for it."""
+
+_PLACED = {"shard": pa.int32(), "row": pa.int32()}
+_PER_IMAGE = ["image_id", "source", "class_id", "status", "reason", "size", "mtime_ns", "draws", "height", "width"]
+
+IMAGE_SUMMARY: pa.Schema = _schema(**{name: IMAGE_SCHEMA.field(name).type for name in _PER_IMAGE}, **_PLACED)
+PATCH_SUMMARY: pa.Schema = _schema(**{field.name: field.type for field in PATCH_SCHEMA}, **_PLACED)
+"""The columns of a store's summaries: rows with the shard and the row in it where they were committed."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +121,11 @@ def scored_image(row: Mapping[str, Any]) -> ScoredImage | None:
 
 
 def patch_table(rows: pa.Table, features: Features) -> PatchTable:
-    """The rows of PATCH_SCHEMA that are ok, and their features, sorted by (class_id, image_id, patch_rank)."""
-    usable = np.asarray(pc.equal(rows["status"], "ok").to_numpy(zero_copy_only=False), np.bool_)
-    rows, features = rows.filter(pa.array(usable)), features[usable]
-    table = PatchTable(
+    """Rows of PATCH_SCHEMA that are ok, and their features, as they come."""
+    return PatchTable(
         class_id=_column(rows, "class_id", np.int32),
-        image_id=np.asarray(rows["image_id"].to_pylist(), "<U16"),
-        source=np.asarray(rows["source"].to_pylist(), object),
+        image_id=ids_of(rows["image_id"]),
+        source=ArrowTexts(joined(rows["source"])),
         patch_rank=_column(rows, "patch_rank", np.int32),
         top=_column(rows, "top", np.int32),
         left=_column(rows, "left", np.int32),
@@ -129,7 +136,43 @@ def patch_table(rows: pa.Table, features: Features) -> PatchTable:
         draws=_column(rows, "draws", np.int32),
         features=features,
     )
-    return table.take(np.lexsort((table.patch_rank, table.image_id, table.class_id)))
+
+
+def ids_of(column: pa.ChunkedArray) -> NDArray[np.str_]:
+    """Image ids as <U16; made without an object for each where all have their 16 characters."""
+    whole = joined(column)
+    if len(whole) and pc.all(pc.equal(pc.binary_length(whole), _ID_LENGTH)).as_py():
+        fixed = whole.cast(pa.binary()).cast(pa.binary(_ID_LENGTH))
+        return np.frombuffer(fixed.buffers()[1], f"S{_ID_LENGTH}", len(fixed), _ID_LENGTH * fixed.offset).astype("<U16")
+    return np.asarray(whole.to_pylist(), "<U16")
+
+
+class ArrowTexts:
+    """`Texts` of an Arrow array of strings."""
+
+    def __init__(self, texts: pa.StringArray) -> None:
+        self.array = texts
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        if isinstance(rows, int | np.integer):
+            return self.array[int(rows)].as_py()
+        numbers = np.arange(len(self.array))[rows]
+        return ArrowTexts(self.array.take(pa.array(numbers)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.array.to_pylist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ArrowTexts) and bool(self.array.equals(other.array))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def tolist(self) -> list[str]:
+        """All texts."""
+        return list(self.array.to_pylist())
 
 
 def _column(rows: pa.Table, name: str, kind: type[Any]) -> NDArray[Any]:

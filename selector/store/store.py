@@ -3,8 +3,10 @@
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, folder → class_id
     history.json                   a record for every scoring run that did work
+    listing.parquet                where the files of the data lie (see kept_listing.py)
     images/00000.{parquet,npy}     stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
     patches/00000.{parquet,npy}    stage II, one row per patch; features, float16 [n, F]
+    */summary.parquet              the rows of all shards in one table (see summary.py)
 
 A shard is whole or absent (see commits.py). Shard numbers are the caller's; committing one again replaces it.
 Boxes are pixels of the original image after EXIF rotation, those named window_canvas_* pixels of the canvas.
@@ -14,40 +16,43 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selector.errors import StoreError, UsageError
+from selector.images.listing import joined, rows_in
 from selector.records import PatchTable
-from selector.store.commits import committed_vectors, read_commit, read_json, read_rows, write_commit, write_json
+from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
 from selector.store.features import CommittedVectors, StoredFeatures
 from selector.store.fingerprint import Fingerprint, check_fingerprint, read_fingerprint, write_fingerprint
 from selector.store.schema import (
     IMAGE_SCHEMA,
+    IMAGE_SUMMARY,
     PATCH_SCHEMA,
+    PATCH_SUMMARY,
     ScoredImage,
     check_image_rows,
     conforming,
     patch_table,
     scored_image,
 )
+from selector.store.summary import Summary, committed, latest, stem, summary
 
 DATA_FILE, HISTORY_FILE = "data.json", "history.json"
 
 _FOLDERS = ("images", "patches")
-_OURS = re.compile(r"^(\d{5,}\.(npy|parquet)|server\.log.*|\.selector\.lock|orders)$|\.[0-9a-f]{32}\.tmp$")
+_OURS = re.compile(
+    r"^((\d{5,}|listing|summary)\.parquet|\d{5,}\.npy|server\.log.*|\.selector\.lock|orders)$|\.[0-9a-f]{32}\.tmp$"
+)
 """What may lie in a folder that is to become a store: what a run leaves that was ended before it had made one."""
-
-_READERS = 4
-"""Threads that read the Parquet files of many shards; half of that is spent outside of Python."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +72,6 @@ class Undescribed:
     of: int
 
 
-class StoredMaps:
-    """Mean delta maps float16 [h, w] by row number of `Store.read_images`; one shard is mapped at a time."""
-
-    def __init__(self, folder: Path, stems: list[str], lengths: list[int]) -> None:
-        self._folder, self._stems = folder, stems
-        self._ends = np.cumsum([0, *lengths])
-        self._open: tuple[int, NDArray[np.float16]] | None = None
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def __getitem__(self, row: int) -> NDArray[np.float16]:
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)}")
-        shard = int(np.searchsorted(self._ends, row, side="right")) - 1
-        if self._open is None or self._open[0] != shard:
-            self._open = shard, read_commit(self._folder, self._stems[shard])[1]
-        return np.array(self._open[1][row - int(self._ends[shard])])
-
-
 class Store:
     """A store on disk. Different shards may be committed at the same time from threads and processes."""
 
@@ -94,6 +79,7 @@ class Store:
         self.path = path
         self._fingerprint = fingerprint
         self._images, self._patches = path / "images", path / "patches"
+        self._commit_of_images = lru_cache(maxsize=8)(lambda shard: read_commit(self._images, stem(shard)))
 
     @classmethod
     def exists(cls, path: Path) -> bool:
@@ -179,7 +165,7 @@ class Store:
         if maps.dtype != np.float16 or maps.ndim != 3:
             raise ValueError(f"maps must be float16 [n, h, w], not {maps.dtype} {maps.shape}")
         check_image_rows(table)
-        write_commit(self._images, _stem(shard), table, maps)
+        write_commit(self._images, stem(shard), table, maps)
 
     def commit_patches(self, shard: int, rows: pa.Table, features: NDArray[np.float16]) -> None:
         """Commits stage II of a shard: rows of PATCH_SCHEMA, features float16 [n, F].
@@ -188,94 +174,107 @@ class Store:
         """
         if features.dtype != np.float16 or features.ndim != 2:
             raise ValueError(f"features must be float16 [n, F], not {features.dtype} {features.shape}")
-        write_commit(self._patches, _stem(shard), conforming(rows, PATCH_SCHEMA), features)
+        write_commit(self._patches, stem(shard), conforming(rows, PATCH_SCHEMA), features)
 
     def image_shards(self) -> set[int]:
         """Shards whose stage I is committed."""
-        return _committed(self._images)
+        return set(committed(self._images))
 
     def patch_shards(self) -> set[int]:
         """Shards whose stage II is committed."""
-        return _committed(self._patches)
+        return set(committed(self._patches))
 
-    def image_records(self, columns: list[str]) -> list[dict[str, Any]]:
-        """These columns of stage I, one record per file; a later shard stands for an earlier one."""
-        latest: dict[str, dict[str, Any]] = {}
-        for shard in sorted(self.image_shards()):
-            rows = read_rows(self._images, _stem(shard), sorted({*columns, "source"}))
-            latest.update((row["source"], {name: row[name] for name in columns}) for row in rows.to_pylist())
-        return list(latest.values())
+    def images(self) -> pa.Table:
+        """Stage I without its windows (IMAGE_SUMMARY), sorted by source; of several rows of a file that of the last shard."""
+        return summary(self._images, IMAGE_SUMMARY, latest).rows
 
-    def described(self) -> dict[tuple[str, str], str]:
-        """(source, image_id) of every image that stage II accounts for → why it failed, "" if it has its features."""
-        found: dict[tuple[str, str], str] = {}
-        for shard in sorted(self.patch_shards()):
-            for row in read_rows(self._patches, _stem(shard), ["source", "image_id", "status", "reason"]).to_pylist():
-                found[row["source"], row["image_id"]] = "" if row["status"] == "ok" else row["reason"]
-        return found
+    def patches(self) -> Summary:
+        """All rows of stage II (PATCH_SUMMARY), sorted by (class_id, image_id, patch_rank)."""
+        return summary(self._patches, PATCH_SUMMARY, _by_class)
+
+    def described(self, images: pa.Table, patches: pa.Table) -> pa.Array:
+        """Of rows of `images()` why stage II has no features for them, "" if it has; null if it does not account for them."""
+        last = last_patches(images, patches)
+        reasons = pc.if_else(pc.equal(patches["status"], "ok"), "", patches["reason"])
+        return joined(reasons).take(pa.array(last, mask=last < 0))
+
+    def image_record(self, shard: int, row: int) -> tuple[dict[str, Any], NDArray[np.float16]]:
+        """A row of stage I (IMAGE_SCHEMA) and its map, float16 [h, w]."""
+        rows, maps = self._commit_of_images(shard)
+        return rows.slice(row, 1).to_pylist()[0], np.array(maps[row])
 
     def scored_images(self, shard: int) -> tuple[ScoredImage, ...]:
         """The shard's usable images with their windows, in committed order; failed and filtered files are left out."""
         if shard not in self.image_shards():
             return ()
-        images = map(scored_image, read_rows(self._images, _stem(shard)).to_pylist())
+        images = map(scored_image, read_rows(self._images, stem(shard)).to_pylist())
         return tuple(image for image in images if image)
 
-    def undescribed(self, listed: Collection[str], again: Collection[tuple[str, str]] = ()) -> list[Undescribed]:
+    def undescribed(self, listed: pa.Array, again: pa.Array | None = None) -> list[Undescribed]:
         """The usable images of these sources that stage II does not account for yet, by shard; no shard without any.
 
-        again: (source, image_id) of images that are to be described anew. A row that a later shard stands for is left out.
+        again: sources of images that are to be described anew. A row that a later shard stands for is left out.
         """
-        latest = {row["source"]: row["image_id"] for row in self.image_records(["source", "image_id"])}
-        done, listed = self.described().keys() - set(again), set(listed)
-        found = []
-        for shard in sorted(self.image_shards()):
-            rows = read_rows(self._images, _stem(shard), ["source", "image_id", "status"]).to_pylist()
-            if any(row["status"] == "ok" and (row["source"], row["image_id"]) not in done for row in rows):
-                current = (i for i in self.scored_images(shard) if latest[i.source] == i.image_id)
-                left = [i for i in current if i.source in listed and (i.source, i.image_id) not in done]
-                found += [Undescribed(shard, tuple(left), len(rows))] if left else []
-        return found
-
-    def read_images(self) -> tuple[pa.Table, StoredMaps]:
-        """All rows of stage I (IMAGE_SCHEMA and int32 shard) sorted by shard, and their maps."""
-        shards = sorted(self.image_shards())
-        tables = [IMAGE_SCHEMA.empty_table()]
-        tables += [conforming(read_rows(self._images, _stem(shard)), IMAGE_SCHEMA) for shard in shards]
-        lengths = [len(table) for table in tables[1:]]
-        numbers = np.repeat(np.asarray(shards, np.int32), lengths)
-        rows = pa.concat_tables(tables).append_column("shard", pa.array(numbers))
-        return rows, StoredMaps(self._images, [_stem(shard) for shard in shards], lengths)
+        made = summary(self._images, IMAGE_SUMMARY, latest)
+        images = made.rows
+        left = pc.is_null(self.described(images, self.patches().rows))
+        if again is not None:
+            left = pc.or_(left, pc.is_in(images["source"], value_set=again))
+        left = pc.and_(pc.and_(left, pc.equal(images["status"], "ok")), pc.is_in(images["source"], value_set=listed))
+        wanted: dict[int, set[str]] = {}
+        for row in images.filter(left).select(["shard", "source"]).to_pylist():
+            wanted.setdefault(row["shard"], set()).add(row["source"])
+        return [
+            Undescribed(
+                shard,
+                tuple(image for image in self.scored_images(shard) if image.source in wanted[shard]),
+                made.commits[shard].rows,
+            )
+            for shard in sorted(wanted)
+        ]
 
     def read_patches(self) -> PatchTable:
         """All patches that did not fail, sorted by (class_id, image_id, patch_rank).
 
         Their features stay on disk until np.asarray reads them, which verifies the vectors' checksums.
         """
-        tables, commits, width = [PATCH_SCHEMA.empty_table()], [], 0
-        stems = [_stem(shard) for shard in sorted(self.patch_shards())]
-        with ThreadPoolExecutor(_READERS) as pool:
-            read = list(pool.map(partial(read_rows, self._patches), stems))
-        for stem, rows in zip(stems, read, strict=True):
-            numbers, digest = committed_vectors(self._patches, stem, rows)
-            if width and numbers != width:
-                raise StoreError(f"{self._patches / stem} has features of {numbers} numbers, others {width}")
-            width = numbers
-            commits.append(CommittedVectors(stem, len(rows), digest))
-            tables.append(conforming(rows, PATCH_SCHEMA))
-        return patch_table(pa.concat_tables(tables), StoredFeatures.of(self._patches, commits, width))
+        return self.patch_table(self.patches())
+
+    def patch_table(self, made: Summary, kept: NDArray[np.bool_] | None = None) -> PatchTable:
+        """The patches of a summary that did not fail, and of those the kept ones."""
+        usable = np.asarray(pc.equal(made.rows["status"], "ok").to_numpy())
+        wanted = np.flatnonzero(usable if kept is None else usable & kept)
+        commits = [CommittedVectors(stem(shard), one.rows, one.digest) for shard, one in made.commits.items()]
+        rows = made.rows.take(pa.array(wanted))
+        place = np.searchsorted(np.fromiter(made.commits, np.int64, len(made.commits)), rows["shard"].to_numpy())
+        width = next(iter(made.commits.values())).width if made.commits else 0
+        features = StoredFeatures(
+            self._patches, tuple(commits), place.astype(np.int32), np.asarray(rows["row"].to_numpy(), np.int32), width
+        )
+        return patch_table(rows, features)
 
     def verify(self) -> None:
         """Reads every committed byte; raises StoreError naming the first damaged shard."""
         for folder in (self._images, self._patches):
-            for shard in sorted(_committed(folder)):
-                read_commit(folder, _stem(shard), verify=True)
+            for shard in committed(folder):
+                read_commit(folder, stem(shard), verify=True)
 
 
-def _stem(shard: int) -> str:
-    return f"{shard:05d}"
+def _by_class(rows: pa.Table) -> pa.Table:
+    keys = [(name, "ascending") for name in ("class_id", "image_id", "patch_rank", "shard")]
+    return rows.take(pc.sort_indices(rows, sort_keys=keys))
 
 
-def _committed(folder: Path) -> set[int]:
-    found = (re.fullmatch(r"(\d{5,})\.parquet", path.name) for path in folder.glob("*.parquet"))
-    return {int(match[1]) for match in found if match}
+def last_patches(images: pa.Table, patches: pa.Table) -> NDArray[np.int64]:
+    """int64 [images], the last committed row of `patches` that is of the same source and image_id; -1 if there is none."""
+    found = np.full(len(images), -1, np.int64)
+    image = rows_in(images["source"], patches["source"])
+    same = np.asarray(
+        pc.equal(images["image_id"].take(pa.array(image, mask=image < 0)), patches["image_id"])
+        .fill_null(False)
+        .to_numpy()
+    )
+    rows = np.flatnonzero(same)
+    written = np.lexsort((patches["row"].to_numpy()[rows], patches["shard"].to_numpy()[rows]))
+    found[image[rows[written]]] = rows[written]
+    return found

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from selector.errors import StoreError
 from selector.images.class_names import class_label
-from selector.images.datasets import Listing
+from selector.images.listing import Listing, joined, row_in, rows_in
 from selector.records import PatchTable
 from selector.store.outcomes import (
     DUPLICATE,
-    SCORED,
+    FAILED,
     Crossing,
     Outcome,
+    Outcomes,
     conversions,
     listing_outcomes,
     named,
@@ -26,6 +29,26 @@ from selector.store.outcomes import (
     unread_outcomes,
 )
 from selector.store.store import Store
+
+
+class ImageIds(Mapping[str, str]):
+    """source → image_id, looked up in columns."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        """rows: source and image_id, sorted by source."""
+        self._source, self._id = joined(rows["source"]), joined(rows["image_id"])
+
+    def __getitem__(self, source: str) -> str:
+        row = row_in(self._source, source)
+        if row < 0:
+            raise KeyError(source)
+        return str(self._id[row].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source.to_pylist())
+
+    def __len__(self) -> int:
+        return len(self._source)
 
 
 @dataclass(frozen=True)
@@ -49,11 +72,11 @@ class StoreView:
     counts: dict[str, int]
     unet_rows: int
     conversions: dict[str, int]
-    outcomes: tuple[Outcome, ...]
+    outcomes: Outcomes
     crossings: tuple[Crossing, ...]
     folders: dict[str, str]
     patches: PatchTable
-    image_ids: dict[str, str]
+    image_ids: Mapping[str, str]
     unread: Mapping[str, str]
 
     @cached_property
@@ -90,50 +113,58 @@ def view_store(
     bytes under several classes; "error" raises UsageError.
     """
     store = Store.open(path)
-    listed = {item.source for item in listing.items}
-    away = {item.source for item in listing.items if item.broken}
-    columns = ["source", "image_id", "class_id", "status", "reason", "draws"]
-    rows = {row["source"]: row for row in store.image_records(columns)}
-    described = store.described()
-    complete = {s for s, row in rows.items() if row["status"] != "ok" or (s, row["image_id"]) in described}
-    known = sorted((listed & complete) - away)
-    if not known and not away & complete:
-        raise StoreError(f"{path} holds no scores of these {len(listed)} files: run `selector score` first")
-    outcomes, crossings = outcomes_of([rows[source] for source in known], described, across)
-    stands = {one.source: rows[one.source]["image_id"] for one in outcomes if one.status == SCORED}
-    table = store.read_patches()
-    pairs = zip(table.source, table.image_id, strict=True)
-    patches = table.take(np.fromiter((stands.get(source) == id_ for source, id_ in pairs), bool, len(table)))
-    unread = {source: reason for source, reason in (unread or {}).items() if source not in complete}
-    known_folders = store.read_data_root().folders
-    failed = sum(outcome.status == "failed" for outcome in outcomes)
-    mark = store.read_fingerprint()
+    images, patches = store.images(), store.patches()
+    described = store.described(images, patches.rows)
+    complete = np.asarray(pc.or_(pc.not_equal(images["status"], "ok"), pc.is_valid(described)).to_numpy())
+    place = rows_in(listing.sources, images["source"])
+    listed = place >= 0
+    broken = listing.column("broken")
+    away = np.zeros(len(images), np.bool_)
+    away[listed] = broken[place[listed]]
+    known = complete & listed & ~away
+    if not known.any() and not (complete & away).any():
+        raise StoreError(f"{path} holds no scores of these {len(listing)} files: run `selector score` first")
+    seen = images.filter(pa.array(known))
+    outcomes, crossings = outcomes_of(seen, described.filter(pa.array(known)), across)
+    stands = outcomes.scored()
+    chosen = np.zeros(len(images), np.bool_)
+    chosen[known] = stands
+    owner = rows_in(images["source"], patches.rows["source"])
+    same = pc.equal(images["image_id"].take(pa.array(owner, mask=owner < 0)), patches.rows["image_id"]).fill_null(False)
+    table = store.patch_table(patches, np.asarray(same.to_numpy()) & chosen[owner])
+    done = listing.sources.filter(
+        pc.is_in(listing.sources, value_set=joined(images["source"].filter(pa.array(complete))))
+    )
+    unread = {source: reason for source, reason in (unread or {}).items() if row_in(done, source) < 0}
+    data, mark = store.read_data_root(), store.read_fingerprint()
+    failed = int(pc.sum(pc.equal(outcomes.rows["status"], FAILED)).as_py() or 0)
+    gone = images["source"].filter(pa.array(complete & away)).to_pylist()
     return StoreView(
         store=path,
         fingerprint=mark,
         class_names={
-            c: mark["classes"][c] for c in sorted({known_folders[f] for f in listing.folders if f in known_folders})
+            c: mark["classes"][c] for c in sorted({data.folders[f] for f in listing.folders if f in data.folders})
         },
         counts={
-            "seen": len(known),
-            "scored": len(stands),
-            "filtered": len(outcomes) - failed - len(stands),
+            "seen": len(seen),
+            "scored": int(stands.sum()),
+            "filtered": len(outcomes) - failed - int(stands.sum()),
             "failed": failed,
-            "duplicates": sum(outcome.reason.startswith(DUPLICATE) for outcome in outcomes),
+            "duplicates": int(pc.sum(pc.starts_with(outcomes.rows["reason"], DUPLICATE)).as_py() or 0),
             "across_classes": len(crossings),
-            "skipped": len(listing.skipped),
-            "passed_over": len(listing.passed_over),
-            "gone": len(set(rows) - listed) + len(away & complete),
-            "unscored": len(listed - complete),
+            "skipped": len(listing.left) - int(pc.sum(listing.left["lost"]).as_py() or 0),
+            "passed_over": int(pc.sum(listing.left["lost"]).as_py() or 0),
+            "gone": int((~listed).sum()) + len(gone),
+            "unscored": len(listing) - len(done),
             "unread": len(unread),
-            "patches": len(patches),
+            "patches": len(table),
         },
-        unet_rows=2 * sum(row["draws"] for row in rows.values()),
+        unet_rows=2 * int(pc.sum(images["draws"]).as_py() or 0),
         conversions=conversions(outcomes),
-        outcomes=(*outcomes, *unread_outcomes(unread, away & complete), *listing_outcomes(listing)),
+        outcomes=outcomes + unread_outcomes(unread, gone) + listing_outcomes(listing),
         crossings=tuple(crossings),
-        folders={folder: mark["classes"][class_id] for folder, class_id in known_folders.items()},
-        patches=patches,
-        image_ids=stands,
+        folders={folder: mark["classes"][class_id] for folder, class_id in data.folders.items()},
+        patches=table,
+        image_ids=ImageIds(seen.filter(pa.array(stands))),
         unread=unread,
     )

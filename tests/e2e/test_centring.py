@@ -15,6 +15,7 @@ from selector.localisation.windows import box_means
 from selector.records import Box
 from selector.store.store import Store
 from tests.e2e.command import manifest, picks, selector
+from tests.selector.store_reader import read_images
 
 pytestmark = pytest.mark.server
 
@@ -55,7 +56,7 @@ def test_every_window_is_the_grids_one_moved_onto_what_stands_out(plain: Path, m
 
 def test_store_picks_and_images_agree_about_the_moved_window(moved: Path) -> None:
     store, after = Store.open(moved / "store"), boxes(moved)
-    rows, maps = store.read_images()
+    rows, maps = read_images(store)
     for record, delta in zip(rows.to_pylist(), maps, strict=True):
         canvas = Box(*(record[f"window_canvas_{edge}"][0] for edge in EDGES))
         assert canvas == after[record["source"]], "a scene is its own canvas"

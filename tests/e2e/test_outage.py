@@ -39,7 +39,7 @@ def chosen(out: Path) -> bytes:
 
 
 def rows(out: Path) -> dict[str, str]:
-    return {row["source"]: row["status"] for row in Store.open(out / "store").image_records(["source", "status"])}
+    return {row["source"]: row["status"] for row in Store.open(out / "store").images().to_pylist()}
 
 
 def test_links_that_lead_nowhere_for_a_while_are_scored_once_they_lead_there_again(

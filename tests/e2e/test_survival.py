@@ -15,6 +15,7 @@ import pytest
 
 from selector.store.store import Store
 from tests.e2e.command import manifest, picks, selector, start, triton_processes
+from tests.selector.store_reader import read_images
 
 pytestmark = pytest.mark.server
 
@@ -26,7 +27,7 @@ def contents(store: Path) -> tuple[list[dict[str, Any]], np.ndarray, list[Any]]:
     """Everything a store holds, in an order that does not depend on its shards."""
     opened = Store.open(store)
     opened.verify()
-    images, maps = opened.read_images()
+    images, maps = read_images(opened)
     rows = images.drop_columns(["shard"]).to_pylist()
     order = sorted(range(len(rows)), key=lambda i: rows[i]["source"])
     patches = opened.read_patches()

@@ -16,8 +16,8 @@ from client.rows import Answer, Row, encode_row, feature_row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from selector.builtin import builtin_repository, builtin_scenes
 from selector.images.canvas import fit
+from selector.images.datasets import Reader, list_items
 from selector.images.decoding import decode
-from selector.images.readers import open_reader
 
 pytestmark = pytest.mark.server
 
@@ -58,7 +58,7 @@ def run_script(document: str, word: str, server: EmbeddedServer) -> None:
 
 
 def test_patch_scorer_equals_the_selectors_own_path(server: EmbeddedServer) -> None:
-    with open_reader(builtin_scenes()) as reader:
+    with Reader(list_items(builtin_scenes())) as reader:
         image, _ = fit(decode(reader.read("bag/00007.png")), 64)
     one_call = call_patch_scorer(server.grpc_url, image)
     own = asyncio.run(own_path(server.grpc_url, image))

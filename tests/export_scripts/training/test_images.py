@@ -13,9 +13,8 @@ from PIL import Image
 from export_scripts.training.images import batch_indices, read_image_set, zoom
 from selector.errors import UsageError
 from selector.images.canvas import fit
-from selector.images.datasets import list_items
+from selector.images.datasets import Reader, list_items
 from selector.images.decoding import decode
-from selector.images.readers import open_reader
 
 
 def test_a_zoom_shows_a_part_of_the_image_and_leaves_other_rows_alone() -> None:
@@ -71,8 +70,8 @@ def test_pixels_are_those_that_the_selector_scores(tmp_path: Path) -> None:
         tar.add(tmp_path / "data", ".")
     for place in (tmp_path / "data", tmp_path / "data.tar"):
         found = read_image_set(place, 16)
-        with open_reader(place) as reader:
-            scored = [fit(decode(reader.read(item.source)), 16)[0] for item in list_items(place).items]
+        with Reader(list_items(place)) as reader:
+            scored = [fit(decode(reader.read(source)), 16)[0] for source in list_items(place).sources.to_pylist()]
         assert np.array_equal(found.pixels.transpose(0, 2, 3, 1), np.stack(scored))
         assert [found.class_names[label] for label in found.labels] == ["a", "a", "b", "b"]
     with Image.open(tmp_path / "data" / "a" / "gray.png") as image:

@@ -27,7 +27,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     folder = tmp_path_factory.mktemp("pool")
     data = write_data(folder / "data.tar", 12, seed=3)
     view = view_store(write_store(folder / "store", data), list_items(data))
-    return next(resampled(view.patches, view.class_names, data, 1, 12, seed=5))
+    return next(resampled(view.patches, view.class_names, list_items(data), 1, 12, seed=5))
 
 
 NAMES = sorted(methods(brightness, 28))
@@ -110,7 +110,7 @@ def test_centred_windows_are_those_of_the_same_images_moved_a_little(pool: Pool)
 def test_true_boxes_without_boxes_is_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data.tar", 4, seed=1, boxes=False)
     view = view_store(write_store(tmp_path / "store", data), list_items(data))
-    pool = next(resampled(view.patches, view.class_names, data, 1, 4, seed=0))
+    pool = next(resampled(view.patches, view.class_names, list_items(data), 1, 4, seed=0))
     with pytest.raises(SelectorError, match=r"boxes\.csv"):
         methods(brightness, 28)["true-boxes"](pool, 1)
 

@@ -16,14 +16,14 @@ CLASSES = ("bag", "coat", "hat")
 
 def refusal(root: Path, mapping: dict[str, str] | None = None) -> str:
     with pytest.raises(MismatchError) as error:
-        matched_folders(root, list_items(root), CLASSES, mapping)
+        matched_folders(list_items(root), CLASSES, mapping)
     assert "no class of the repository for" in str(error.value)
     return str(error.value).splitlines()[-1]
 
 
 def test_folders_with_the_names_of_classes_are_matched(tmp_path: Path) -> None:
     root = write(tmp_path, {"coat/1.png": b"", "bag/train/2.png": b""})
-    assert matched_folders(root, list_items(root), CLASSES) == {"bag": 0, "coat": 1}
+    assert matched_folders(list_items(root), CLASSES) == {"bag": 0, "coat": 1}
 
 
 @pytest.mark.parametrize("above", ["", "images/", "a/b/c/"])
@@ -48,7 +48,7 @@ def test_data_that_has_the_name_of_a_class_is_sent_to_the_folder_above(tmp_path:
 def test_a_folder_without_images_beside_the_classes_can_be_excluded(tmp_path: Path) -> None:
     root = write(tmp_path / "data", {"bag/1.png": b"", "labels/1.txt": b"0 0 0"})
     assert refusal(root).endswith("can be left out: --exclude labels")
-    assert matched_folders(root, list_items(root, exclude=("labels",)), CLASSES) == {"bag": 0}
+    assert matched_folders(list_items(root, exclude=("labels",)), CLASSES) == {"bag": 0}
 
 
 def test_where_nothing_is_recognised_nothing_is_proposed(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from selector.errors import UsageError
-from selector.images.datasets import ARCHIVE, NO_IMAGE, OUTSIDE, Listing, Skipped, list_items
+from selector.images.datasets import list_items
+from selector.images.listing import Listing, Skipped
+from selector.images.sources.walk import ARCHIVE, NO_IMAGE, OUTSIDE
 
 
 def picture(kind: str = "PNG") -> bytes:
@@ -38,7 +40,7 @@ def tarred(root: Path) -> Path:
 
 
 def sources(listing: Listing) -> list[str]:
-    return [item.source for item in listing.items]
+    return listing.sources.to_pylist()
 
 
 def reasons(found: tuple[Skipped, ...]) -> dict[str, str]:
@@ -48,7 +50,13 @@ def reasons(found: tuple[Skipped, ...]) -> dict[str, str]:
 def both(root: Path, *, exclude: tuple[str, ...] = ()) -> Listing:
     """The listing of a folder, which must be that of its tar."""
     listing = list_items(root, exclude=exclude)
-    assert list_items(tarred(root), exclude=exclude) == listing
+    packed = list_items(tarred(root), exclude=exclude)
+    assert tuple(packed.pairs()) == tuple(listing.pairs())
+    assert (packed.folders, packed.skipped, packed.passed_over) == (
+        listing.folders,
+        listing.skipped,
+        listing.passed_over,
+    )
     return listing
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from selector.images.datasets import Listing, list_items
+from selector.images.datasets import list_items
+from selector.images.listing import Listing
 from tests.selector.images.test_listing import tarred, write
 
 STORE = {
@@ -38,7 +39,7 @@ KINDS = {"a store": STORE, "a selection": SELECTION, "an evaluation": EVALUATION
 
 
 def sources(listing: Listing) -> list[str]:
-    return [item.source for item in listing.items]
+    return listing.sources.to_pylist()
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from selector.errors import UsageError
-from selector.images.datasets import list_items
-from selector.images.readers import open_reader
+from selector.images.datasets import Reader, list_items
 
 HARD, SOFT = tarfile.LNKTYPE, tarfile.SYMTYPE
 
@@ -33,8 +32,8 @@ def packed(path: Path, *members: tuple[str, bytes | tuple[bytes, str]]) -> Path:
 
 def contents(path: Path) -> dict[str, bytes]:
     """What the listing's items read as."""
-    with open_reader(path) as reader:
-        return {item.source: reader.read(item.source) for item in list_items(path).items}
+    with Reader(list_items(path)) as reader:
+        return {source: reader.read(source) for source in list_items(path).sources.to_pylist()}
 
 
 def lost(path: Path) -> dict[str, str]:

@@ -104,12 +104,12 @@ def _record(row: dict[str, Any], draws: int) -> dict[str, Any]:
 
 
 def found(view: StoreView, class_ids: tuple[int, ...] = (0, 1)) -> PatchTable:
-    with originals(view.store.parent / "data", view.image_ids) as images:
+    with originals(list_items(view.store.parent / "data"), view.image_ids) as images:
         return further_patches(view, images, class_ids)
 
 
 def boxes_of(table: PatchTable, source: str) -> list[tuple[int, int, int, int]]:
-    rows = np.flatnonzero(table.source == source)
+    rows = np.flatnonzero(np.asarray(table.source.tolist()) == source)
     return [tuple(int(getattr(table, edge)[row]) for edge in ("top", "left", "height", "width")) for row in rows]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from selector.images import readers
+from selector.images.datasets import list_items
 from selector.scoring.remaining import settled
 from selector.store.store import Store
 from tests.selector.store_writer import image_rows, vectors
@@ -19,7 +20,8 @@ def test_a_scored_file_that_became_unusable_is_looked_at_again_and_stops_nothing
     store.commit_images(0, image_rows(0, 1, rows=2), vectors(0, 1, 4, 4, rows=2))
     (tmp_path / "data" / "0").mkdir(parents=True)
     (tmp_path / "data" / "0" / "0.png").write_bytes(b"far too large")
+    (tmp_path / "data" / "0" / "1.png").symlink_to("nowhere")
     monkeypatch.setattr(readers, "MAX_FILE_BYTES", 4)
-    listed = {"0/0.png", "0/1.png"}
-    assert settled(store, tmp_path / "data", listed, retry_failed=False) == listed
-    assert settled(store, tmp_path / "data", listed, retry_failed=True) == {"0/1.png"}, "the second is only away"
+    listing = list_items(tmp_path / "data")
+    assert settled(store, listing, retry_failed=False).tolist() == [True, True]
+    assert settled(store, listing, retry_failed=True).tolist() == [False, True], "the second is only away"

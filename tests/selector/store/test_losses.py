@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from selector.errors import UsageError
-from selector.images.datasets import ARCHIVE, NO_IMAGE, OWN, Item, Listing, Skipped
+from selector.images.listing import Listing, item_rows, left_rows
+from selector.images.sources.source import Found
+from selector.images.sources.walk import ARCHIVE, NO_IMAGE, OWN
 from selector.selection.selection import refuse_short
 from selector.store.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
-from selector.store.outcomes import Crossing, Outcome
+from selector.store.outcomes import Crossing, Outcome, Outcomes
 
 
 def failed(folder: str, reasons: Sequence[str], status: str = "failed") -> list[Outcome]:
     return [Outcome(f"{folder}/{number}", status, reason) for number, reason in enumerate(reasons)]
 
 
-OUTCOMES = [
-    *failed("coat", ["damaged or cut short: a", "damaged or cut short: b"]),
-    *failed("coat", ["duplicate of bag/1", "duplicate of bag/2, of another class", "duplicate of hat/1"], "filtered"),
-    *failed("n1", ["6×9 pixels: the shorter side is below 8"], "filtered"),
-    *failed("n1", ["the folder can't be listed: Permission denied"], "passed over"),
-    *failed("n1", [NO_IMAGE], "skipped"),
-    *failed("hat", [NO_IMAGE, NO_IMAGE], "skipped"),
-    *failed("bag", ["rotated by EXIF"], "scored"),
-]
+OUTCOMES = Outcomes.of(
+    one
+    for kind in (
+        failed("coat", ["damaged or cut short: a", "damaged or cut short: b"]),
+        failed(
+            "coat", ["duplicate of bag/1", "duplicate of bag/2, of another class", "duplicate of hat/1"], "filtered"
+        ),
+        failed("n1", ["6×9 pixels: the shorter side is below 8"], "filtered"),
+        failed("n1", ["the folder can't be listed: Permission denied"], "passed over"),
+        failed("n1", [NO_IMAGE], "skipped"),
+        failed("hat", [NO_IMAGE, NO_IMAGE], "skipped"),
+        failed("bag", ["rotated by EXIF"], "scored"),
+    )
+    for one in kind
+)
 CLASS_OF = {"coat": "coat", "n1": "dress", "hat": "hat", "bag": "bag"}
 
 
@@ -59,10 +68,8 @@ def test_a_refusal_of_a_thousand_classes_is_bounded() -> None:
 
 
 def listing(skipped: Sequence[tuple[str, str]] = (), passed_over: Sequence[tuple[str, str]] = ()) -> Listing:
-    def all_of(pairs: Sequence[tuple[str, str]]) -> tuple[Skipped, ...]:
-        return tuple(Skipped(*pair) for pair in pairs)
-
-    return Listing((Item("bag/1.png", "bag"),), ("bag", "coat"), all_of(skipped), all_of(passed_over))
+    found = Found("folder", "", sources=["bag/1.png"], skipped=list(skipped), lost=list(passed_over))
+    return Listing(Path(), item_rows(found, 0, [0]), ("bag", "coat"), left=left_rows(found, 0))
 
 
 def test_every_kind_of_loss_is_one_line_with_its_count_and_first_example() -> None:

@@ -26,6 +26,7 @@ from selector.records import Box
 from selector.store import commits
 from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
 from selector.store.store import Store
+from tests.selector.store_reader import read_images
 from tests.selector.store_writer import WIDTH, image_rows, patch_rows, vectors
 
 FINGERPRINT = {"pipeline": "abc", "classes": ["bag", "coat"], "draws": 12, "prior_weight": 0.5}
@@ -99,7 +100,7 @@ def test_images_round_trip_with_their_maps(
         rows.append(a_row(source, status="ok", losses_prompt=losses, losses_reference=losses[::-1], **boxes, **scores))
     maps = np.random.default_rng(seed).normal(size=(len(rows), 4, 3)).astype(np.float16)
     store.commit_images(7, pa.Table.from_pylist(rows, IMAGE_SCHEMA), maps)
-    table, stored = Store.open(store.path).read_images()
+    table, stored = read_images(Store.open(store.path))
     assert table.drop(["shard"]).to_pylist() == rows
     assert table["shard"].to_pylist() == [7] * len(rows)
     assert len(stored) == len(rows)
@@ -108,12 +109,10 @@ def test_images_round_trip_with_their_maps(
 
 def test_an_empty_store_reads_as_empty_tables(store: Store) -> None:
     assert len(store.read_patches()) == 0
-    table, maps = store.read_images()
+    table, maps = read_images(store)
     assert table.num_rows == len(maps) == 0
     assert table.column_names == [*IMAGE_SCHEMA.names, "shard"]
     assert store.image_shards() == set()
-    with pytest.raises(IndexError):
-        maps[0]
 
 
 def test_a_failed_feature_keeps_its_row_but_is_no_patch(store: Store) -> None:
@@ -121,8 +120,11 @@ def test_a_failed_feature_keeps_its_row_but_is_no_patch(store: Store) -> None:
     rows[1].update(status="failed", reason="features: NaN")
     store.commit_patches(0, pa.Table.from_pylist(rows, PATCH_SCHEMA), vectors(0, 1, 4, rows=3))
     assert store.read_patches().source.tolist() == ["0/0.png", "0/2.png"]
-    reasons = {source: reason for (source, _), reason in store.described().items()}
-    assert reasons == {"0/0.png": "", "0/1.png": "features: NaN", "0/2.png": ""}
+    images = image_rows(0, 1, rows=4).to_pylist()
+    for image, patch in zip(images, rows, strict=False):
+        image.update(image_id=patch["image_id"], source=patch["source"])
+    store.commit_images(0, pa.Table.from_pylist(images, IMAGE_SCHEMA), np.zeros((4, 2, 2), np.float16))
+    assert store.described(store.images(), store.patches().rows).to_pylist() == ["", "features: NaN", "", None]
 
 
 def test_scored_images_are_those_with_windows(store: Store) -> None:
@@ -133,8 +135,13 @@ def test_scored_images_are_those_with_windows(store: Store) -> None:
     assert first.boxes == (Box(3, 3, 3, 3),)
     assert (second.typicality, second.standard_error, second.draws) == ((1.0,), (0.5,), 12)
     assert store.scored_images(4) == ()
-    assert [row["source"] for row in store.image_records(["source"])] == [row["source"] for row in rows]
-    assert store.image_records(["status", "source"])[2] == {"status": "failed", "source": "3/broken.png"}
+    assert store.images()["source"].to_pylist() == sorted(row["source"] for row in rows)
+    assert (
+        dict(zip(store.images()["source"].to_pylist(), store.images()["status"].to_pylist(), strict=True))[
+            "3/broken.png"
+        ]
+        == "failed"
+    )
 
 
 def test_committing_a_shard_again_replaces_it(store: Store) -> None:
@@ -144,7 +151,7 @@ def test_committing_a_shard_again_replaces_it(store: Store) -> None:
     table = store.read_patches()
     assert len(table) == len(np.unique(table.image_id)) == 25
     assert set(table.draws.tolist()) == {2}
-    assert store.read_images()[0].num_rows == 25
+    assert read_images(store)[0].num_rows == 25
 
 
 @pytest.mark.parametrize(
@@ -363,7 +370,7 @@ def test_kill_9_at_any_moment_leaves_only_whole_and_right_shards(tmp_path: Path)
 def _check_whole(store: Store) -> int:
     """Every listed shard has all rows of one version, and exactly that version's vectors; returns their number."""
     store.verify()
-    table, maps = store.read_images()
+    table, maps = read_images(store)
     for shard in store.image_shards():
         at = np.flatnonzero(np.asarray(table["shard"]) == shard)
         version = table["draws"][int(at[0])].as_py()

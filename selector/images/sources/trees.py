@@ -8,15 +8,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from selector.images.tars import read_index
+from selector.images.sources.tars import read_index
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """problem: why it can't be read, "" for a folder and for a file that may be tried. broken: a link to nothing, for now."""
 
     name: str
@@ -40,17 +38,29 @@ class Tree(Protocol):
     def read(self, source: str, count: int = -1) -> bytes:
         """The first bytes of a file, or all of them."""
 
+    def path(self, place: str) -> str:
+        """Where the folder lies, for `Part.stamps`."""
+
 
 class FolderTree:
-    """A folder on disk; links are followed. Nothing but the folder itself is read to list it, and links."""
+    """A folder on disk; links are followed. Nothing but the folder itself is read to list it, and links.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    stamps: is given the mtime_ns of every folder that is looked into, as it was before.
+    """
+
+    def __init__(self, root: Path, stamps: dict[str, Any]) -> None:
+        self._root, self._stamps = root, stamps
 
     def entries(self, place: str) -> list[Entry]:
         """See Tree."""
-        with os.scandir(self._root / place) as found:
+        folder = self.path(place)
+        self._stamps[folder] = Path(folder).stat().st_mtime_ns
+        with os.scandir(folder) as found:
             return [_entry(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+    def path(self, place: str) -> str:
+        """See Tree."""
+        return str((self._root / place).absolute())
 
     def identity(self, place: str) -> Hashable:
         """See Tree."""
@@ -68,12 +78,15 @@ class FolderTree:
 
 
 class TarTree:
-    """The members of a tar; folders that no member stands for are there as well."""
+    """The members of a tar; folders that no member stands for are there as well.
+
+    files: (offset, size) of the bytes of a member, by source. ending: what is wrong with the end of the tar, "" if nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._index = index = read_index(path)
-        self.ending = index.ending
+        index = read_index(path)
+        self.ending, self.files = index.ending, index.files
         self._folders: dict[str, dict[str, Entry]] = {"": {}}
         for source in index.folders:
             self._folder(source)
@@ -105,11 +118,15 @@ class TarTree:
         """Nothing: a tar lies in no folder of its own."""
         return set()
 
+    def path(self, place: str) -> str:  # noqa: ARG002  # all lie in one file
+        """See Tree."""
+        return str(self._path.absolute())
+
     def read(self, source: str, count: int = -1) -> bytes:
         """See Tree."""
-        if source not in self._index.files:
+        if source not in self.files:
             raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
-        offset, size = self._index.files[source]
+        offset, size = self.files[source]
         with self._path.open("rb") as file:
             file.seek(offset)
             return file.read(size if count < 0 else min(size, count))

@@ -1,0 +1,57 @@
+"""The listing that a store keeps, so that later commands need not list the data again: listing.parquet.
+
+It may be absent, damaged or of another version: then the data are listed again.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selector.folders.files import file_errors
+from selector.images.listing import ITEM_SCHEMA, LEFT_SCHEMA, Listing, Part
+from selector.store.commits import write_whole
+
+LISTING_FILE = "listing.parquet"
+_KEY = b"selector.listing"
+_VERSION = 1
+
+
+def read_listing(store: Path) -> Listing | None:
+    """The listing kept in the store; None if there is none that can be used."""
+    with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        table = pq.read_table(store / LISTING_FILE)
+        stated = json.loads(table.schema.metadata[_KEY])
+        if stated["version"] != _VERSION:
+            return None
+        table, count = table.replace_schema_metadata(None), int(stated["items"])
+        parts = tuple(
+            Part(**{**part, "output": tuple(part["output"]), "classes": tuple(part["classes"])})
+            for part in stated["parts"]
+        )
+        items = table.slice(0, count).select(ITEM_SCHEMA.names).cast(ITEM_SCHEMA)
+        left = table.slice(count).select(LEFT_SCHEMA.names).cast(LEFT_SCHEMA)
+        return Listing(Path(stated["root"]), items, tuple(stated["folders"]), parts, left, (), stated["asked"])
+    return None
+
+
+def keep_listing(store: Path, listing: Listing) -> None:
+    """Keeps a whole listing in the store; raises FileError if it can't be written."""
+    stated = {
+        "version": _VERSION,
+        "root": str(listing.root),
+        "asked": listing.asked,
+        "items": len(listing),
+        "folders": listing.folders,
+        "parts": [asdict(part) for part in listing.parts],
+    }
+    both = pa.concat_tables([listing.items, listing.left], promote_options="default")
+    table = both.replace_schema_metadata({_KEY: json.dumps(stated).encode()})
+    path = store / LISTING_FILE
+    with file_errors(path):
+        write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))

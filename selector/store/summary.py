@@ -1,0 +1,136 @@
+"""All rows of a store's commits in one table, so that a command need not open thousands of files.
+
+A summary lies beside the commits and is brought up to date with those that came or changed since. It holds nothing that
+they do not: it may be deleted, and where it can't be written it is made anew by every command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from selector.errors import StoreError
+from selector.store.commits import committed_vectors, read_rows, write_whole
+
+SUMMARY_FILE = "summary.parquet"
+_KEY = b"selector.summary"
+_VERSION = 1
+_COMMIT = re.compile(r"(\d{5,})\.parquet")
+
+_READERS = 4
+"""Threads that read the Parquet files of many shards; half of that is spent outside of Python."""
+
+Order = Callable[[pa.Table], pa.Table]
+"""Rows of a summary, with their shard and row → those that are kept, in the order in which they are kept."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a folder: what tells that it was replaced, its rows, and the width and digest of its vectors."""
+
+    stamp: tuple[int, ...]
+    rows: int
+    width: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """rows: columns of the commits, with int32 `shard` and `row`. commits: by shard, ascending."""
+
+    rows: pa.Table
+    commits: Mapping[int, Commit]
+
+
+def stem(shard: int) -> str:
+    """The name of a shard's files, without their suffix."""
+    return f"{shard:05d}"
+
+
+def committed(folder: Path) -> dict[int, tuple[int, ...]]:
+    """The shards that are committed in the folder, ascending, with what tells that one was replaced."""
+    found = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _COMMIT.fullmatch(entry.name)
+            if match:
+                seen = entry.stat()
+                found[int(match[1])] = (seen.st_size, seen.st_mtime_ns, seen.st_ino)
+    return dict(sorted(found.items()))
+
+
+def summary(folder: Path, schema: pa.Schema, order: Order) -> Summary:
+    """The summary of a folder of commits, brought up to date; raises StoreError for a commit that is damaged.
+
+    schema: the columns that it holds. order: is applied to old and new rows together; a row that it drops is dropped for good,
+    unless a commit was replaced or deleted.
+    """
+    stamps = committed(folder)
+    kept = _read(folder, schema)
+    if any(stamps.get(shard) != commit.stamp for shard, commit in kept.commits.items()):
+        kept = Summary(kept.rows.slice(0, 0), {})
+    new = [shard for shard in stamps if shard not in kept.commits]
+    if not new:
+        return kept
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = list(pool.map(lambda shard: _commit(folder, shard, stamps[shard], schema), new))
+    rows = order(pa.concat_tables([kept.rows, *(rows for rows, _ in read)]))
+    commits = dict(sorted({**kept.commits, **{shard: one for shard, (_, one) in zip(new, read, strict=True)}}.items()))
+    widths = {commit.width for commit in commits.values()}
+    if len(widths) > 1:
+        raise StoreError(f"{folder} has commits with vectors of {' and of '.join(map(str, sorted(widths)))} numbers")
+    made = Summary(rows.combine_chunks(), commits)
+    _write(folder, made)
+    return made
+
+
+def _commit(folder: Path, shard: int, stamp: tuple[int, ...], schema: pa.Schema) -> tuple[pa.Table, Commit]:
+    rows = read_rows(folder, stem(shard), [name for name in schema.names if name not in ("shard", "row")])
+    width, digest = committed_vectors(folder, stem(shard), rows)
+    rows = rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
+    rows = rows.append_column("row", pa.array(np.arange(len(rows), dtype=np.int32)))
+    return rows.select(schema.names).replace_schema_metadata(None).cast(schema), Commit(stamp, len(rows), width, digest)
+
+
+def latest(rows: pa.Table) -> pa.Table:
+    """Of several rows of one source the one of the last shard, sorted by source."""
+    rows = rows.take(pc.sort_indices(rows, sort_keys=[("source", "ascending"), ("shard", "ascending")]))
+    source = rows["source"].combine_chunks()
+    if len(rows) < 2:
+        return rows
+    last = pc.not_equal(source.slice(0, len(rows) - 1), source.slice(1))
+    return rows.filter(pa.concat_arrays([last, pa.array([True])]))
+
+
+def _read(folder: Path, schema: pa.Schema) -> Summary:
+    with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        table = pq.read_table(folder / SUMMARY_FILE, page_checksum_verification=True)
+        stated: dict[str, Any] = json.loads(table.schema.metadata[_KEY])
+        table = table.replace_schema_metadata(None)
+        if stated["version"] == _VERSION and table.schema.equals(schema):
+            commits = {int(shard): Commit(tuple(stamp), *rest) for shard, (stamp, *rest) in stated["commits"].items()}
+            return Summary(table.combine_chunks(), commits)
+    return Summary(schema.empty_table(), {})
+
+
+def _write(folder: Path, made: Summary) -> None:
+    commits = {shard: [one.stamp, one.rows, one.width, one.digest] for shard, one in made.commits.items()}
+    stated = json.dumps({"version": _VERSION, "commits": commits}).encode()
+    table = made.rows.replace_schema_metadata({_KEY: stated})
+    with suppress(OSError):  # read-only, or full: the next command reads the commits again
+        write_whole(
+            folder / SUMMARY_FILE,
+            lambda file: pq.write_table(table, file, compression="zstd", write_page_checksum=True),
+        )
