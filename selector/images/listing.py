@@ -116,7 +116,10 @@ class Listing:
         row = row_in(self.sources, source)
         if row < 0:
             raise FileNotFoundError(errno.ENOENT, "no such file in the data", source)
-        return self.places(np.array([row]))[0]
+        part = self.parts[self.items["part"][row].as_py()]
+        return Place(
+            source, part.form, part.container, self.items["offset"][row].as_py(), self.items["size"][row].as_py()
+        )
 
     def places(self, rows: NDArray[np.int64]) -> list[Place]:
         """Where the items of these rows lie."""

@@ -73,10 +73,7 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
     for line in listing_lines(listing, config.exclude):
         progress.note(line)
     with held(config.store, wait=config.wait, note=progress.note):  # one process writes a store
-        report = _score(config, limited(listing, config.limit_per_class), progress)
-        if listing.fresh:
-            keep_listing(config.store, listing)
-        return report
+        return _score(config, listing, progress)
 
 
 def data_root_of(store: Path) -> Path | None:
@@ -86,16 +83,23 @@ def data_root_of(store: Path) -> Path | None:
     return Store.open(store).read_data_root().root
 
 
-def _score(config: ScoreConfig, listing: Listing, progress: Progress) -> ScoreReport:
-    spent = Spent()
+def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreReport:
+    spent, listing = Spent(), limited(whole, config.limit_per_class)
     before, now = data_root_of(config.store), config.data.resolve()
     if before not in (None, now):
         progress.note(
             f"{config.store} was made from {before}: a file of {now} counts as scored where its path is the same"
         )
-    if not _nothing_to_do(config, listing):
+
+    def keep() -> None:
+        if whole.fresh:
+            keep_listing(config.store, whole)
+
+    if _nothing_to_do(config, listing):
+        keep()
+    else:
         with _server(config, progress, spent) as addresses, process_pool(config.decoders, begin_work) as pool:
-            work = Work(config, listing, progress, pool, spent)
+            work = Work(config, listing, progress, pool, spent, keep)
             run_in_loop(lambda: work.everything(addresses))
     store = Store.open(config.store)
     if spent.commits:

@@ -85,9 +85,11 @@ class Work:
         progress: Progress,
         pool: ProcessPoolExecutor,
         spent: Spent,
+        keep: Callable[[], None],
     ) -> None:
+        """keep: is called as soon as there is a store, which is to keep the listing."""
         self._config, self._listing, self._progress = config, listing, progress
-        self._pool, self._spent = pool, spent
+        self._pool, self._spent, self._keep = pool, spent, keep
 
     async def everything(self, addresses: tuple[str, ...]) -> None:
         config = self._config
@@ -99,6 +101,7 @@ class Work:
             settings = settings_of(client.identity, self._config)
             store, folders = opened_store(self._config, self._listing, client.identity, settings)
             store.write_data_root(self._config.data, folders)
+            await asyncio.to_thread(self._keep)
             class_of = np.array([folders[folder] for folder in self._listing.folders], np.int32)
             retry = self._config.retry_failed
             done = await asyncio.to_thread(settled, store, self._listing, retry_failed=retry)

@@ -25,7 +25,8 @@ _VERSION = 1
 def read_listing(store: Path) -> Listing | None:
     """The listing kept in the store; None if there is none that can be used."""
     with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
-        table = pq.read_table(store / LISTING_FILE)
+        with pq.ParquetFile(store / LISTING_FILE) as file:  # no data set around it: that would import pandas
+            table = file.read()
         stated = json.loads(table.schema.metadata[_KEY])
         if stated["version"] != _VERSION:
             return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,21 +107,26 @@ def outcomes_of(rows: pa.Table, described: pa.Array, across: str = "first") -> t
         dropped[usable] = twin[content[usable]] >= 0
     copies = (stands >= 0) & (stands != own) & ~dropped
     elsewhere = np.where(stands >= 0, class_id[stands] != class_id, False)
-    status = np.where(good & without, FAILED, np.where(dropped | copies, FILTERED, SCORED)).astype(object)
-    given = pc.if_else(pa.array(good), pa.array(status, pa.string()), rows["status"])
     twins = np.where(own == stands, twin[content], stands)
-    copied = _named(source, stands, DUPLICATE, np.where(elsewhere, ", of another class", ""))
-    twinned = _named(source, twins, "the same bytes as ", np.full(len(rows), " of another class: dropped"))
-    reasons = pc.if_else(pa.array(good & without), described, reason)
-    reasons = pc.if_else(pa.array(dropped), twinned, pc.if_else(pa.array(copies), copied, reasons))
+    given, reasons = pc.if_else(pa.array(good), SCORED, joined(rows["status"])), reason
+    if without.any():
+        lost = pa.array(good & without)
+        given, reasons = pc.if_else(lost, FAILED, given), pc.if_else(lost, described, reasons)
+    for mask, named_by, before, after in (
+        (copies & ~elsewhere, stands, DUPLICATE, ""),
+        (copies & elsewhere, stands, DUPLICATE, ", of another class"),
+        (dropped, twins, "the same bytes as ", " of another class: dropped"),
+    ):
+        if mask.any():
+            told = _named(source, named_by, before, after)
+            given, reasons = pc.if_else(pa.array(mask), FILTERED, given), pc.if_else(pa.array(mask), told, reasons)
     table = pa.table([source, given, reasons, class_id], schema=OUTCOME_SCHEMA)
     return Outcomes(table), crossings
 
 
-def _named(source: pa.Array, rows: NDArray[np.int64], before: str, after: NDArray[Any]) -> pa.Array:
+def _named(source: pa.Array, rows: NDArray[np.int64], before: str, after: str) -> pa.Array:
     """Sentences about other rows' sources; null where the row is -1."""
-    named = source.take(pa.array(rows, mask=rows < 0))
-    return pc.binary_join_element_wise(before, named, pa.array(after, pa.string()), "")
+    return pc.binary_join_element_wise(before, source.take(pa.array(rows, mask=rows < 0)), after, "")
 
 
 def unread_outcomes(unread: Mapping[str, str], away: Collection[str]) -> Outcomes:

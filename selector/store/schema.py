@@ -159,7 +159,9 @@ class ArrowTexts:
     def __getitem__(self, rows: Any, /) -> Any:
         if isinstance(rows, int | np.integer):
             return self.array[int(rows)].as_py()
-        numbers = np.arange(len(self.array))[rows]
+        numbers = np.asarray(rows)
+        if numbers.dtype == np.bool_:
+            numbers = np.flatnonzero(numbers)
         return ArrowTexts(self.array.take(pa.array(numbers)))
 
     def __iter__(self) -> Iterator[str]:

@@ -116,7 +116,8 @@ def latest(rows: pa.Table) -> pa.Table:
 
 def _read(folder: Path, schema: pa.Schema) -> Summary:
     with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
-        table = pq.read_table(folder / SUMMARY_FILE, page_checksum_verification=True)
+        with pq.ParquetFile(folder / SUMMARY_FILE, page_checksum_verification=True) as file:
+            table = file.read()
         stated: dict[str, Any] = json.loads(table.schema.metadata[_KEY])
         table = table.replace_schema_metadata(None)
         if stated["version"] == _VERSION and table.schema.equals(schema):
