@@ -176,8 +176,10 @@ def row_in(texts: pa.StringArray, text: str) -> int:
 
 def rows_in(texts: pa.Array | pa.ChunkedArray, wanted: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
     """int64, where each wanted text stands among texts, of which no two are equal; -1 for one that is not there."""
-    found = pc.fill_null(pc.index_in(wanted, value_set=texts), -1)
-    return np.asarray(joined(found) if isinstance(found, pa.ChunkedArray) else found, np.int64)
+    texts, wanted = (joined(one) if isinstance(one, pa.ChunkedArray) else one for one in (texts, wanted))
+    if texts.equals(wanted):
+        return np.arange(len(texts))
+    return np.asarray(pc.fill_null(pc.index_in(wanted, value_set=texts), -1), np.int64)
 
 
 def joined(column: pa.ChunkedArray) -> pa.Array:

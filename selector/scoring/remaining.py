@@ -26,7 +26,7 @@ def settled(store: Store, listing: Listing, *, retry_failed: bool) -> NDArray[np
     images = store.images()
     row_of = rows_in(images["source"], listing.sources)
     done = row_of >= 0
-    described = store.described(images, store.patches().rows)
+    described = store.described(images)
     bad = pc.or_(pc.not_equal(images["status"], "ok"), _failed(described))
     in_doubt = np.ones(len(images), np.bool_) if retry_failed else np.asarray(bad.to_numpy())
     doubtful = np.flatnonzero(done)[in_doubt[row_of[done]]]
@@ -42,7 +42,7 @@ def settled(store: Store, listing: Listing, *, retry_failed: bool) -> NDArray[np
 def failed_features(store: Store) -> pa.Array:
     """The source of every image whose features failed."""
     images = store.images()
-    return images["source"].filter(_failed(store.described(images, store.patches().rows))).combine_chunks()
+    return images["source"].filter(_failed(store.described(images))).combine_chunks()
 
 
 def _failed(described: pa.Array) -> pa.Array:

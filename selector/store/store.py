@@ -192,11 +192,10 @@ class Store:
         """All rows of stage II (PATCH_SUMMARY), sorted by (class_id, image_id, patch_rank)."""
         return summary(self._patches, PATCH_SUMMARY, _by_class)
 
-    def described(self, images: pa.Table, patches: pa.Table) -> pa.Array:
+    def described(self, images: pa.Table) -> pa.Array:
         """Of rows of `images()` why stage II has no features for them, "" if it has; null if it does not account for them."""
-        last = last_patches(images, patches)
-        reasons = pc.if_else(pc.equal(patches["status"], "ok"), "", patches["reason"])
-        return joined(reasons).take(pa.array(last, mask=last < 0))
+        patches = self.patches().rows
+        return why_undescribed(images, patches, owners(images, patches))
 
     def image_record(self, shard: int, row: int) -> tuple[dict[str, Any], NDArray[np.float16]]:
         """A row of stage I (IMAGE_SCHEMA) and its map, float16 [h, w]."""
@@ -217,7 +216,7 @@ class Store:
         """
         made = summary(self._images, IMAGE_SUMMARY, latest)
         images = made.rows
-        left = pc.is_null(self.described(images, self.patches().rows))
+        left = pc.is_null(self.described(images))
         if again is not None:
             left = pc.or_(left, pc.is_in(images["source"], value_set=again))
         left = pc.and_(pc.and_(left, pc.equal(images["status"], "ok")), pc.is_in(images["source"], value_set=listed))
@@ -265,16 +264,18 @@ def _by_class(rows: pa.Table) -> pa.Table:
     return rows.take(pc.sort_indices(rows, sort_keys=keys))
 
 
-def last_patches(images: pa.Table, patches: pa.Table) -> NDArray[np.int64]:
-    """int64 [images], the last committed row of `patches` that is of the same source and image_id; -1 if there is none."""
-    found = np.full(len(images), -1, np.int64)
+def owners(images: pa.Table, patches: pa.Table) -> NDArray[np.int64]:
+    """int64 [patches], the row of `images` that a patch is of: the same source, and the same bytes; -1 if there is none."""
     image = rows_in(images["source"], patches["source"])
-    same = np.asarray(
-        pc.equal(images["image_id"].take(pa.array(image, mask=image < 0)), patches["image_id"])
-        .fill_null(False)
-        .to_numpy()
-    )
-    rows = np.flatnonzero(same)
+    same = pc.equal(images["image_id"].take(pa.array(image, mask=image < 0)), patches["image_id"]).fill_null(False)
+    return np.where(np.asarray(same.to_numpy()), image, -1)
+
+
+def why_undescribed(images: pa.Table, patches: pa.Table, owner: NDArray[np.int64]) -> pa.Array:
+    """See `Store.described`; what was committed last counts. owner: of `owners`."""
+    rows = np.flatnonzero(owner >= 0)
     written = np.lexsort((patches["row"].to_numpy()[rows], patches["shard"].to_numpy()[rows]))
-    found[image[rows[written]]] = rows[written]
-    return found
+    last = np.full(len(images), -1, np.int64)
+    last[owner[rows[written]]] = rows[written]
+    reasons = joined(pc.if_else(pc.equal(patches["status"], "ok"), "", patches["reason"]))
+    return reasons.take(pa.array(last, mask=last < 0))

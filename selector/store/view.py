@@ -28,7 +28,7 @@ from selector.store.outcomes import (
     outcomes_of,
     unread_outcomes,
 )
-from selector.store.store import Store
+from selector.store.store import Store, owners, why_undescribed
 
 
 class ImageIds(Mapping[str, str]):
@@ -114,7 +114,8 @@ def view_store(
     """
     store = Store.open(path)
     images, patches = store.images(), store.patches()
-    described = store.described(images, patches.rows)
+    owner = owners(images, patches.rows)
+    described = why_undescribed(images, patches.rows, owner)
     complete = np.asarray(pc.or_(pc.not_equal(images["status"], "ok"), pc.is_valid(described)).to_numpy())
     place = rows_in(listing.sources, images["source"])
     listed = place >= 0
@@ -129,13 +130,10 @@ def view_store(
     stands = outcomes.scored()
     chosen = np.zeros(len(images), np.bool_)
     chosen[known] = stands
-    owner = rows_in(images["source"], patches.rows["source"])
-    same = pc.equal(images["image_id"].take(pa.array(owner, mask=owner < 0)), patches.rows["image_id"]).fill_null(False)
-    table = store.patch_table(patches, np.asarray(same.to_numpy()) & chosen[owner])
-    done = listing.sources.filter(
-        pc.is_in(listing.sources, value_set=joined(images["source"].filter(pa.array(complete))))
-    )
-    unread = {source: reason for source, reason in (unread or {}).items() if row_in(done, source) < 0}
+    table = store.patch_table(patches, (owner >= 0) & chosen[owner])
+    done = np.zeros(len(listing), np.bool_)
+    done[place[complete & listed]] = True
+    unread = {source: why for source, why in (unread or {}).items() if not done[row_in(listing.sources, source)]}
     data, mark = store.read_data_root(), store.read_fingerprint()
     failed = int(pc.sum(pc.equal(outcomes.rows["status"], FAILED)).as_py() or 0)
     gone = images["source"].filter(pa.array(complete & away)).to_pylist()
@@ -155,7 +153,7 @@ def view_store(
             "skipped": len(listing.left) - int(pc.sum(listing.left["lost"]).as_py() or 0),
             "passed_over": int(pc.sum(listing.left["lost"]).as_py() or 0),
             "gone": int((~listed).sum()) + len(gone),
-            "unscored": len(listing) - len(done),
+            "unscored": len(listing) - int(done.sum()),
             "unread": len(unread),
             "patches": len(table),
         },

@@ -124,7 +124,7 @@ def test_a_failed_feature_keeps_its_row_but_is_no_patch(store: Store) -> None:
     for image, patch in zip(images, rows, strict=False):
         image.update(image_id=patch["image_id"], source=patch["source"])
     store.commit_images(0, pa.Table.from_pylist(images, IMAGE_SCHEMA), np.zeros((4, 2, 2), np.float16))
-    assert store.described(store.images(), store.patches().rows).to_pylist() == ["", "features: NaN", "", None]
+    assert store.described(store.images()).to_pylist() == ["", "features: NaN", "", None]
 
 
 def test_scored_images_are_those_with_windows(store: Store) -> None:
