@@ -2,13 +2,14 @@
 
 A line is `id<TAB>name`, such as `n01440764<TAB>tench`, or a name alone, which is then its own id. The id says which class
 it is: two ids may have one name. Blank lines are ignored. The order of lines is kept: class_id is the position.
-`selector --class-names` takes the same file.
+`selector --class-names` takes the same file. Text is taken in Unicode NFC, as folders are compared with it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from export_scripts.errors import PipelineError
 
@@ -28,7 +29,7 @@ class ClassList:
 def read_class_list(path: Path) -> ClassList:
     """The classes in the file at `path`. Raises PipelineError for an unreadable, empty or repeating list."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = normalize("NFC", path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"the list of classes {path} can't be read as UTF-8 text: {error}") from error
     rows = [

@@ -30,9 +30,9 @@ from export_scripts.settings import (
     Wanted,
 )
 from export_scripts.steps import Steps
-from selector.builtin import builtin_repository
+from selector.builtin import CLASS_LISTS, builtin_repository
 from selector.commands.mistakes import run_alone
-from selector.commands.parameters import EXISTING, FILE, FOLDER, Number, Place
+from selector.commands.parameters import CLASSES, EXISTING, FOLDER, Number, Place
 from selector.folders.files import check_folder, known, told
 
 _FOLDER = Place(file_okay=False)
@@ -66,7 +66,13 @@ def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any],
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("pipeline", required=False)
 @click.option(
-    "--classes", type=FILE, help="File of a name, or id<TAB>name, per line; needed by pipelines with text encoders."
+    "--classes",
+    type=CLASSES,
+    metavar="FILE|LIST",
+    help=(
+        f"File of a name, or id<TAB>name, per line, or a built-in list ({', '.join(CLASS_LISTS)}); needed by pipelines with "
+        "text encoders."
+    ),
 )
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")

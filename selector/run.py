@@ -18,7 +18,7 @@ from selector.errors import FileError, SelectorError, UsageError
 from selector.folders.files import file_errors
 from selector.folders.locks import held
 from selector.images.class_folders import matched_folders
-from selector.images.class_names import read_class_names
+from selector.images.class_names import composed, read_class_names
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.images.originals import Originals, originals
@@ -138,13 +138,15 @@ def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
 
 def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig, listing: Listing) -> None:
     """Folders that are no classes, or have too few files for enough patches: said before the first row is spent."""
+    classes: Mapping[str, int | str] = {folder: composed(folder) for folder in listing.folders}
     if not scoring.servers:
         mapping = read_class_names(scoring.class_names) if scoring.class_names else None
         identity = read_identity(scoring.repository)
-        matched_folders(listing, identity.classes, mapping, identity.class_names)
+        classes = matched_folders(listing, identity.classes, mapping, identity.class_names)
     most = scoring.limit_per_class or len(listing)
     files = {folder: scoring.patches_per_image * min(count, most) for folder, count in listing.counts().items()}
-    if scoring.class_names is None and selection.on_short != "patches":
+    one_folder_each = scoring.class_names is None and len(set(classes.values())) == len(classes)
+    if one_folder_each and selection.on_short != "patches":
         explain = explainer(listing_outcomes(listing), {folder: folder for folder in listing.folders})
         refuse_short(files, selection.ipc, selection.on_short, explain)
 

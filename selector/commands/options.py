@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from client.ranges import Range
-from selector.commands.parameters import FILE, FOLDER, FRACTIONS, PATH, Number, NumberOrAuto, Servers
+from selector.builtin import CLASS_LISTS
+from selector.commands.parameters import CLASSES, FILE, FOLDER, FRACTIONS, PATH, Number, NumberOrAuto, Servers
 from selector.config import ACROSS_CLASSES, ORDERS, SCORE_RANGES, SELECT_RANGES, SHORT, ScoreConfig, SelectConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,7 +78,12 @@ min_side_option = number(
     default=ScoreConfig.min_side,
     help="Images with a shorter side (pixels) are filtered.",
 )
-class_names_option = option("--class-names", type=FILE, help="File of lines FOLDER<TAB>CLASS NAME.")
+class_names_option = option(
+    "--class-names",
+    type=CLASSES,
+    metavar="FILE|LIST",
+    help=f"File of lines FOLDER<TAB>CLASS NAME, or a built-in list: {', '.join(CLASS_LISTS)}.",
+)
 
 scoring_options = together(
     server_option,

@@ -13,6 +13,7 @@ import click
 from client.bench.ranges import MOST_LEVELS
 from client.ranges import Range, above
 from client.wire import read_servers
+from selector.builtin import CLASS_LISTS, builtin_class_list
 
 
 class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # it is generic since click 8.5
@@ -98,8 +99,31 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
+class ClassList(Place):
+    """A file of classes, or the name of a built-in list, which becomes the path of the list's file.
+
+    A bare name always means the built-in list, whatever lies in the current folder: a command must not change its meaning
+    with the folder that it is given in. A file of that name there is ./NAME; a line says so.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; fails if it is neither a file nor the name of a list."""
+        if value in CLASS_LISTS:
+            if Path(value).is_file():
+                click.echo(f"selector: {value} is the built-in list of classes; the file here is ./{value}", err=True)
+            return builtin_class_list(value)
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message.removesuffix('.')}; the built-in lists are {', '.join(CLASS_LISTS)}", param, ctx)
+
+
 FRACTIONS = Numbers(above(0, 1))
 PATH = Place()
 EXISTING = Place(exists=True)
 FOLDER = Place(exists=True, file_okay=False)
 FILE = Place(exists=True, dir_okay=False)
+CLASSES = ClassList()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from selector.errors import MismatchError
-from selector.images.class_names import match_classes
+from selector.images.class_names import composed, match_classes
 from selector.images.listing import Listing
 
 _PLACES_SHOWN = 3
@@ -25,8 +25,8 @@ def matched_folders(
     try:
         return match_classes(listing.folders, classes, mapping, class_names)
     except MismatchError as error:
-        names = {*classes, *class_names, *(mapping or {})}
-        unknown = [folder for folder in listing.folders if folder not in names]
+        names = set(map(composed, (*classes, *class_names, *(mapping or {}))))
+        unknown = [folder for folder in listing.folders if composed(folder) not in names]
         hint = _hint(listing, unknown, names)
         raise MismatchError(f"{error}\n{hint}" if hint else str(error)) from None
 
@@ -43,7 +43,7 @@ def _hint(listing: Listing, unknown: Sequence[str], names: set[str]) -> str:
             f"alone: tar -C {deeper[0]} -cf {Path(deeper[0]).name}.tar ."
         )
     here = root.resolve()
-    if here.name in names and root.is_dir():
+    if composed(here.name) in names and root.is_dir():
         return f"{here} itself has the name of a class: name the folder above it as the data, as in: selector run {here.parent}"
     counts = listing.counts()
     empty = [folder for folder in unknown if not counts[folder]]
@@ -60,7 +60,7 @@ def _deeper(listing: Listing, unknown: Sequence[str], names: set[str]) -> list[s
     for folder in {source.rpartition("/")[0] for source, top in listing.pairs() if top in strangers}:
         parts = folder.split("/")
         for depth in range(1, len(parts)):
-            below.setdefault("/".join(parts[:depth]), set()).add(parts[depth])
+            below.setdefault("/".join(parts[:depth]), set()).add(composed(parts[depth]))
     places = [place for place, inner in below.items() if 2 * len(inner & names) > len(inner)]
     least = min((place.count("/") for place in places), default=0)
     return sorted(place for place in places if place.count("/") == least)

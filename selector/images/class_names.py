@@ -1,17 +1,33 @@
-"""From class folders to the repository's classes, by id, by name or through a file of names."""
+"""From class folders to the repository's classes, by id, by name or through a file of names.
+
+Words are compared after Unicode NFC on both sides: the same letters can be stored in two ways, and file systems differ in it.
+Case, spaces and hyphens are compared as they are: a near miss is proposed (near_names.py), and never taken.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
+from selector.builtin import is_builtin_class_list
 from selector.errors import MismatchError, UsageError
+from selector.images.near_names import proposals
+
+
+def composed(word: str) -> str:
+    """A word in Unicode NFC."""
+    return normalize("NFC", word)
 
 
 def read_class_names(path: Path) -> dict[str, str]:
-    """Folder → class id or name from lines `folder<TAB>class name` (UTF-8, blank lines pass); raises UsageError."""
+    """Folder → class id or name from lines `folder<TAB>class name` (UTF-8, blank lines pass); raises UsageError.
+
+    Of a built-in list, an id whose name another id has too is mapped to itself: that name says not which of them it is.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = composed(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read as UTF-8 text: {error}") from error
     names: dict[str, str] = {}
@@ -23,6 +39,9 @@ def read_class_names(path: Path) -> dict[str, str]:
             raise UsageError(f"{path}, line {number}: expected `folder<TAB>class name`, got {line!r}")
         if names.setdefault(folder, name) != name:
             raise UsageError(f"{path}, line {number}: {folder!r} is {names[folder]!r} on an earlier line")
+    if is_builtin_class_list(path):
+        uses = Counter(names.values())
+        names = {id_: name if uses[name] == 1 else id_ for id_, name in names.items()}
     return names
 
 
@@ -36,23 +55,27 @@ def match_classes(
 
     classes: ids. names: of the classes where they differ from the ids, else none. mapping: folder → id or name; a folder
     that is not in it stands for itself. A folder that is the id of a class with the name it is mapped to is that class; else
-    an id comes before a name, and a name must be that of one class. Several folders may be one class.
+    an id comes before a name, and a name must be that of one class. Several folders may be one class, and two folders that
+    are one word in NFC are.
     """
-    wanted = {folder: (mapping or {}).get(folder, folder) for folder in folders}
+    mapped = {composed(folder): composed(word) for folder, word in (mapping or {}).items()}
+    wanted = {folder: mapped.get(composed(folder), composed(folder)) for folder in folders}
     called = _places(names or classes)
     places = {**called, **_places(classes)}
     unknown = {folder: word for folder, word in wanted.items() if word not in places}
     if unknown:
-        shown = [f if f == n else f"{f} (mapped to {n})" for f, n in sorted(unknown.items())]
+        shown = [f if composed(f) == n else f"{f} (mapped to {n})" for f, n in sorted(unknown.items())]
         raise MismatchError(
             f"no class of the repository for {_listed(shown)}.\n"
-            f"Folders of the data: {_listed(sorted(folders))}.\n"
+            + "".join(f"{line}\n" for line in proposals(unknown, classes, names, mapped))
+            + f"Folders of the data: {_listed(sorted(folders))}.\n"
             f"Classes of the repository: {_listed(list(map(class_label, classes, names or classes)))}.\n"
             "Map folders with --class-names FILE (lines `folder<TAB>class name`), or export a repository for "
             "these classes."
         )
     meant = {
-        folder: [place for place in called.get(word, ()) if classes[place] == folder] or places[word]
+        folder: [place for place in called.get(word, ()) if composed(classes[place]) == composed(folder)]
+        or places[word]
         for folder, word in wanted.items()
     }
     ambiguous = {wanted[folder]: found for folder, found in sorted(meant.items()) if len(found) > 1}
@@ -73,7 +96,7 @@ def class_label(class_: str, name: str) -> str:
 def _places(words: Sequence[str]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
     for place, word in enumerate(words):
-        places.setdefault(word, []).append(place)
+        places.setdefault(composed(word), []).append(place)
     return places
 
 

@@ -43,7 +43,7 @@ ROOMS = {
         "folders": "errors",
         "localisation": "records",
         "selection": "errors records",
-        "images": "errors records",
+        "images": "errors records builtin",
         "store": "errors records folders images",
         "config": "client errors",
         "processes": "errors console",

@@ -60,3 +60,9 @@ def test_prompts_start_with_the_null_prompt() -> None:
 def test_a_prompt_without_the_class_is_refused() -> None:
     with pytest.raises(PipelineError, match=r"has no \{class\}"):
         prompts_of(("a",), "An image.", "")
+
+
+def test_the_same_letters_stored_in_two_ways_are_one_class(tmp_path: Path) -> None:
+    assert read_class_list(write(tmp_path, "n1\tcafe\u0301\n")).names == ("caf\u00e9",)
+    with pytest.raises(PipelineError, match="more than once"):
+        read_class_list(write(tmp_path, "cafe\u0301\ncaf\u00e9\n"))

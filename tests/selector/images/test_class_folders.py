@@ -54,3 +54,9 @@ def test_a_folder_without_images_beside_the_classes_can_be_excluded(tmp_path: Pa
 def test_where_nothing_is_recognised_nothing_is_proposed(tmp_path: Path) -> None:
     root = write(tmp_path / "data", {"one/bag/1.png": b"", "one/b/1.png": b"", "one/c/1.png": b""})
     assert refusal(root).startswith("Map folders with --class-names")
+
+
+def test_classes_that_lie_deeper_are_found_in_any_form_of_unicode(tmp_path: Path) -> None:
+    root = write(tmp_path, {"train/cafe\u0301/1.png": b""})
+    with pytest.raises(MismatchError, match="The classes lie deeper, in train"):
+        matched_folders(root, list_items(root), ("caf\u00e9",))
