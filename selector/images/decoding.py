@@ -1,10 +1,11 @@
 """Bytes of a picture file → RGB pixels, or a plain reason why not.
 
 Every change that is not a plain reading of the file's samples is in `Decoded.notes`. The rules:
-- EXIF orientation is applied.
-- Animations and multi-page files give their first frame.
+- EXIF orientation is applied, and the rotation that an AVIF or HEIC has in its boxes.
+- Animations and multi-page files give their first frame, a HEIC of several pictures its primary one.
 - Transparency is composited on white.
 - 16-bit samples of grey are scaled to 8 (65535 → 255), never clipped; of colour Pillow keeps the high byte.
+- Deeper samples of AVIF and HEIC are reduced to 8 bits by their decoders.
 - CMYK and the like are converted by Pillow's plain formula; embedded colour profiles and gammas are not applied.
 - Integers and floats without an agreed range are refused, and so are files that are cut short and pictures above
   MAX_PIXELS, before their pixels are decoded.
@@ -26,16 +27,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as _pillow
 
 from selector.errors import SelectorError
+from selector.images.boxes import Container, read_container
+from selector.images.codecs import HEIC, heif_reader, offered, readable, remedy
 from selector.images.recognition import HEAD_BYTES, content_named, picture_kind
 
 MAX_PIXELS = 89_478_485
 """Pictures above this are refused by their header: Pillow's own limit for RGB in 256 MiB."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""Formats that are tried; Pillow's others (some start programs, EPS) are not offered the bytes."""
-
 DECODER = f"pillow {_pillow}, rules 1"
-"""What decoded pixels depend on; part of a store's fingerprint."""
+"""What decoded pixels depend on; part of a store's fingerprint.
+
+A further format is no new rule: what was decoded before keeps its pixels, and a file that failed is no row to be compared.
+The version of pillow-heif is not in it either: each HEIC has it in its notes.
+"""
 
 _MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"}
 _ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
@@ -89,23 +93,31 @@ def decode_with_notes(content: bytes) -> Decoded:
 
 
 def _unidentified(head: bytes) -> str:
-    if picture_kind(head) in FORMATS:
-        return f"damaged or cut short: the header of this {picture_kind(head)} can't be read"
+    kind = picture_kind(head)
+    if kind in readable():
+        return f"damaged or cut short: the header of this {kind} can't be read"
     named = content_named(head)
-    return f"not a picture of a known format ({', '.join(FORMATS)})" + (f": its content is {named}" if named else "")
+    said = [
+        f"not a picture of a known format ({', '.join(readable())})",
+        named and f"its content is {named}",
+        remedy(kind),
+    ]
+    return ": ".join(filter(None, said))
 
 
 def _decoded(content: bytes) -> Decoded:
     notes: list[str] = []
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise DecodeError(f"{width} × {height} pixels, more than the limit of {MAX_PIXELS}")
+    kind = picture_kind(content[:HEAD_BYTES])
+    container = _checked_container(content) if kind in ("AVIF", HEIC) and kind in readable() else Container()
+    with Image.open(io.BytesIO(content), formats=offered(kind)) as image:
+        _check_size(*image.size)
         frames = getattr(image, "n_frames", 1)
-        if frames > 1:
+        if image.format == "HEIF":
+            notes += _of_heic(image, frames)
+        elif frames > 1:
             notes.append(f"first of {frames} frames")
             image.seek(0)
-        notes += _reductions(image)  # first: the EXIF of a PNG is found by loading it
+        notes += _reductions(image, container)  # first: the EXIF of a PNG is found by loading it
         orientation = image.getexif().get(_ORIENTATION, _TRANSPOSED)
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -115,7 +127,28 @@ def _decoded(content: bytes) -> Decoded:
     return Decoded(np.ascontiguousarray(pixels, np.uint8), tuple(notes))
 
 
-def _reductions(image: Image.Image) -> list[str]:
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DecodeError(f"{width} × {height} pixels, more than the limit of {MAX_PIXELS}")
+
+
+def _checked_container(content: bytes) -> Container:
+    container = read_container(content)
+    for width, height in container.sizes:
+        _check_size(width, height)
+    if container.end > len(content):
+        raise ValueError(f"its data end {container.end - len(content)} bytes behind the end of the file")
+    return container
+
+
+def _of_heic(image: Image.Image, pictures: int) -> list[str]:
+    """Which picture of a HEIC was opened, and by what: its version is no part of DECODER."""
+    if not image.info.get("primary"):
+        raise ValueError("its primary picture can't be read")
+    return [*([f"primary of {pictures} pictures"] if pictures > 1 else []), f"decoded by {heif_reader()}"]
+
+
+def _reductions(image: Image.Image, container: Container) -> list[str]:
     """What Pillow will do or leave out without a word, by the header of a picture that is not loaded yet."""
     found = []
     tiles = getattr(image, "tile", ())
@@ -125,11 +158,14 @@ def _reductions(image: Image.Image) -> list[str]:
         found.append("16-bit samples cut to 8")
     elif image.format == "PPM" and image.mode in ("L", "RGB") and more and more[0] != 255:
         found.append("16-bit samples scaled to 8" if more[0] == 65535 else "samples scaled from another range")
+    elif container.bits > 8:
+        found.append(f"{container.bits}-bit samples reduced to 8")
     subfile = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE)
     if isinstance(subfile, int) and subfile & 1:
         found.append("a reduced preview of the picture")
     profile = image.info.get("icc_profile")
-    if isinstance(profile, bytes) and not any("sRGB".encode(kind) in profile for kind in ("ascii", "utf-16-be")):
+    named = isinstance(profile, bytes) and any("sRGB".encode(kind) in profile for kind in ("ascii", "utf-16-be"))
+    if not named if isinstance(profile, bytes) else not container.srgb:
         found.append("colour profile not applied")
     elif not profile and abs(image.info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > 0.01:
         found.append("gamma not applied")
@@ -157,7 +193,8 @@ def _from_16_bit(image: Image.Image, file_format: str, notes: list[str]) -> NDAr
     samples = np.asarray(image).astype(np.int64)
     if samples.min() < 0 or samples.max() > 65535:
         raise DecodeError("samples outside of 16 bits have no agreed range")
-    notes.append("16-bit samples scaled to 8")
+    if file_format != "HEIF":  # whose depth is in the notes already
+        notes.append("16-bit samples scaled to 8")
     grey = ((samples + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
     if transparent is not None:

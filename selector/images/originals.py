@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from selector.errors import SelectorError
 from selector.images.canvas import cut
 from selector.images.datasets import Reader
-from selector.images.decoding import decode
+from selector.images.decoding import DecodeError, decode
 from selector.images.listing import Listing
 from selector.images.readers import ContentError, image_id
 from selector.records import Box
@@ -44,7 +44,10 @@ class Originals:
                 f"{self._root / source} changed since it was scored: put the old file back, or score it again (selector run "
                 "--retry-failed)"
             )
-        return decode(content)
+        try:
+            return decode(content)
+        except DecodeError as error:  # as where a package is missing that read it when it was scored
+            raise SelectorError(f"{self._root / source} can't be decoded any more: {error}") from None
 
     def cut(self, source: str, box: Box) -> NDArray[np.uint8]:
         """The box (pixels of the original) at native resolution, uint8 [height, width, 3]."""

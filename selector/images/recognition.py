@@ -12,11 +12,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-READ_SUFFIXES = _words("jpg jpeg jpe jfif jif mpo png apng webp gif bmp dib tif tiff ppm pgm pbm pnm")
-"""What the decoder reads."""
+READ_SUFFIXES = _words(
+    "jpg jpeg jpe jfif jif mpo png apng webp gif bmp dib tif tiff ppm pgm pbm pnm avif avifs heic heics heif heifs hif"
+)
+"""What the decoder reads, some with a further package (codecs.py)."""
 OTHER_SUFFIXES = _words(
     """
-    heic heif hif avif jp2 j2k j2c jpc jpf jpx jxl jxr wdp psd psb svg svgz ico cur tga exr hdr dds qoi pcx sgi rgb
+    jp2 j2k j2c jpc jpf jpx jxl jxr wdp psd psb svg svgz ico cur tga exr hdr dds qoi pcx sgi rgb
     ras xpm xbm xcf pfm pam flif djvu dcm dng cr2 cr3 crw nef nrw arw raf orf rw2 pef srw x3f
     """
 )
@@ -70,8 +72,9 @@ _STARTS = (
     (b"IIRO", "camera raw"),
 )
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "camera raw"} | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"
 )
+_ANY_CODING = (b"mif1", b"msf1")  # what codes the picture is said by a brand further on
 _PNM = re.compile(rb"P[1-7]\s(?:\s*#[^\n]*\n)*\s*(?:WIDTH\s|\d+\s+(?:#[^\n]*\n\s*)*\d+\s)")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _SVG = re.compile(rb"(?:<svg|(?:<\?xml|<!--|<!doctype svg).*<svg)[\s>:]", re.DOTALL | re.IGNORECASE)
@@ -101,7 +104,7 @@ def picture_kind(head: bytes) -> str:
         if head.startswith(start):
             return kind
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "")
+        return _by_brand(head)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
@@ -111,6 +114,16 @@ def picture_kind(head: bytes) -> str:
     if _PNM.match(head):
         return "PPM"
     return "SVG" if _SVG.match(head.removeprefix(b"\xef\xbb\xbf").lstrip()) else ""
+
+
+def _by_brand(head: bytes) -> str:
+    """The kind of a file that begins with an ftyp box: its own brand, then those that it is compatible with."""
+    brand = head[8:12]
+    if brand not in _ANY_CODING:
+        return _BRANDS.get(brand, "")
+    end = int.from_bytes(head[:4], "big")
+    further = [_BRANDS.get(head[at : at + 4], "") for at in range(16, min(end, len(head)), 4)]
+    return next(filter(None, further), "HEIC")
 
 
 def content_named(head: bytes) -> str:

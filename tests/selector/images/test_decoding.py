@@ -154,8 +154,7 @@ def test_a_tiff_that_begins_with_its_preview_says_so() -> None:
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC picture"),
-        (b"\0\0\0\x18ftypavif" + bytes(40), "an AVIF picture"),
+        (b"8BPS" + bytes(40), "a PSD picture: convert it first.*psd-tools"),
         (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "a JPEG XL picture"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG picture"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer.*git lfs pull"),
@@ -216,7 +215,7 @@ def test_cmyk_becomes_rgb_and_is_noted() -> None:
 
 def test_an_animation_gives_its_first_frame_and_says_so() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
-    for file_format in ("GIF", "PNG", "WEBP", "TIFF"):
+    for file_format in ("GIF", "PNG", "WEBP", "TIFF", "MPO"):
         content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:])
         result = decode_with_notes(content)
         assert abs(result.image.astype(int) - [255, 0, 0]).max() <= 4, file_format
@@ -296,6 +295,7 @@ def test_samples_without_an_agreed_range_are_refused(mode: str) -> None:
 
 WHOLE = {
     "JPEG": encoded(photo(), "JPEG"),
+    "MPO": encoded(photo(), "MPO", save_all=True, append_images=[photo().rotate(180)]),
     "progressive JPEG": encoded(photo(), "JPEG", progressive=True),
     "PNG": encoded(photo(), "PNG"),
     "WEBP": encoded(photo(), "WEBP"),
