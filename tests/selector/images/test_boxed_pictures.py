@@ -214,16 +214,17 @@ def test_without_its_package_a_heic_fails_with_what_to_install() -> None:
 def test_a_heic_that_failed_is_read_once_its_package_is_there(tmp_path: Path) -> None:
     (tmp_path / "bee").mkdir()
     (tmp_path / "bee" / "1.heic").write_bytes(boxed(photo(), "HEIF"))
-    (item,) = list_items(tmp_path).items
-    (before,) = prepare_images(tmp_path, [item.source], 16, "crop", 8)
+    listing = list_items(tmp_path)
+    (place,) = listing.places(np.array([0]))
+    (before,) = prepare_images([place], 16, "crop", 8)
     assert before.status == FAILED
     assert "pillow-heif" in before.reason
-    with originals(tmp_path, {item.source: before.image_id}) as images, pytest.raises(SelectorError) as refused:
-        images.image(item.source)
-    assert f"{tmp_path / item.source} can't be decoded any more" in str(refused.value)
+    with originals(listing, {place.source: before.image_id}) as images, pytest.raises(SelectorError) as refused:
+        images.image(place.source)
+    assert f"{tmp_path / place.source} can't be decoded any more" in str(refused.value)
     sys.modules["pillow_heif"] = pillow_heif
     codecs.heif_reader.cache_clear()
-    (after,) = prepare_images(tmp_path, [item.source], 16, "crop", 8)
+    (after,) = prepare_images([place], 16, "crop", 8)
     assert (after.status, after.reason, after.height, after.width) == (OK, BY, 30, 40)
 
 

@@ -59,4 +59,4 @@ def test_where_nothing_is_recognised_nothing_is_proposed(tmp_path: Path) -> None
 def test_classes_that_lie_deeper_are_found_in_any_form_of_unicode(tmp_path: Path) -> None:
     root = write(tmp_path, {"train/cafe\u0301/1.png": b""})
     with pytest.raises(MismatchError, match="The classes lie deeper, in train"):
-        matched_folders(root, list_items(root), ("caf\u00e9",))
+        matched_folders(list_items(root), ("caf\u00e9",))
