@@ -17,6 +17,7 @@ from selector import __version__
 from selector.commands.benching import bench
 from selector.commands.calibrating import calibrate
 from selector.commands.config_file import read_defaults
+from selector.commands.converting import convert
 from selector.commands.evaluating import evaluate
 from selector.commands.mistakes import message
 from selector.commands.parameters import FILE
@@ -52,7 +53,7 @@ def cli() -> None:
     """Diffusion-driven dataset selection: the N most representative patches of every class, for any N."""
 
 
-for _command in (run, score, select, report, calibrate, evaluate, serve, doctor, bench):
+for _command in (run, score, select, report, convert, calibrate, evaluate, serve, doctor, bench):
     cli.add_command(_command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ SHORT = ("error", "all", "repeat", "patches")
 ACROSS_CLASSES = ("first", "drop", "error")
 """What becomes of the same bytes under several classes: the first path's class has them, none has, or it is an error."""
 SELECT_RANGES = {"ipc": COUNT, "seed": SEED, "workers": PROCESSES}
+EXPORTS = ("imagefolder", "webdataset", "parquet", "list", "coco", "croissant")
+"""The formats that a selection is written in: the names of `formats.EXPORTERS`, known here without what writes them."""
+IMAGE_FORMATS = ("png", "jpeg", "webp")
+CLASS_FOLDERS = ("name", "source", "index")
+"""What a class's folder of pictures is called: as the class, as its folder in the data, or by its number."""
+TAKE = ("patch", "image")
+"""What is handed out: the chosen windows, or the whole images that they lie in."""
+EXPORT_RANGES = {"size": whole(0, 16383)}
 
 
 @dataclass(frozen=True)
@@ -117,12 +125,39 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    """How the picks are handed out.
+
+    formats: some of EXPORTS. size: side in pixels of the square that pictures are fitted to, 0 leaves them as they are.
+    take, image_format, class_folders: one of TAKE, IMAGE_FORMATS, CLASS_FOLDERS. metadata: what `read_metadata` gives.
+    """
+
+    formats: tuple[str, ...] = ("imagefolder",)
+    take: str = "patch"
+    size: int = 0
+    image_format: str = "png"
+    class_folders: str = "name"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_numbers(EXPORT_RANGES, self)
+        if not self.formats:
+            raise UsageError(f"--export names no format: known are {', '.join(EXPORTS)}")
+        for name in self.formats:
+            refuse_unknown("--export", name, EXPORTS)
+        refuse_unknown("--take", self.take, TAKE)
+        refuse_unknown("--image-format", self.image_format, IMAGE_FORMATS)
+        refuse_unknown("--class-folders", self.class_folders, CLASS_FOLDERS)
+
+
+@dataclass(frozen=True)
 class SelectConfig:
     """How a selection is made from a store.
 
     order: one of ORDERS. across_classes: what becomes of the same bytes under several classes, see
     ACROSS_CLASSES. exclude: as in ScoreConfig. workers: processes that order classes, 0 for two more than cores.
-    relist: as in ScoreConfig. wait: whether to wait for another process that uses the same folder.
+    relist: as in ScoreConfig. wait: whether to wait for another process that uses the same folder. export: how the picks are
+    handed out.
     """
 
     ipc: int
@@ -135,16 +170,19 @@ class SelectConfig:
     workers: int = 0
     relist: bool = False
     wait: bool = True
+    export: ExportConfig = field(default_factory=ExportConfig)
 
     def __post_init__(self) -> None:
         refuse_numbers(SELECT_RANGES, self)
-        for name, value, known in (
-            ("--order", self.order, ORDERS),
-            ("--on-short", self.on_short, SHORT),
-            ("--across-classes", self.across_classes, ACROSS_CLASSES),
-        ):
-            if value not in known:
-                raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        refuse_unknown("--order", self.order, ORDERS)
+        refuse_unknown("--on-short", self.on_short, SHORT)
+        refuse_unknown("--across-classes", self.across_classes, ACROSS_CLASSES)
+
+
+def refuse_unknown(flag: str, value: str, known: Sequence[str]) -> None:
+    """Raises UsageError unless the value is one of those that are known."""
+    if value not in known:
+        raise UsageError(f"{flag} must be one of {', '.join(known)}, not {value!r}")
 
 
 def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
@@ -158,4 +196,5 @@ def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
 def plain(config: SelectConfig) -> dict[str, Any]:
     """The configuration as JSON values, to be written beside the output; nothing depends on `wait` and `relist`."""
     values = {name: value for name, value in asdict(config).items() if name not in ("wait", "relist")}
-    return values | {"out": str(config.out), "exclude": list(config.exclude)}
+    export = values["export"] | {"formats": list(config.export.formats)}
+    return values | {"out": str(config.out), "exclude": list(config.exclude), "export": export}

@@ -15,7 +15,6 @@ from client.repository import read_identity
 from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
 from selector.errors import FileError, SelectorError, UsageError
-from selector.folders.files import file_errors
 from selector.folders.locks import held
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import composed, read_class_names
@@ -23,8 +22,9 @@ from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.images.originals import Originals, originals
 from selector.order_pool import order_pool
-from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, write_selection
+from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, taken_in
 from selector.output.manifest import Spent, manifest_of, report_input
+from selector.output.publish import publish
 from selector.progress import Progress
 from selector.report import write_report
 from selector.scoring.further_patches import further_patches, with_further
@@ -107,9 +107,9 @@ def report(
     view = view_store(store, listing, across=across)
     with held(out, wait=wait, note=progress.note), originals(listing, view.image_ids) as images:
         view, chosen = _chosen(view, selection, images, progress)
-        if not holds(folder, chosen, view.patches, view.class_names):
+        if not holds(folder, chosen, view.patches):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
-        return write_report(folder / REPORT_FILE, report_input(view, chosen, images, Spent()))
+        return write_report(folder / REPORT_FILE, report_input(view, chosen, images, Spent(), taken_in(folder)))
 
 
 def _listed(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> Listing:
@@ -200,10 +200,8 @@ def _publish(
         spent.seconds["select"] = round(time.monotonic() - started, 3)
         started = time.monotonic()
         manifest = manifest_of(view, chosen, selection, spent)
-        with file_errors(selection.out / f"ipc-{selection.ipc}"):
-            folder = write_selection(
-                selection.out, selection.ipc, chosen, view.patches, view.class_names, images.cut, manifest, view.names
-            )
+        folder = refuse_foreign(selection.out, selection.ipc)
+        manifest = publish(folder, view, chosen, images, manifest, selection.export, progress.note)
         spent.seconds["export"] = round(time.monotonic() - started, 3)
-        write_report(folder / REPORT_FILE, report_input(view, chosen, images, spent))
+        write_report(folder / REPORT_FILE, report_input(view, chosen, images, spent, selection.export.take))
     return manifest

@@ -28,17 +28,17 @@ def read_defaults(path: Path, commands: Mapping[str, click.Command]) -> Defaults
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
     options = {name: _options(command) for name, command in commands.items()}
+    tables = {name: table for name, table in content.items() if isinstance(table, dict)}
     shared = {key: value for key, value in content.items() if not isinstance(value, dict)}
     for key in shared:
         if not any(_name(key) in known for known in options.values()):
             raise ValueError(f"{path}: no command has the option {key!r}: correct it, or leave it away")
-    for name, table in content.items():
-        if isinstance(table, dict):
-            _check_table(path, name, table, options)
+    for name, table in tables.items():
+        _check_table(path, name, table, options)
     return {
         name: {
             str(known[_name(key)].name): _value(value, known[_name(key)])
-            for key, value in (shared | content.get(name, {})).items()
+            for key, value in (shared | tables.get(name, {})).items()
             if _name(key) in known
         }
         for name, known in options.items()

@@ -12,10 +12,11 @@ import click
 from client.errors import ServerError
 from client.wire import Security, SecurityError, headers_from
 from selector.builtin import builtin_repository, builtin_scenes
-from selector.config import ScoreConfig, SelectConfig
+from selector.config import ExportConfig, ScoreConfig, SelectConfig
 from selector.errors import UsageError
 from selector.folders.files import check_file, check_folder
 from selector.images.class_names import read_class_names
+from selector.output.metadata import read_metadata
 from selector.progress import Progress
 
 
@@ -73,9 +74,14 @@ def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> Score
 
 
 def selection_config(flags: dict[str, Any], ipc: int, out: Path) -> SelectConfig:
-    """What the selection options ask for; raises UsageError."""
+    """What the selection and export options ask for; raises UsageError."""
     names = set(SelectConfig.__dataclass_fields__) & set(flags)
-    return SelectConfig(ipc=ipc, out=out, **{name: flags[name] for name in names})
+    return SelectConfig(ipc=ipc, out=out, export=_export_config(flags), **{name: flags[name] for name in names})
+
+
+def _export_config(flags: dict[str, Any]) -> ExportConfig:
+    values = {name: flags[name] for name in ExportConfig.__dataclass_fields__}
+    return ExportConfig(**values | {"metadata": read_metadata(flags["metadata"]) if flags["metadata"] else {}})
 
 
 def finish(result: dict[str, Any], as_json: bool, line: str) -> None:

@@ -5,6 +5,7 @@ A value may also come from a TOML file, and be of any of its types.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ class Levels(Number):
         if len(parts) > 3 or last < first or (last - first) / step >= MOST_LEVELS:
             self.fail(f"levels are FIRST:LAST:STEP, upwards and at most {MOST_LEVELS}, not {text!r}", param, ctx)
         return tuple(first + step * number for number in range(int((last - first) / step) + 1))
+
+
+class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Some of the known words, separated by commas, as a tuple; a word that comes again counts once."""
+
+    name = "text"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The words; fails for the first that is not known."""
+        words = tuple(dict.fromkeys(word.strip() for word in str(value).split(",")))
+        for word in words:
+            if word not in self._known:
+                self.fail(f"{word!r} is not one of {', '.join(self._known)}", param, ctx)
+        return words
 
 
 class Servers(click.ParamType):  # type: ignore[type-arg,unused-ignore]

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from selector.commands.configuration import check_failures, check_scoring, finish, score_config, selection_config
 from selector.commands.options import (
     exclude_option,
+    export_options,
     json_option,
     number,
     option,
@@ -31,6 +32,7 @@ from selector.progress import Progress
 @option("--out", type=PATH, help="Output folder; default: runs/demo, or runs/<name of DATA>.")
 @scoring_options
 @selection_options
+@export_options
 @wait_option
 @json_option
 def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
@@ -45,7 +47,7 @@ def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: A
     from selector.store.outcomes_table import outcomes_path
 
     manifest = run_all(scoring, selection, progress, named_out=named)
-    finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
+    finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['handed_out']} images, see report.html")
     check_failures(scoring, manifest["counts"], f"the manifest, the report and {outcomes_path(scoring.store)}")
 
 
@@ -77,6 +79,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @option("--out", type=PATH, required=True, help="Output folder.")
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
 @selection_options
+@export_options
 @exclude_option
 @relist_option
 @number(
@@ -94,7 +97,7 @@ def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
     from selector.run import select as select_from
 
     manifest = select_from(store, data, selection, Progress(quiet=as_json))
-    finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['picked']} images, see report.html")
+    finish(manifest, as_json, f"{out / f'ipc-{ipc}'}: {manifest['counts']['handed_out']} images, see report.html")
 
 
 @click.command()

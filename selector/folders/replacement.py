@@ -61,12 +61,17 @@ def _retire(old: Path, final: Path, own: Callable[[Path], Collection[str]]) -> N
         folder = path.is_dir() and not path.is_symlink()
         if path.relative_to(old).as_posix() in gone or os.path.lexists(place) or (folder and any(path.iterdir())):
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
         if folder:
-            place.mkdir()
+            place.mkdir(parents=True)
             continue
-        try:
-            os.link(path, place, follow_symlinks=False)
-        except OSError:  # a file system without hard links
-            shutil.copy2(path, place, follow_symlinks=False)
+        keep(path, place)
     shutil.rmtree(old)
+
+
+def keep(path: Path, place: Path) -> None:
+    """Gives a file a second place, whose folder is made; raises OSError."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, place, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, place, follow_symlinks=False)

@@ -48,7 +48,7 @@ _KINDS = (
     _STORE,
     _kind(
         "a selection",
-        r"selection\.parquet|manifest\.json|report\.html|images",
+        r"selection\.parquet|manifest\.json|report\.html|images|webdataset|parquet|list|coco|croissant\.json",
         "selection.parquet manifest.json",
         "manifest.json",
         "selection fingerprint",

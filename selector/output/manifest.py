@@ -11,6 +11,7 @@ from selector import __version__
 from selector.config import SelectConfig, plain
 from selector.images.originals import Originals
 from selector.output.scenes import scenes_of
+from selector.output.table import summary
 from selector.report import Failed, ReportInput, class_reports
 from selector.selection.selection import Selection
 from selector.store.store import Store
@@ -38,7 +39,7 @@ class Spent:
 
 
 def manifest_of(view: StoreView, chosen: Selection, selection: SelectConfig, spent: Spent) -> dict[str, Any]:
-    """What manifest.json says beside the selection: versions, provenance from the store, counts, what it cost. JSON values."""
+    """What manifest.json says: versions, provenance from the store, the selection, counts, what it cost. JSON values."""
     store = Store.open(view.store)
     history, data = store.read_history(), store.read_data_root()
     scored_with = {"store": str(view.store), "data": str(data.root), "folders": dict(data.folders)}
@@ -54,6 +55,7 @@ def manifest_of(view: StoreView, chosen: Selection, selection: SelectConfig, spe
         "server_restarts": spent.restarts,
         "seconds": spent.seconds,
         "scoring_runs": history,
+        "selection": summary(chosen, view.patches, view.class_names),
     }
 
 
@@ -69,8 +71,8 @@ def _versions(history: list[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
-def report_input(view: StoreView, chosen: Selection, images: Originals, spent: Spent) -> ReportInput:
-    """What the report shows of a selection."""
+def report_input(view: StoreView, chosen: Selection, images: Originals, spent: Spent, take: str) -> ReportInput:
+    """What the report shows of a selection. take: what was handed out, one of TAKE; the sheets show the windows."""
     history = Store.open(view.store).read_history()
     mark = view.fingerprint
     provenance = {
@@ -82,6 +84,7 @@ def report_input(view: StoreView, chosen: Selection, images: Originals, spent: S
         "features": str(mark["dift"]),
         "precision": str(mark["precision"]),
         "fit": str(mark["fit"]),
+        "handed out": "the windows" if take == "patch" else "the whole images of the windows",
     }
     return ReportInput(
         title=f"{chosen.ipc} images per class",

@@ -58,7 +58,7 @@ ROOMS = {
         ),
         "doctor": "client builtin",
         "commands": (
-            "client errors progress builtin folders images store config scoring calibration evaluation run doctor"
+            "client errors progress builtin folders images store config scoring output calibration evaluation run doctor"
         ),
         "cli": "client errors console folders commands",
         "__main__": "console",

@@ -1,0 +1,42 @@
+"""images/<class>/<rank>_<image_id>.<suffix>: a folder of pictures for every class that has any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from selector.output.classes import class_folder, indexed_folder
+from selector.output.formats.exporter import Exporter
+from selector.output.picks import Pick
+from selector.output.pictures import SUFFIXES
+
+FOLDER = "images"
+
+
+class ImageFolder(Exporter):
+    """The files are not listed in the manifest: `pictures_in` finds them by the picks."""
+
+    pictures = True
+
+    def add(self, pick: Pick) -> None:
+        """See Exporter."""
+        folders = self.shared.class_folders
+        path = self.folder / picture_path(folders, pick.of.index, pick.of.key, pick.folder, pick.name)
+        path = path.with_name(path.name + SUFFIXES[self.shared.image_format])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pick.picture())
+
+    def finish(self) -> list[str]:
+        """See Exporter."""
+        return []
+
+
+def picture_path(class_folders: str, index: int, key: str, source_folder: str, name: str) -> Path:
+    """Where a pick's picture lies, without its suffix. class_folders: one of CLASS_FOLDERS."""
+    folder = {"name": class_folder(key), "source": class_folder(source_folder), "index": indexed_folder(index)}
+    return Path(FOLDER, folder[class_folders], name)
+
+
+def pictures_in(folder: Path, names: set[str]) -> set[str]:
+    """The files of an older export, relative to its folder. names: `pick_name` of all picks."""
+    found = (path for suffix in SUFFIXES.values() for path in folder.glob(f"{FOLDER}/*/*{suffix}"))
+    return {path.relative_to(folder).as_posix() for path in found if path.stem in names}

@@ -1,0 +1,44 @@
+"""A selection from a store becomes a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from selector.config import ExportConfig
+from selector.folders.files import file_errors
+from selector.images.originals import Originals
+from selector.output.classes import output_classes
+from selector.output.folder import write_selection
+from selector.output.table import selection_table
+from selector.selection.selection import Selection
+from selector.store.sizes import image_sizes
+from selector.store.store import Store
+from selector.store.view import StoreView
+
+
+def publish(
+    final: Path,
+    view: StoreView,
+    chosen: Selection,
+    images: Originals,
+    manifest: Mapping[str, Any],
+    config: ExportConfig,
+    note: Callable[[str], None],
+) -> dict[str, Any]:
+    """Writes the selection's folder and returns its manifest, as `write_selection` does.
+
+    note: takes a line if several picks are of one image, which is handed out once.
+    """
+    store = Store.open(view.store)
+    classes = output_classes(view.class_names, view.names)
+    sizes = image_sizes(store, {str(source) for source in view.patches.source[chosen.row]})
+    picks = selection_table(chosen, view.patches, classes, sizes, store.read_data_root().folders)
+    with file_errors(final):
+        written = write_selection(final, picks, classes, images.cut, manifest, config, str(view.fingerprint["fit"]))
+    if again := len(picks) - written["export"]["handed_out"]:
+        note(
+            f"{again} picks are further windows of images that are handed out already (--take image): each image is once there"
+        )
+    return written
