@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from filelock import FileLock
@@ -51,6 +54,17 @@ def tiny_repository(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactor
         export_pipeline(tiny_pipeline, folder, Settings(draws=DRAWS, served_gate=False))
 
     return made_once(tmp_path_factory, "tiny-repository", export)
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """Hugging Face's `datasets`, off the network and out of the home folder: it reads the environment when it is imported."""
+    assert "datasets" not in sys.modules, "a test imports datasets itself: take this fixture"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
+        for name in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+            patch.setenv(name, "1")
+        return importlib.import_module("datasets")
 
 
 @pytest.fixture(scope="session", autouse=True)

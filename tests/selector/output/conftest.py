@@ -1,27 +1,15 @@
-"""The libraries of other people's formats, kept off the network and out of the home folder."""
+"""One selection that the tests of formats only look at."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.selector.output.hostile import write_hostile
 
-@pytest.fixture(scope="session", autouse=True)
-def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """datasets and huggingface_hub read the environment when they are imported, which tests do inside functions."""
-    assert "datasets" not in sys.modules, "it has read the environment already"
-    values = {
-        "HF_HOME": str(tmp_path_factory.mktemp("hf")),
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in values.items():
-            patch.setitem(os.environ, name, value)
-        yield
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three picks of every hostile class in every format. Do not write into it."""
+    return write_hostile(tmp_path_factory.mktemp("every"))

@@ -16,7 +16,7 @@ from selector.cli import main
 from selector.config import EXPORTS
 from selector.errors import SelectorError, UsageError
 from selector.output.convert import Conversion, convert
-from tests.selector.output.test_formats import METADATA, write_hostile
+from tests.selector.output.hostile import METADATA, write_hostile
 from tests.selector.output.written import contents, rows_of, write
 
 WITH_PICTURES = ("imagefolder", "webdataset", "parquet")
