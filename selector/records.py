@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -30,10 +30,6 @@ class Box:
         """Whether the centre of this box lies in the other."""
         row, column = self.top + self.height / 2, self.left + self.width / 2
         return true.top <= row < true.top + true.height and true.left <= column < true.left + true.width
-
-
-Crop = Callable[[str, Box], NDArray[np.uint8]]
-"""(source, box in pixels of the original) → uint8 [height, width, 3]. Raises SelectorError if the source moved or changed."""
 
 
 class Features(Protocol):

@@ -21,12 +21,13 @@ from selector.images.class_names import composed, read_class_names
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.images.originals import Originals, originals
-from selector.order_pool import order_pool
+from selector.order_pool import cutting_pool, order_pool
+from selector.output.cutting import Cutter
 from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, taken_in
 from selector.output.manifest import Spent, manifest_of, report_input
 from selector.output.publish import publish
 from selector.progress import Progress
-from selector.report import write_report
+from selector.report import shown_of, write_report
 from selector.scoring.further_patches import further_patches, with_further
 from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
@@ -109,7 +110,8 @@ def report(
         view, chosen = _chosen(view, selection, images, progress)
         if not holds(folder, chosen, view.patches):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
-        return write_report(folder / REPORT_FILE, report_input(view, chosen, images, Spent(), taken_in(folder)))
+        cutter = Cutter(images, 0)
+        return write_report(folder / REPORT_FILE, report_input(view, chosen, images, cutter, Spent(), taken_in(folder)))
 
 
 def _listed(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> Listing:
@@ -201,7 +203,10 @@ def _publish(
         started = time.monotonic()
         manifest = manifest_of(view, chosen, selection, spent)
         folder = refuse_foreign(selection.out, selection.ipc)
-        manifest = publish(folder, view, chosen, images, manifest, selection.export, progress.note)
+        with cutting_pool(len(chosen), selection.workers) as pool:
+            cutter = Cutter(images, shown_of(len(view.class_names)), pool)
+            manifest = publish(folder, view, chosen, cutter, manifest, selection.export, progress.note)
         spent.seconds["export"] = round(time.monotonic() - started, 3)
-        write_report(folder / REPORT_FILE, report_input(view, chosen, images, spent, selection.export.take))
+        shown = report_input(view, chosen, images, cutter, spent, selection.export.take)
+        write_report(folder / REPORT_FILE, shown)
     return manifest

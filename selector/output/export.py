@@ -6,10 +6,9 @@ files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ import pyarrow as pa
 from selector.config import ExportConfig
 from selector.output.classes import OutputClass
 from selector.output.formats import EXPORTERS, HandedOut
-from selector.output.picks import picks, records, window
-from selector.output.pictures import Cut, encoded
-from selector.records import Crop
+from selector.output.picks import picks
+from selector.output.pictures import Cut
 
 Pictures = Iterable[Callable[[], bytes]]
 
@@ -57,17 +55,6 @@ def _settings(name: str, config: ExportConfig) -> dict[str, Any]:
     if EXPORTERS[name].pictures:
         found = {"size": config.size, "image_format": config.image_format}
     return found | ({"class_folders": config.class_folders} if name == "imagefolder" else {})
-
-
-def cut_pictures(rows: pa.Table, cut: Cut, config: ExportConfig, crop: Crop) -> Iterator[Callable[[], bytes]]:
-    """The pictures of rows of `handed_out`, each cut from its original when it is wanted."""
-    for row in records(rows):
-        yield partial(_cut, row, cut, config, crop)
-
-
-def _cut(row: dict[str, Any], cut: Cut, config: ExportConfig, crop: Crop) -> bytes:
-    pixels = crop(row["source"], cut.box(window(row), row["image_height"], row["image_width"]))
-    return encoded(cut.fitted(pixels, config.size), config.image_format, row["source"])
 
 
 def stated(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from selector.config import ExportConfig
 from selector.errors import SelectorError, UsageError
 from selector.folders.replacement import replaced
 from selector.output.classes import OutputClass
-from selector.output.export import cut_pictures, export, stated
+from selector.output.export import Pictures, export, stated
 from selector.output.formats.imagefolder import pictures_in
 from selector.output.picks import handed_out, pick_name
 from selector.output.pictures import Cut
 from selector.output.table import IDENTITY, SELECTION_FILE, identity
-from selector.records import Crop, PatchTable
+from selector.records import PatchTable
 from selector.selection.selection import Selection
 
 MANIFEST_FILE = "manifest.json"
@@ -31,7 +31,7 @@ def write_selection(
     final: Path,
     picks: pa.Table,
     classes: Sequence[OutputClass],
-    crop: Crop,
+    pictures: Callable[[pa.Table, Cut, ExportConfig], Pictures],
     manifest: Mapping[str, Any],
     config: ExportConfig | None = None,
     mode: str = "crop",
@@ -41,9 +41,10 @@ def write_selection(
 
     Files in the older one that are no selection's are kept, at the same place in the new one. The caller sees to it that no other
     process writes beside it meanwhile, and that nothing foreign lies there (`refuse_foreign`). The same arguments give the same
-    bytes. Raises what `crop` raises, in which case the older folder stands untouched.
+    bytes. Raises what `pictures` raises, in which case the older folder stands untouched.
 
-    picks: as `selection_table` gives them. manifest: what manifest.json says beside "export" and the count of what is handed out.
+    picks: as `selection_table` gives them. pictures: gives the pictures of what is handed out, see `Cutter`. manifest: what
+    manifest.json says beside "export" and the count of what is handed out.
     mode: how whole images are fitted.
     """
     config = config or ExportConfig()
@@ -51,8 +52,8 @@ def write_selection(
     rows = handed_out(picks, config.take)
     with replaced(final, own_files) as partial:
         pq.write_table(picks, partial / SELECTION_FILE, compression="zstd")
-        pictures = cut_pictures(rows, cut, config, crop)
-        formats = export(partial, final.name, rows, tuple(classes), cut, config, pictures)
+        made = pictures(rows, cut, config)
+        formats = export(partial, final.name, rows, tuple(classes), cut, config, made)
         counts = {**manifest.get("counts", {}), "handed_out": len(rows)}
         written = {**manifest, "counts": counts, "export": stated(len(picks), rows, classes, cut, config, formats)}
         write_manifest(partial, written)

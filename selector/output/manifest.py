@@ -10,6 +10,7 @@ from typing import Any
 from selector import __version__
 from selector.config import SelectConfig, plain
 from selector.images.originals import Originals
+from selector.output.cutting import Cutter
 from selector.output.scenes import scenes_of
 from selector.output.table import summary
 from selector.report import Failed, ReportInput, class_reports
@@ -71,7 +72,9 @@ def _versions(history: list[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
-def report_input(view: StoreView, chosen: Selection, images: Originals, spent: Spent, take: str) -> ReportInput:
+def report_input(
+    view: StoreView, chosen: Selection, images: Originals, cutter: Cutter, spent: Spent, take: str
+) -> ReportInput:
     """What the report shows of a selection. take: what was handed out, one of TAKE; the sheets show the windows."""
     history = Store.open(view.store).read_history()
     mark = view.fingerprint
@@ -93,7 +96,7 @@ def report_input(view: StoreView, chosen: Selection, images: Originals, spent: S
         counts=view.counts,
         unet_rows=spent.unet_rows,
         unet_rows_in_store=view.unet_rows,
-        classes=class_reports(chosen, view.patches, view.titles, images.cut),
+        classes=class_reports(chosen, view.patches, view.titles, cutter.thumbnail),
         scenes=scenes_of(view, chosen, images),
         failures=tuple(Failed(f.source, f.status, f.reason) for f in view.failures),
         provenance=tuple(provenance.items()),

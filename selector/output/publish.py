@@ -8,8 +8,8 @@ from typing import Any
 
 from selector.config import ExportConfig
 from selector.folders.files import file_errors
-from selector.images.originals import Originals
 from selector.output.classes import output_classes
+from selector.output.cutting import Cutter
 from selector.output.folder import write_selection
 from selector.output.table import selection_table
 from selector.selection.selection import Selection
@@ -22,7 +22,7 @@ def publish(
     final: Path,
     view: StoreView,
     chosen: Selection,
-    images: Originals,
+    cutter: Cutter,
     manifest: Mapping[str, Any],
     config: ExportConfig,
     note: Callable[[str], None],
@@ -33,10 +33,12 @@ def publish(
     """
     store = Store.open(view.store)
     classes = output_classes(view.class_names, view.names)
-    sizes = image_sizes(store, {str(source) for source in view.patches.source[chosen.row]})
+    sizes = image_sizes(store, view.patches.source[chosen.row])
     picks = selection_table(chosen, view.patches, classes, sizes, store.read_data_root().folders)
     with file_errors(final):
-        written = write_selection(final, picks, classes, images.cut, manifest, config, str(view.fingerprint["fit"]))
+        written = write_selection(
+            final, picks, classes, cutter.pictures, manifest, config, str(view.fingerprint["fit"])
+        )
     if again := len(picks) - written["export"]["handed_out"]:
         note(
             f"{again} picks are further windows of images that are handed out already (--take image): each image is once there"

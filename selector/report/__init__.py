@@ -1,7 +1,8 @@
 """report.html: one offline page about a selection, from plain values."""
 
-from selector.report.classes import class_reports
+from selector.report.classes import class_reports, shown_of
 from selector.report.page import write_report
+from selector.report.pictures import thumbnail
 from selector.report.values import (
     ClassReport,
     Failed,
@@ -10,4 +11,14 @@ from selector.report.values import (
     Scene,
 )
 
-__all__ = ["ClassReport", "Failed", "Pick", "ReportInput", "Scene", "class_reports", "write_report"]
+__all__ = [
+    "ClassReport",
+    "Failed",
+    "Pick",
+    "ReportInput",
+    "Scene",
+    "class_reports",
+    "shown_of",
+    "thumbnail",
+    "write_report",
+]

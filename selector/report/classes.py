@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from selector.records import Crop, PatchTable
+from selector.records import Box, PatchTable
 from selector.report.values import ClassReport, Pick
 from selector.selection.selection import Selection
 
@@ -17,26 +17,31 @@ SHOWN_IN_ALL = 6_000
 """Thumbnails on the page (1.5 to 2.5 kB each): with more classes, each shows fewer."""
 
 
+def shown_of(classes: int, shown_per_class: int = SHOWN_PER_CLASS) -> int:
+    """How many picks of a class get a thumbnail, where there are so many classes."""
+    return max(1, min(shown_per_class, SHOWN_IN_ALL // max(1, classes)))
+
+
 def class_reports(
     selection: Selection,
     table: PatchTable,
     class_names: Sequence[str] | Mapping[int, str],
-    crop: Crop,
+    thumbnail: Callable[[str, Box], str],
     *,
     shown_per_class: int = SHOWN_PER_CLASS,
 ) -> tuple[ClassReport, ...]:
-    """One ClassReport per class of the selection, by class_id, with crops of the picks that are shown.
+    """One ClassReport per class of the selection, by class_id, with thumbnails of the picks that are shown.
 
-    Raises what crop raises.
+    thumbnail: gives the window of a source, in pixels of the original, as a data URI. Raises what it raises.
     """
-    shown = max(1, min(shown_per_class, SHOWN_IN_ALL // max(1, len(selection.orders))))
+    shown = shown_of(len(selection.orders), shown_per_class)
     return tuple(
-        _class_report(selection, table, number, class_names[number], crop, shown) for number in selection.orders
+        _class_report(selection, table, number, class_names[number], thumbnail, shown) for number in selection.orders
     )
 
 
 def _class_report(
-    selection: Selection, table: PatchTable, class_id: int, name: str, crop: Crop, shown: int
+    selection: Selection, table: PatchTable, class_id: int, name: str, thumbnail: Callable[[str, Box], str], shown: int
 ) -> ClassReport:
     made, rows = selection.orders[class_id], selection.class_rows[class_id]
     places = np.flatnonzero(selection.class_id == class_id)
@@ -53,11 +58,11 @@ def _class_report(
         note=made.note,
         typicality_chosen=table.typicality[np.unique(chosen)],
         typicality_rest=table.typicality[rest],
-        picks=tuple(_pick(selection, table, int(place), crop) for place in places[:shown]),
+        picks=tuple(_pick(selection, table, int(place), thumbnail) for place in places[:shown]),
     )
 
 
-def _pick(selection: Selection, table: PatchTable, place: int, crop: Crop) -> Pick:
+def _pick(selection: Selection, table: PatchTable, place: int, thumbnail: Callable[[str, Box], str]) -> Pick:
     row = int(selection.row[place])
     box, source = table.box(row), str(table.source[row])
     return Pick(
@@ -69,5 +74,5 @@ def _pick(selection: Selection, table: PatchTable, place: int, crop: Crop) -> Pi
         standard_error=float(table.standard_error[row]),
         cluster_label=int(selection.cluster_label[place]),
         membership=float(selection.membership[place]),
-        pixels=crop(source, box),
+        picture=thumbnail(source, box),
     )

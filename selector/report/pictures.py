@@ -19,6 +19,11 @@ _SCALE = np.array(
 """Colours from the least typical (blue) over 0 (near white) to the most typical (orange-red), evenly spaced, in sRGB."""
 
 
+def thumbnail(pixels: NDArray[np.uint8]) -> str:
+    """The window of a pick [h, w, 3] as a data URI."""
+    return webp(pixels, THUMBNAIL_PX)
+
+
 def webp(pixels: NDArray[np.uint8], longest_px: int) -> str:
     """The picture [h, w, 3] as a data URI, shrunk to longest_px if it is larger and never enlarged."""
     picture = Image.fromarray(pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selector.report.markup import count, percent, plain, section, signed, text
-from selector.report.pictures import THUMBNAIL_PX, webp
+from selector.report.pictures import THUMBNAIL_PX
 from selector.report.values import ClassReport, Pick
 
 PICTURE_BUDGET = 12_000_000
@@ -17,7 +17,7 @@ _FEW = 20  # up to so many patches are shown at double size
 
 def contact_sheets(classes: Sequence[ClassReport], budget: int = PICTURE_BUDGET) -> str:
     """The section of contact sheets in HTML."""
-    pictures = [[webp(pick.pixels, THUMBNAIL_PX) for pick in one.picks] for one in classes]
+    pictures = [[pick.picture for pick in one.picks] for one in classes]
     shown = shown_within([[len(picture) for picture in own] for own in pictures], budget)
     chips = "".join(f'<a href="#c{number}">{text(one.name)}</a>' for number, one in enumerate(classes))
     sheets = "".join(

@@ -13,7 +13,7 @@ from selector.records import Box
 
 @dataclass(frozen=True)
 class Pick:
-    """One chosen patch. pixels: uint8 [h, w, 3], its crop. box: pixels of the original. rank counts from 0."""
+    """One chosen patch. picture: its thumbnail as a data URI. box: pixels of the original. rank counts from 0."""
 
     rank: int
     image_id: str
@@ -23,7 +23,7 @@ class Pick:
     standard_error: float
     cluster_label: int
     membership: float
-    pixels: NDArray[np.uint8]
+    picture: str
 
 
 @dataclass(frozen=True)

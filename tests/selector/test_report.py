@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from selector.records import Box
-from selector.report import ClassReport, Failed, Pick, ReportInput, Scene, class_reports, write_report
+from selector.report import ClassReport, Failed, Pick, ReportInput, Scene, class_reports, thumbnail, write_report
 from selector.report.markup import duration, signed, text
 from selector.report.page import render, typicality_gap
 from selector.report.pictures import diverging, map_picture, webp
@@ -61,6 +61,10 @@ def crop(source: str, box: Box) -> NDArray[np.uint8]:
     return np.random.default_rng([*source.encode()]).integers(0, 256, (box.height, box.width, 3), dtype=np.uint8)
 
 
+def shown(source: str, box: Box) -> str:
+    return thumbnail(crop(source, box))
+
+
 def a_report(ipc: int = 6, **changed: object) -> ReportInput:
     table = patch_table([20, 15])
     made = select(table, NAMES, ipc)
@@ -79,7 +83,7 @@ def a_report(ipc: int = 6, **changed: object) -> ReportInput:
         order="herding",
         counts={"seen": 37, "scored": 35, "filtered": 1, "failed": 1},
         unet_rows=840,
-        classes=class_reports(made, table, NAMES, crop),
+        classes=class_reports(made, table, NAMES, shown),
         scenes=(scene,),
         failures=(Failed("class0/broken.jpg", "failed", "truncated"), Failed("class1/dot.png", "filtered", "1 × 1 px")),
         provenance=(("triton server", "2.51.0"), ("rule", "rotating-weighted")),
@@ -89,7 +93,7 @@ def a_report(ipc: int = 6, **changed: object) -> ReportInput:
 
 
 def a_class(picks: int, **changed: object) -> ClassReport:
-    pick = Pick(0, "0" * 16, "a/b.png", Box(1, 2, 3, 4), 0.1, 0.01, 0, 1.0, np.zeros((28, 28, 3), dtype=np.uint8))
+    pick = Pick(0, "0" * 16, "a/b.png", Box(1, 2, 3, 4), 0.1, 0.01, 0, 1.0, thumbnail(np.zeros((28, 28, 3), np.uint8)))
     made = ClassReport(
         name="bag",
         images=picks,
@@ -195,7 +199,7 @@ def test_a_map_is_scaled_by_its_largest_size_and_keeps_zero_in_the_middle() -> N
 
 def test_a_class_with_more_picks_than_shown_says_so() -> None:
     table = patch_table([20])
-    one = class_reports(select(table, ["bag"], 12), table, ["bag"], crop, shown_per_class=5)[0]
+    one = class_reports(select(table, ["bag"], 12), table, ["bag"], shown, shown_per_class=5)[0]
     assert (len(one.picks), one.chosen) == (5, 12)
     assert "the first 5 are shown" in contact_sheets([one])
     assert "are shown" not in contact_sheets([a_class(5)])
@@ -216,7 +220,7 @@ def test_thumbnails_stay_within_the_budget_and_every_class_keeps_some() -> None:
 def test_a_page_of_six_thousand_noisy_thumbnails_stays_under_twenty_megabytes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     one = a_class(100)
-    one = replace(one, picks=tuple(replace(pick, pixels=noise) for pick in one.picks))
+    one = replace(one, picks=tuple(replace(pick, picture=thumbnail(noise)) for pick in one.picks))
     assert 60 * len(contact_sheets([one], budget=10**9)) > 25_000_000, "otherwise the case is too easy"
     assert 20 * len(contact_sheets([one] * 3, budget=PICTURE_BUDGET * 3 // 60)) < 18_000_000
 

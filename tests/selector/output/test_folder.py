@@ -21,7 +21,7 @@ from selector.output.table import summary
 from selector.records import Box
 from selector.selection.selection import select
 from tests.patch_tables import patch_table
-from tests.selector.output.written import contents, crop, rows_of, write
+from tests.selector.output.written import contents, crop, pictures_of, rows_of, write
 
 NAMES = {0: "t-shirt", 1: "ankle/boot"}
 
@@ -132,7 +132,7 @@ def write_badly(folder: Path, rows: pa.Table | None = None) -> None:
         raise SelectorError(f"{source} changed since it was scored")
 
     every = ExportConfig(formats=EXPORTS)  # files that are open meanwhile are closed
-    write_selection(folder, rows, output_classes(NAMES, NAMES), changed, {}, every)
+    write_selection(folder, rows, output_classes(NAMES, NAMES), pictures_of(changed), {}, every)
 
 
 def test_a_folder_of_someone_else_is_not_replaced(tmp_path: Path) -> None:

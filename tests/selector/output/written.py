@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from selector.config import ExportConfig
 from selector.output.classes import output_classes
 from selector.output.folder import write_selection
+from selector.output.picks import records, window
+from selector.output.pictures import Cut, encoded
 from selector.output.table import selection_table, summary
 from selector.records import Box, PatchTable
 from selector.selection.selection import Selection, select
@@ -32,6 +36,18 @@ def original(source: str) -> NDArray[np.uint8]:
 def crop(source: str, box: Box) -> NDArray[np.uint8]:
     """The box of the original."""
     return original(source)[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def pictures_of(
+    crop: Callable[[str, Box], NDArray[np.uint8]],
+) -> Callable[[pa.Table, Cut, ExportConfig], Iterator[Callable[[], bytes]]]:
+    """What `write_selection` takes, from a function that gives the pixels of a box: each is cut when it is wanted."""
+
+    def cut_one(row: dict[str, Any], cut: Cut, config: ExportConfig) -> bytes:
+        pixels = crop(row["source"], cut.box(window(row), row["image_height"], row["image_width"]))
+        return encoded(cut.fitted(pixels, config.size), config.image_format, row["source"])
+
+    return lambda rows, cut, config: (partial(cut_one, row, cut, config) for row in records(rows))
 
 
 def write(
@@ -56,7 +72,7 @@ def write(
     rows = selection_table(made, table, classes, sizes, folders or {f"class{number}": number for number in keys})
     stated = {"versions": {"selector": "0.1"}, "selection": summary(made, table, keys)}
     folder = out / f"ipc-{ipc}"
-    write_selection(folder, rows, classes, crop, stated, ExportConfig(**export or {}), mode)
+    write_selection(folder, rows, classes, pictures_of(crop), stated, ExportConfig(**export or {}), mode)
     return folder, made, table
 
 
