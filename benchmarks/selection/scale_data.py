@@ -76,6 +76,18 @@ def write_tar(path: Path, size: Size, classes: range) -> None:
             first += size.of_class(number)
 
 
+def write_shards(root: Path, size: Size) -> None:
+    """A folder of uncompressed tars as the webdataset library reads them, a class in each."""
+    root.mkdir(parents=True)
+    for number in range(size.classes):
+        write_tar(root / shard_name(number), size, range(number, number + 1))
+
+
+def shard_name(number: int) -> str:
+    """The name of a class's shard."""
+    return f"train-{number:05d}.tar"
+
+
 def write_folders(root: Path, size: Size) -> None:
     """A folder of class folders, a file for every image."""
     first = 0
@@ -87,13 +99,13 @@ def write_folders(root: Path, size: Size) -> None:
         first += size.of_class(number)
 
 
-def write_store(folder: Path, data: Path, size: Size, prefix: str = "{class_}/") -> Store:
-    """A store of all images of `data`. prefix: what stands before the name of a file in its source."""
+def write_store(folder: Path, data: Path, size: Size) -> Store:
+    """A store of all images of `data`, a tar or a folder of shards."""
     names = [class_name(number) for number in range(size.classes)]
     store = Store.create_or_open(folder, _fingerprint(names, size))
     store.write_data_root(data, {name: number for number, name in enumerate(names)})
     shard, rows, vectors = 0, pa.Table.from_pylist([], PATCH_SCHEMA), np.empty((0, size.width), np.float16)
-    for patches, features in _classes(size, prefix):
+    for patches, features in _classes(size, data.is_dir()):
         rows, vectors = pa.concat_tables([rows, patches]), np.concatenate([vectors, features])
         while len(rows) >= _SHARD:
             _commit(store, shard, rows.slice(0, _SHARD), vectors[:_SHARD])
@@ -103,16 +115,16 @@ def write_store(folder: Path, data: Path, size: Size, prefix: str = "{class_}/")
     return store
 
 
-def _classes(size: Size, prefix: str) -> Iterator[tuple[pa.Table, np.ndarray]]:
+def _classes(size: Size, in_shards: bool) -> Iterator[tuple[pa.Table, np.ndarray]]:
     """Rows of stage II and features, class by class."""
     first = 0
     for number in range(size.classes):
         count = size.of_class(number)
         table = synthetic_class(count, size.width, number)
-        before = prefix.format(class_=class_name(number))
+        before = f"{shard_name(number)}#" if in_shards else ""
         columns = {
             "image_id": [image_id(picture(first + place)) for place in range(count)],
-            "source": [f"{before}{place:05d}.png" for place in range(count)],
+            "source": [f"{before}{class_name(number)}/{place:05d}.png" for place in range(count)],
             "class_id": table.class_id,
             "patch_rank": table.patch_rank,
             "top": np.full(count, 8, np.int32),

@@ -18,7 +18,7 @@ def mean_maps(store: Store, sources: Collection[str]) -> Iterator[tuple[dict[str
 
     Raises StoreError for damage, KeyError for a source that was never scored.
     """
-    table = store.images()
+    table = store.images("source", "shard", "row")
     wanted = list(sources)
     rows = rows_in(table["source"], pa.array(wanted, pa.string()))
     for source, row in zip(wanted, rows.tolist(), strict=True):

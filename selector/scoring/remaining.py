@@ -23,7 +23,7 @@ def settled(store: Store, listing: Listing, *, retry_failed: bool) -> NDArray[np
 
     retry_failed: leave out all failed and filtered files, and those scored ones whose content is another now.
     """
-    images = store.images()
+    images = store.images("source", "image_id", "status", "size", "mtime_ns")
     row_of = rows_in(images["source"], listing.sources)
     done = row_of >= 0
     described = store.described(images)
@@ -41,7 +41,7 @@ def settled(store: Store, listing: Listing, *, retry_failed: bool) -> NDArray[np
 
 def failed_features(store: Store) -> pa.Array:
     """The source of every image whose features failed."""
-    images = store.images()
+    images = store.images("source", "image_id")
     return images["source"].filter(_failed(store.described(images))).combine_chunks()
 
 

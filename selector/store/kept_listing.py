@@ -26,7 +26,7 @@ def read_listing(store: Path) -> Listing | None:
     """The listing kept in the store; None if there is none that can be used."""
     with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
         with pq.ParquetFile(store / LISTING_FILE) as file:  # no data set around it: that would import pandas
-            table = file.read()
+            table = file.read(use_threads=False)
         stated = json.loads(table.schema.metadata[_KEY])
         if stated["version"] != _VERSION:
             return None
@@ -55,4 +55,5 @@ def keep_listing(store: Path, listing: Listing) -> None:
     table = both.replace_schema_metadata({_KEY: json.dumps(stated).encode()})
     path = store / LISTING_FILE
     with file_errors(path):
-        write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
+        whole = max(1, len(table))  # in one group of rows, so that a column is read in one piece
+        write_whole(path, lambda file: pq.write_table(table, file, compression="zstd", row_group_size=whole))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selector.images.listing import joined
-from selector.records import Box, Features, PatchTable
+from selector.records import Box
 
 STATUSES = ("ok", "filtered", "failed")
 
@@ -120,24 +120,6 @@ def scored_image(row: Mapping[str, Any]) -> ScoredImage | None:
     )
 
 
-def patch_table(rows: pa.Table, features: Features) -> PatchTable:
-    """Rows of PATCH_SCHEMA that are ok, and their features, as they come."""
-    return PatchTable(
-        class_id=_column(rows, "class_id", np.int32),
-        image_id=ids_of(rows["image_id"]),
-        source=ArrowTexts(joined(rows["source"])),
-        patch_rank=_column(rows, "patch_rank", np.int32),
-        top=_column(rows, "top", np.int32),
-        left=_column(rows, "left", np.int32),
-        height=_column(rows, "height", np.int32),
-        width=_column(rows, "width", np.int32),
-        typicality=_column(rows, "typicality", np.float32),
-        standard_error=_column(rows, "standard_error", np.float32),
-        draws=_column(rows, "draws", np.int32),
-        features=features,
-    )
-
-
 def ids_of(column: pa.ChunkedArray) -> NDArray[np.str_]:
     """Image ids as <U16; made without an object for each where all have their 16 characters."""
     whole = joined(column)
@@ -148,34 +130,25 @@ def ids_of(column: pa.ChunkedArray) -> NDArray[np.str_]:
 
 
 class ArrowTexts:
-    """`Texts` of an Arrow array of strings."""
+    """`Texts` that are some of an Arrow array of strings, in any order."""
 
-    def __init__(self, texts: pa.StringArray) -> None:
-        self.array = texts
+    def __init__(self, array: pa.StringArray, rows: NDArray[np.int64]) -> None:
+        self._array, self._rows = array, rows
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(self._rows)
 
     def __getitem__(self, rows: Any, /) -> Any:
         if isinstance(rows, int | np.integer):
-            return self.array[int(rows)].as_py()
-        numbers = np.asarray(rows)
-        if numbers.dtype == np.bool_:
-            numbers = np.flatnonzero(numbers)
-        return ArrowTexts(self.array.take(pa.array(numbers)))
+            return self._array[int(self._rows[rows])].as_py()
+        return ArrowTexts(self._array, self._rows[rows])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.array.to_pylist())
+        return iter(self.tolist())
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ArrowTexts) and bool(self.array.equals(other.array))
-
-    __hash__ = None  # type: ignore[assignment]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArrowTexts, (self._array.take(pa.array(self._rows)), np.arange(len(self)))  # only what is named travels
 
     def tolist(self) -> list[str]:
         """All texts."""
-        return list(self.array.to_pylist())
-
-
-def _column(rows: pa.Table, name: str, kind: type[Any]) -> NDArray[Any]:
-    return np.asarray(rows[name].to_numpy(), kind)
+        return list(self._array.take(pa.array(self._rows)).to_pylist())

@@ -38,10 +38,11 @@ from selector.store.schema import (
     IMAGE_SUMMARY,
     PATCH_SCHEMA,
     PATCH_SUMMARY,
+    ArrowTexts,
     ScoredImage,
     check_image_rows,
     conforming,
-    patch_table,
+    ids_of,
     scored_image,
 )
 from selector.store.summary import Summary, committed, latest, stem, summary
@@ -184,9 +185,10 @@ class Store:
         """Shards whose stage II is committed."""
         return set(committed(self._patches))
 
-    def images(self) -> pa.Table:
-        """Stage I without its windows (IMAGE_SUMMARY), sorted by source; of several rows of a file that of the last shard."""
-        return summary(self._images, IMAGE_SUMMARY, latest).rows
+    def images(self, *columns: str) -> pa.Table:
+        """Stage I without its windows (IMAGE_SUMMARY, or these columns of it), sorted by source; of several rows of a file that
+        of the last shard."""
+        return summary(self._images, IMAGE_SUMMARY, latest).rows(*columns)
 
     def patches(self) -> Summary:
         """All rows of stage II (PATCH_SUMMARY), sorted by (class_id, image_id, patch_rank)."""
@@ -194,8 +196,7 @@ class Store:
 
     def described(self, images: pa.Table) -> pa.Array:
         """Of rows of `images()` why stage II has no features for them, "" if it has; null if it does not account for them."""
-        patches = self.patches().rows
-        return why_undescribed(images, patches, owners(images, patches))
+        return why_undescribed(images, self.patches())[0]
 
     def image_record(self, shard: int, row: int) -> tuple[dict[str, Any], NDArray[np.float16]]:
         """A row of stage I (IMAGE_SCHEMA) and its map, float16 [h, w]."""
@@ -215,7 +216,7 @@ class Store:
         again: sources of images that are to be described anew. A row that a later shard stands for is left out.
         """
         made = summary(self._images, IMAGE_SUMMARY, latest)
-        images = made.rows
+        images = made.rows("source", "image_id", "status", "shard")
         left = pc.is_null(self.described(images))
         if again is not None:
             left = pc.or_(left, pc.is_in(images["source"], value_set=again))
@@ -237,20 +238,24 @@ class Store:
 
         Their features stay on disk until np.asarray reads them, which verifies the vectors' checksums.
         """
-        return self.patch_table(self.patches())
+        made = self.patches()
+        texts = made.rows("source", "image_id", "status")
+        usable = np.flatnonzero(pc.equal(texts["status"], "ok").to_numpy())
+        return self.patch_table(made, usable, ArrowTexts(joined(texts["source"]), usable), texts["image_id"])
 
-    def patch_table(self, made: Summary, kept: NDArray[np.bool_] | None = None) -> PatchTable:
-        """The patches of a summary that did not fail, and of those the kept ones."""
-        usable = np.asarray(pc.equal(made.rows["status"], "ok").to_numpy())
-        wanted = np.flatnonzero(usable if kept is None else usable & kept)
+    def patch_table(
+        self, made: Summary, kept: NDArray[np.int64], sources: ArrowTexts, image_ids: pa.ChunkedArray
+    ) -> PatchTable:
+        """These patches of a summary. sources: one for each of them. image_ids: one for each of the summary's rows."""
+        names = [name for name in PATCH_SUMMARY.names if name not in ("source", "image_id", "status", "reason")]
         commits = [CommittedVectors(stem(shard), one.rows, one.digest) for shard, one in made.commits.items()]
-        rows = made.rows.take(pa.array(wanted))
-        place = np.searchsorted(np.fromiter(made.commits, np.int64, len(made.commits)), rows["shard"].to_numpy())
+        numbers = np.fromiter(made.commits, np.int64, len(made.commits))
+        columns = made.rows(*names)
+        columns = {name: joined(columns[name]).to_numpy()[kept] for name in names}
+        place = np.searchsorted(numbers, columns.pop("shard")).astype(np.int32)
         width = next(iter(made.commits.values())).width if made.commits else 0
-        features = StoredFeatures(
-            self._patches, tuple(commits), place.astype(np.int32), np.asarray(rows["row"].to_numpy(), np.int32), width
-        )
-        return patch_table(rows, features)
+        features = StoredFeatures(self._patches, tuple(commits), place, columns.pop("row"), width)
+        return PatchTable(**columns, image_id=ids_of(image_ids)[kept], source=sources, features=features)
 
     def verify(self) -> None:
         """Reads every committed byte; raises StoreError naming the first damaged shard."""
@@ -264,18 +269,18 @@ def _by_class(rows: pa.Table) -> pa.Table:
     return rows.take(pc.sort_indices(rows, sort_keys=keys))
 
 
-def owners(images: pa.Table, patches: pa.Table) -> NDArray[np.int64]:
-    """int64 [patches], the row of `images` that a patch is of: the same source, and the same bytes; -1 if there is none."""
-    image = rows_in(images["source"], patches["source"])
-    same = pc.equal(images["image_id"].take(pa.array(image, mask=image < 0)), patches["image_id"]).fill_null(False)
-    return np.where(np.asarray(same.to_numpy()), image, -1)
-
-
-def why_undescribed(images: pa.Table, patches: pa.Table, owner: NDArray[np.int64]) -> pa.Array:
-    """See `Store.described`; what was committed last counts. owner: of `owners`."""
+def why_undescribed(images: pa.Table, made: Summary) -> tuple[pa.Array, NDArray[np.int64]]:
+    """See `Store.described`; what was committed last counts. And int64, for every patch the row of `images` that it is of: the
+    same source, and the same bytes; -1 if there is none, or the patch failed."""
+    patches = made.rows("source", "image_id", "status", "reason", "shard", "row")
+    owner = rows_in(images["source"], patches["source"])
+    same = pc.equal(images["image_id"].take(pa.array(owner, mask=owner < 0)), patches["image_id"]).fill_null(False)
+    owner[~np.asarray(same.to_numpy())] = -1
     rows = np.flatnonzero(owner >= 0)
     written = np.lexsort((patches["row"].to_numpy()[rows], patches["shard"].to_numpy()[rows]))
     last = np.full(len(images), -1, np.int64)
     last[owner[rows[written]]] = rows[written]
-    reasons = joined(pc.if_else(pc.equal(patches["status"], "ok"), "", patches["reason"]))
-    return reasons.take(pa.array(last, mask=last < 0))
+    usable = pc.equal(patches["status"], "ok")
+    reasons = joined(pc.if_else(usable, "", patches["reason"])).take(pa.array(last, mask=last < 0))
+    owner[~np.asarray(usable.to_numpy())] = -1
+    return reasons, owner

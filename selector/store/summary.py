@@ -48,10 +48,27 @@ class Commit:
 
 @dataclass(frozen=True)
 class Summary:
-    """rows: columns of the commits, with int32 `shard` and `row`. commits: by shard, ascending."""
+    """The rows of all commits of a folder. commits: by shard, ascending. order: as in `summary`.
 
-    rows: pa.Table
+    at_hand: the rows; None if they lie in the folder, where whoever needs few columns reads few.
+    """
+
+    folder: Path
+    schema: pa.Schema
+    order: Order
     commits: Mapping[int, Commit]
+    at_hand: pa.Table | None = None
+
+    def rows(self, *columns: str) -> pa.Table:
+        """These columns, all if none is named; raises StoreError for a commit that is damaged."""
+        names = list(columns) or self.schema.names
+        if self.at_hand is not None:
+            return self.at_hand.select(names)
+        try:
+            with pq.ParquetFile(self.folder / SUMMARY_FILE, page_checksum_verification=True) as file:
+                return file.read(names, use_threads=False).replace_schema_metadata(None)
+        except (OSError, pa.ArrowException):  # damaged, or gone by now
+            return _brought_up_to_date(_nothing(self.folder, self.schema, self.order)).rows(*columns)
 
 
 def stem(shard: int) -> str:
@@ -77,23 +94,29 @@ def summary(folder: Path, schema: pa.Schema, order: Order) -> Summary:
     schema: the columns that it holds. order: is applied to old and new rows together; a row that it drops is dropped for good,
     unless a commit was replaced or deleted.
     """
-    stamps = committed(folder)
-    kept = _read(folder, schema)
+    return _brought_up_to_date(_read(folder, schema, order))
+
+
+def _brought_up_to_date(kept: Summary) -> Summary:
+    folder, schema, stamps = kept.folder, kept.schema, committed(kept.folder)
     if any(stamps.get(shard) != commit.stamp for shard, commit in kept.commits.items()):
-        kept = Summary(kept.rows.slice(0, 0), {})
+        kept = _nothing(folder, schema, kept.order)
     new = [shard for shard in stamps if shard not in kept.commits]
     if not new:
         return kept
     with ThreadPoolExecutor(_READERS) as pool:
         read = list(pool.map(lambda shard: _commit(folder, shard, stamps[shard], schema), new))
-    rows = order(pa.concat_tables([kept.rows, *(rows for rows, _ in read)]))
+    rows = kept.order(pa.concat_tables([kept.rows(), *(rows for rows, _ in read)])).combine_chunks()
     commits = dict(sorted({**kept.commits, **{shard: one for shard, (_, one) in zip(new, read, strict=True)}}.items()))
     widths = {commit.width for commit in commits.values()}
     if len(widths) > 1:
         raise StoreError(f"{folder} has commits with vectors of {' and of '.join(map(str, sorted(widths)))} numbers")
-    made = Summary(rows.combine_chunks(), commits)
-    _write(folder, made)
-    return made
+    _write(folder, rows, commits)
+    return Summary(folder, schema, kept.order, commits, rows)
+
+
+def _nothing(folder: Path, schema: pa.Schema, order: Order) -> Summary:
+    return Summary(folder, schema, order, {}, schema.empty_table())
 
 
 def _commit(folder: Path, shard: int, stamp: tuple[int, ...], schema: pa.Schema) -> tuple[pa.Table, Commit]:
@@ -114,24 +137,26 @@ def latest(rows: pa.Table) -> pa.Table:
     return rows.filter(pa.concat_arrays([last, pa.array([True])]))
 
 
-def _read(folder: Path, schema: pa.Schema) -> Summary:
+def _read(folder: Path, schema: pa.Schema, order: Order) -> Summary:
+    """The summary that lies in the folder; an empty one if none can be used."""
     with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
-        with pq.ParquetFile(folder / SUMMARY_FILE, page_checksum_verification=True) as file:
-            table = file.read()
-        stated: dict[str, Any] = json.loads(table.schema.metadata[_KEY])
-        table = table.replace_schema_metadata(None)
-        if stated["version"] == _VERSION and table.schema.equals(schema):
+        with pq.ParquetFile(folder / SUMMARY_FILE) as file:
+            metadata, found = file.schema_arrow.metadata, file.schema_arrow.remove_metadata()
+        stated: dict[str, Any] = json.loads(metadata[_KEY])
+        if stated["version"] == _VERSION and found.equals(schema):
             commits = {int(shard): Commit(tuple(stamp), *rest) for shard, (stamp, *rest) in stated["commits"].items()}
-            return Summary(table.combine_chunks(), commits)
-    return Summary(schema.empty_table(), {})
+            return Summary(folder, schema, order, commits)
+    return _nothing(folder, schema, order)
 
 
-def _write(folder: Path, made: Summary) -> None:
-    commits = {shard: [one.stamp, one.rows, one.width, one.digest] for shard, one in made.commits.items()}
-    stated = json.dumps({"version": _VERSION, "commits": commits}).encode()
-    table = made.rows.replace_schema_metadata({_KEY: stated})
+def _write(folder: Path, rows: pa.Table, made: Mapping[int, Commit]) -> None:
+    commits = {shard: [one.stamp, one.rows, one.width, one.digest] for shard, one in made.items()}
+    table = rows.replace_schema_metadata({_KEY: json.dumps({"version": _VERSION, "commits": commits}).encode()})
+    whole = max(1, len(table))  # in one group of rows, so that a column is read in one piece
     with suppress(OSError):  # read-only, or full: the next command reads the commits again
         write_whole(
             folder / SUMMARY_FILE,
-            lambda file: pq.write_table(table, file, compression="zstd", write_page_checksum=True),
+            lambda file: pq.write_table(
+                table, file, compression="zstd", write_page_checksum=True, row_group_size=whole
+            ),
         )

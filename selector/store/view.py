@@ -28,7 +28,8 @@ from selector.store.outcomes import (
     outcomes_of,
     unread_outcomes,
 )
-from selector.store.store import Store, owners, why_undescribed
+from selector.store.schema import ArrowTexts
+from selector.store.store import Store, why_undescribed
 
 
 class ImageIds(Mapping[str, str]):
@@ -113,9 +114,9 @@ def view_store(
     bytes under several classes; "error" raises UsageError.
     """
     store = Store.open(path)
-    images, patches = store.images(), store.patches()
-    owner = owners(images, patches.rows)
-    described = why_undescribed(images, patches.rows, owner)
+    images = store.images("source", "image_id", "class_id", "status", "reason", "draws")
+    patches = store.patches()
+    described, owner = why_undescribed(images, patches)
     complete = np.asarray(pc.or_(pc.not_equal(images["status"], "ok"), pc.is_valid(described)).to_numpy())
     place = rows_in(listing.sources, images["source"])
     listed = place >= 0
@@ -125,12 +126,14 @@ def view_store(
     known = complete & listed & ~away
     if not known.any() and not (complete & away).any():
         raise StoreError(f"{path} holds no scores of these {len(listing)} files: run `selector score` first")
-    seen = images.filter(pa.array(known))
+    seen = images if known.all() else images.filter(pa.array(known))
     outcomes, crossings = outcomes_of(seen, described.filter(pa.array(known)), across)
     stands = outcomes.scored()
     chosen = np.zeros(len(images), np.bool_)
     chosen[known] = stands
-    table = store.patch_table(patches, (owner >= 0) & chosen[owner])
+    kept = np.flatnonzero((owner >= 0) & chosen[owner])
+    source, image_id = joined(images["source"]), images["image_id"].take(pa.array(owner, mask=owner < 0))
+    table = store.patch_table(patches, kept, ArrowTexts(source, owner[kept]), image_id)
     done = np.zeros(len(listing), np.bool_)
     done[place[complete & listed]] = True
     unread = {source: why for source, why in (unread or {}).items() if not done[row_in(listing.sources, source)]}
@@ -163,6 +166,6 @@ def view_store(
         crossings=tuple(crossings),
         folders={folder: mark["classes"][class_id] for folder, class_id in data.folders.items()},
         patches=table,
-        image_ids=ImageIds(seen.filter(pa.array(stands))),
+        image_ids=ImageIds(seen if stands.all() else seen.filter(pa.array(stands))),
         unread=unread,
     )
