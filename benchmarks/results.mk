@@ -16,13 +16,15 @@ export-sd15: $(TEST_ENV)/installed
 
 # The tables of docs/results/, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
-	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-one-step \
+	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
+	results-one-step \
 	results-frontier results-scales results-references
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
 METHODS := rded,random-image,random-patch,brightest,window-random,clusters,facility-location,herding,true-boxes,rded+centred
 FEWER := rded,random-patch,facility-location,herding,true-boxes
+WHOLE = $(RUN_ENV)/bin/python -m benchmarks.selection.scale
 ORDERS := rded,clusters,facility-location,herding,window-random+centred,facility-location+centred,herding+centred,true-boxes
 TEACHER = --teacher $(RESULTS)/teacher.pt --teacher-data $(RESULTS)/teacher.tar --teacher-steps 1500
 EVALUATE = $(TEST_ENV)/bin/selector evaluate --pool-size 100 --recipe precision=bf16
@@ -146,6 +148,15 @@ results-selection-speed: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)
 	$(TEST_ENV)/bin/python -m benchmarks.selection.speed --classes 1000 > $(RESULTS)/selection-speed.json
 	$(DOCUMENT)/selection.md selection-speed $(RESULTS)/selection-speed.json
+
+# Whole commands at ImageNet's size, in the environment of `make run`; 9 GB of disk. BEFORE=DIR: a checkout of an earlier commit,
+# which is measured at a quarter of the size, on one tar, beside this one.
+results-whole-commands: $(RUN_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(WHOLE) select --folder $(RESULTS)/quarter --classes 250 --tar $(if $(BEFORE),--before $(BEFORE)) > $(RESULTS)/quarter.json
+	$(WHOLE) select --folder $(RESULTS)/full > $(RESULTS)/full.json
+	$(WHOLE) start --folder $(RESULTS)/full > $(RESULTS)/start.json
+	for table in quarter full start; do $(DOCUMENT)/selection.md whole-$$table $(RESULTS)/$$table.json; done
 
 results-one-step: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/selector score --store $(RESULTS)/one-step/store

@@ -4,7 +4,7 @@ Owns these measurements. Must not know how data and store are made (scale_data.p
 memory is its largest resident set, both as the kernel counts them (what /usr/bin/time shows). An earlier commit may be measured
 beside it, on the same store: `--before TREE`, a checkout of it.
 
-    python -m benchmarks.selection.scale select --folder runs/scale
+    python -m benchmarks.selection.scale select --folder runs/scale/full
     python -m benchmarks.selection.scale start --folder runs/scale
 """
 
@@ -33,6 +33,7 @@ from benchmarks.selection.scale_data import (
     Size,
     class_name,
     write_folders,
+    write_shards,
     write_store,
     write_tar,
 )
@@ -127,17 +128,18 @@ _classes = click.option(
 @main.command()
 @_folder
 @_classes
+@click.option("--shards/--tar", default=True, show_default=True, help="A tar for every class, or one of all.")
 @click.option("--width", default=640, show_default=True, help="Numbers of a feature.")
 @click.option(
     "--before", type=click.Path(path_type=Path, exists=True), help="Checkout of an earlier commit to compare."
 )
-def select(folder: Path, classes: int, width: int, before: Path | None) -> None:
+def select(folder: Path, classes: int, shards: bool, width: int, before: Path | None) -> None:
     """Selections from a store, and what it holds for every image."""
     size = Size(classes, IMAGENET_IMAGES * classes // IMAGENET_CLASSES, width)
-    data, store = folder / "data.tar", folder / "store"
+    data, store = folder / ("shards" if shards else "data.tar"), folder / "store"
     if not data.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_tar(data, size, range(classes))
+        write_shards(data, size) if shards else write_tar(data, size, range(classes))
     if not (store / "data.json").exists():
         write_store(store, data, size)
     budgets = [10, *range(11, 11 + _REPEATS)]
