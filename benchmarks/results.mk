@@ -17,8 +17,7 @@ export-sd15: $(TEST_ENV)/installed
 # The tables of docs/results/, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
-	results-one-step \
-	results-frontier results-scales results-references
+	results-one-step results-frontier results-frontier-draws results-scales results-references
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
@@ -177,6 +176,15 @@ results-scales: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.scale_table --maps $(RESULTS)/scales > $(RESULTS)/scales.md
 	$(DOCUMENT)/localisation.md scales $(RESULTS)/scales.md
+
+# The draws of the repository against those of another one, such as an export of the same pipeline without its draws.npz:
+# make results-frontier-draws RANDOM=DIR
+results-frontier-draws: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.frontier --pipeline "optimised draws=model_repository" \
+		--pipeline "random draws=$(RANDOM)" --draws 1,2,4,5,8,12,16 --rule null --rule "rotating-brightness, centred" \
+		--maps $(RESULTS)/frontier --figure docs/images/frontier-draws.svg > $(RESULTS)/frontier-draws.md
+	$(DOCUMENT)/localisation.md frontier-draws $(RESULTS)/frontier-draws.md
 
 # Several training seeds: make results-frontier PIPELINES="seed-1=DIR seed-2=DIR"
 PIPELINES := built-in=model_repository

@@ -77,6 +77,7 @@ def _named(text: str) -> tuple[str, Path]:
 @click.option("--pipeline", "pipelines", multiple=True, help="NAME=REPOSITORY; several for several training seeds.")
 @click.option("--scenes", "count", type=int, default=2000, show_default=True, help="Scenes; half of them have decoys.")
 @click.option("--draws", default="1,2,4,8,12,16,32,64", show_default=True, help="Draws per image.")
+@click.option("--rule", "rules", multiple=True, help="Only these rules in the tables, such as null; default: all.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
 @click.option("--seed", type=int, default=2026, show_default=True)
 @click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
@@ -86,6 +87,7 @@ def main(
     pipelines: tuple[str, ...],
     count: int,
     draws: str,
+    rules: tuple[str, ...],
     split: str,
     seed: int,
     source: Path,
@@ -101,7 +103,8 @@ def main(
         folder = maps / f"{read_identity(repository).pipeline}-{split}-{seed}-{count}-{max(counts)}"
         click.echo(f"{name}: {2 * 2 * count * max(counts)} UNet rows, kept in {folder}", file=sys.stderr)
         with EmbeddedServer(repository, threads=1) as server:
-            found[name] = measure(server.grpc_url, scenes, counts, folder)
+            made = measure(server.grpc_url, scenes, counts, folder)
+            found[name] = [one for one in made if not rules or one.rule in rules]
     click.echo(f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with a decoy.\n")
     click.echo(tables(found))
     if drawing:
