@@ -17,7 +17,8 @@ export-sd15: $(TEST_ENV)/installed
 # The tables of docs/results/, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
-	results-one-step results-frontier results-frontier-draws results-scales results-references
+	results-one-step results-frontier results-frontier-draws results-scales results-references \
+	results-unlabelled results-assignment-budgets
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
@@ -171,6 +172,18 @@ $(RESULTS)/references/validation.tar: $(TEST_ENV)/installed
 results-references: $(RESULTS)/references/validation.tar
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.references $< --maps $(RESULTS)/references/maps > $(RESULTS)/references.md
 	$(DOCUMENT)/localisation.md references $(RESULTS)/references.md
+
+# Classes that the model chooses against true ones, on the scenes of `quality`; stores are kept, what was stopped goes on.
+results-unlabelled: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.unlabelled --out $(RESULTS)/unlabelled > $(RESULTS)/unlabelled.md
+	$(DOCUMENT)/localisation.md unlabelled $(RESULTS)/unlabelled.md
+
+# Which draws, and how many, tell classes apart: on scenes of the train split. Losses are kept.
+results-assignment-budgets: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.budgets --losses $(RESULTS)/class-losses > $(RESULTS)/budgets-of-classes.md
+	$(DOCUMENT)/localisation.md assignment-budgets $(RESULTS)/budgets-of-classes.md
 
 results-scales: $(TEST_ENV)/installed
 	mkdir -p $(RESULTS)

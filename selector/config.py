@@ -22,6 +22,9 @@ SCORE_RANGES = {
     "workers": PROCESSES,
     "shard_size": COUNT,
     "metrics_port": ANY_PORT,
+    "assign_draws": whole(1, 65536),
+    "assign_most": whole(1, 65536),
+    "min_margin": real(0, 1000),
 }
 EVALUATE_RANGES = {
     "teacher_steps": COUNT,
@@ -63,7 +66,9 @@ class ScoreConfig:
     retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked at again.
     relist: whether the data are listed anew although the store keeps a listing of them.
     wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
-    metrics_port, trace: as in ClientConfig.
+    metrics_port, trace: as in ClientConfig. unlabelled: folders say nothing, the model chooses each image's class; only then:
+    assign_draws: draws of all classes, assign_most: of the nearest, None takes what was measured to do. min_margin: images
+    whose second class is nearer (in loss) are filtered.
     """
 
     data: Path
@@ -91,9 +96,14 @@ class ScoreConfig:
     security: Security = field(default_factory=Security)
     metrics_port: int | None = None
     trace: str = ""
+    unlabelled: bool = False
+    assign_draws: int | None = None
+    assign_most: int | None = None
+    min_margin: float = 0.0
 
     def __post_init__(self) -> None:
         refuse_numbers(SCORE_RANGES, self)
+        self._refuse_what_does_not_go_together()
         if self.fit not in ("crop", "pad"):
             raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
         if self.centring not in (None, "none", "contrast"):
@@ -104,6 +114,17 @@ class ScoreConfig:
             except ValueError as error:
                 raise UsageError(f"--{error}") from None
         self.failed_allowed(1)
+
+    def _refuse_what_does_not_go_together(self) -> None:
+        of_folders, of_models = ("class_names", "limit_per_class"), ("assign_draws", "assign_most", "min_margin")
+        for name in of_folders if self.unlabelled else of_models:
+            if getattr(self, name):
+                why = (
+                    "is about folders that are classes, and with --unlabelled none is one: leave it out"
+                    if self.unlabelled
+                    else "is about classes that the model chooses: add --unlabelled, or leave it out"
+                )
+                raise UsageError(f"{flag(name)} {why}")
 
     def failed_allowed(self, seen: int) -> int:
         """How many of `seen` files may fail; raises UsageError if --max-failed is neither a count nor a percentage."""

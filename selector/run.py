@@ -33,6 +33,7 @@ from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
+from selector.store.fingerprint import is_unlabelled
 from selector.store.kept_listing import keep_listing, read_listing
 from selector.store.losses import across_lines, bare_class_lines, explainer, fresh_lines, listing_lines, loss_lines
 from selector.store.outcomes import listing_outcomes
@@ -119,7 +120,9 @@ def _listed(store: Path, data: Path | None, selection: SelectConfig, progress: P
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
     before = None if selection.relist else read_listing(store)
-    listing = list_items(root, exclude=selection.exclude, own=(store, selection.out), before=before)
+    unlabelled = is_unlabelled(Store.open(store).read_fingerprint())
+    own = (store, selection.out)
+    listing = list_items(root, exclude=selection.exclude, own=own, before=before, unlabelled=unlabelled)
     for line in fresh_lines(listing, before):
         progress.note(line)
     if listing.fresh:
@@ -140,6 +143,8 @@ def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
 
 def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig, listing: Listing) -> None:
     """Folders that are no classes, or have too few files for enough patches: said before the first row is spent."""
+    if scoring.unlabelled:
+        return
     classes: Mapping[str, int | str] = {folder: composed(folder) for folder in listing.folders}
     if not scoring.servers:
         mapping = read_class_names(scoring.class_names) if scoring.class_names else None
@@ -157,6 +162,10 @@ def _chosen(
     view: StoreView, selection: SelectConfig, images: Originals, progress: Progress
 ) -> tuple[StoreView, Selection]:
     """The selection, and the view with the patches that its rows number."""
+    if not view.class_names:
+        raise SelectorError(
+            f"{view.store} has no image of a clear class: score again with a smaller --min-margin, or see outcomes.csv beside it"
+        )
     cache, further = OrderCache(view.store / "orders"), None
     if selection.on_short == "patches":
         counts = np.bincount(view.patches.class_id, minlength=max(view.class_names) + 1)

@@ -99,6 +99,30 @@ class_names_option = option(
     help=f"File of lines FOLDER<TAB>CLASS NAME, or a built-in list: {', '.join(CLASS_LISTS)}.",
 )
 
+unlabelled_options = together(
+    option(
+        "--unlabelled",
+        is_flag=True,
+        help="DATA has no labels: folders say nothing, and each image gets the class of the least loss.",
+    ),
+    number(
+        "--assign-draws",
+        ranges=SCORE_RANGES,
+        help="With --unlabelled: draws by which all classes are compared; default: 4.",
+    ),
+    number(
+        "--assign-most",
+        ranges=SCORE_RANGES,
+        help="With --unlabelled: draws that the nearest classes get at most; default: 32.",
+    ),
+    number(
+        "--min-margin",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.min_margin,
+        help="With --unlabelled: filter images whose second class has a loss greater by less than this.",
+    ),
+)
+
 scoring_options = together(
     server_option,
     security_options,
@@ -141,6 +165,7 @@ scoring_options = together(
         help="Only the first so many files of every class; 0: all.",
     ),
     class_names_option,
+    unlabelled_options,
     exclude_option,
     relist_option,
     number(

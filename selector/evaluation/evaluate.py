@@ -35,6 +35,7 @@ from selector.images.class_names import match_classes
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.progress import Progress
+from selector.store.fingerprint import is_unlabelled
 from selector.store.store import Store
 from selector.store.view import StoreView, view_store
 
@@ -94,7 +95,10 @@ def _keep_freed_memory() -> None:
 
 
 def _opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
-    root = config.data or Store.open(config.store).read_data_root().root
+    store = Store.open(config.store)
+    if is_unlabelled(store.read_fingerprint()):
+        raise SelectorError(f"{config.store} was scored without labels, and an evaluation needs true ones")
+    root = config.data or store.read_data_root().root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
     listing = list_items(root)

@@ -27,34 +27,42 @@ from selector.images.sources.walk import OUTSIDE, OWN
 
 
 def list_items(
-    root: Path, *, exclude: Sequence[str] = (), own: Collection[Path] = (), before: Listing | None = None
+    root: Path,
+    *,
+    exclude: Sequence[str] = (),
+    own: Collection[Path] = (),
+    before: Listing | None = None,
+    unlabelled: bool = False,
 ) -> Listing:
     """Lists a folder of class folders, or an uncompressed tar of them; raises UsageError if it is neither.
 
     Class folders may be nested; the topmost name is the class. Whatever has the name or the first bytes of a picture is an
     image; broken links with such a name are items that fail when read. exclude: patterns of what is left out. own: where
     the command itself writes; a top folder that holds no image but such a place is no class. before: an earlier listing of the
-    same data, whose parts are taken where nothing changed since.
+    same data, whose parts are taken where nothing changed since. unlabelled: folders are no classes; images may lie anywhere, and
+    the class folder of all is "".
     """
     exclusion = Exclusion(exclude)
-    asked = json.dumps({"data": str(root.resolve()), "exclude": list(exclude)}, sort_keys=True)
-    source = source_of(root, exclusion)
+    asked = json.dumps(
+        {"data": str(root.resolve()), "exclude": list(exclude), "unlabelled": unlabelled}, sort_keys=True
+    )
+    source = source_of(root, exclusion, unlabelled)
     known = before if before is not None and before.asked == asked else None
     try:
         listing = _listed(root, source, known, asked)
     except OSError as error:
         raise UsageError(f"the folder {root} can't be listed: {error.strerror or error}") from error
-    listing = _without_own(listing, _top_folders(root, own))
-    if not listing.folders:
+    listing = _without_own(listing, _top_folders(root, own), unlabelled)
+    if not listing.folders and not unlabelled:
         raise UsageError(_without_classes(listing))
     return listing
 
 
-def source_of(root: Path, exclusion: Exclusion) -> Source:
+def source_of(root: Path, exclusion: Exclusion, unlabelled: bool = False) -> Source:
     """The form in which the data lie; raises UsageError if it is none that is known."""
     if not root.exists():
         raise UsageError(f"{root} is neither a folder nor a tar file of class folders")
-    return FolderSource(root, exclusion) if root.is_dir() else TarSource(root, exclusion)
+    return FolderSource(root, exclusion, unlabelled) if root.is_dir() else TarSource(root, exclusion, unlabelled)
 
 
 class Reader:
@@ -129,11 +137,15 @@ def _looked_again(items: pa.Table, parts: Sequence[Part]) -> pa.Table:
     return items.set_column(items.schema.get_field_index("broken"), "broken", pa.array(flags))
 
 
-def _without_own(listing: Listing, own: set[str]) -> Listing:
+def _without_own(listing: Listing, own: set[str], unlabelled: bool) -> Listing:
     """Top folders that hold our output and no image are no classes."""
     with_output = {top for part in listing.parts for top in part.output}
-    counts = listing.counts()
-    bare = {top for top in (with_output | own) & set(listing.folders) if not counts[top]}
+    if unlabelled:  # what a part holds, since no folder is a class
+        counts = dict(zip((part.name for part in listing.parts), listing.counts_of_parts(), strict=True))
+        bare = {top for top in own & set(counts) if not counts[top]}
+    else:
+        counts = listing.counts()
+        bare = {top for top in (with_output | own) & set(listing.folders) if not counts[top]}
     if not bare:
         return listing
     kept = tuple(folder for folder in listing.folders if folder not in bare)
@@ -160,7 +172,10 @@ def _without_classes(listing: Listing) -> str:
     archives = [skipped.source for skipped in listing.skipped if suffix_of(skipped.source) in ARCHIVE_SUFFIXES]
     hint = ""
     if images:
-        hint = f", but {images} images: if this folder is one class, name the folder above it ({root.resolve().parent})"
+        hint = (
+            f", but {images} images: if this folder is one class, name the folder above it ({root.resolve().parent}); if they "
+            "have no labels, selector run --unlabelled chooses classes for them"
+        )
     elif archives:
         hint = f", but archives ({archives[0]}): unpack them, one folder for every class"
     return f"{root} holds no class folders{hint}: expected one folder of images for every class"

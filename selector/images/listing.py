@@ -111,6 +111,11 @@ class Listing:
         found = np.bincount(self.folder, minlength=len(self.folders))
         return dict(zip(self.folders, found.tolist(), strict=True))
 
+    def counts_of_parts(self) -> list[int]:
+        """Files by part."""
+        found: list[int] = np.bincount(self.column("part"), minlength=len(self.parts)).tolist()
+        return found
+
     def place(self, source: str) -> Place:
         """Where an item lies; raises FileNotFoundError if there is none of this source."""
         row = row_in(self.sources, source)

@@ -15,6 +15,7 @@ from selector.output.scenes import scenes_of
 from selector.output.table import summary
 from selector.report import Failed, ReportInput, class_reports
 from selector.selection.selection import Selection
+from selector.store.fingerprint import is_unlabelled
 from selector.store.store import Store
 from selector.store.view import StoreView
 
@@ -89,6 +90,8 @@ def report_input(
         "fit": str(mark["fit"]),
         "handed out": "the windows" if take == "patch" else "the whole images of the windows",
     }
+    if is_unlabelled(mark):
+        provenance["classes"] = f"chosen by the model, {mark['assign_draws']} to {mark['assign_most']} draws"
     return ReportInput(
         title=f"{chosen.ipc} images per class",
         ipc=chosen.ipc,

@@ -15,6 +15,7 @@ from selector.localisation.choice import chosen_windows
 from selector.localisation.typicality import reduce_deltas, standard_error_of_any, window_standard_error
 from selector.localisation.windows import box_means
 from selector.records import Box
+from selector.scoring.assignment import Assigned
 from selector.scoring.settings import ScoringSettings
 
 
@@ -42,7 +43,8 @@ class ImageScore:
     """The outcome of one image; `windows` and `losses` are empty and `delta` is None unless status is ok.
 
     delta: float32 [h, w], mean delta map. losses_prompt, losses_reference: one per draw. windows: best first. draws: how many
-    it was scored by. unet_rows: UNet evaluations spent on it now, whatever came of them.
+    it was scored by. unet_rows: UNet evaluations spent on it now, whatever came of them, without those of `assigned`. assigned:
+    where its class comes from, if no label says it.
     """
 
     prepared: Prepared
@@ -53,6 +55,7 @@ class ImageScore:
     windows: tuple[ScoredWindow, ...] = ()
     draws: int = 0
     unet_rows: int = 0
+    assigned: Assigned | None = None
 
 
 def failed(image: Prepared, class_id: int, reason: str, unet_rows: int, *, lasting: bool = True) -> ImageScore:

@@ -26,7 +26,7 @@ def image_rows(scores: Sequence[ImageScore], cells: tuple[int, ...]) -> tuple[pa
 
 
 def _image_row(score: ImageScore) -> dict[str, Any]:
-    image, windows = score.prepared, score.windows
+    image, windows, assigned = score.prepared, score.windows, score.assigned
     return {
         "image_id": image.image_id,
         "source": image.source,
@@ -44,6 +44,9 @@ def _image_row(score: ImageScore) -> dict[str, Any]:
         **{f"window_canvas_{edge}": [getattr(window.canvas, edge) for window in windows] for edge in _EDGES},
         "typicality": [window.typicality for window in windows],
         "standard_error": [window.standard_error for window in windows],
+        "assigned_margin": assigned and assigned.margin,
+        "assigned_standard_error": assigned and assigned.standard_error,
+        "assigned_unet_rows": assigned and assigned.unet_rows,
     }
 
 

@@ -23,6 +23,7 @@ from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.processes import begin_work, process_pool, run_in_loop
 from selector.progress import Progress
+from selector.scoring.assigning import remembered
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
 from selector.scoring.work import Spent, Work, opened_store
@@ -113,6 +114,8 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
         )
     view = view_store(config.store, listing, spent.unread)
     write_outcomes(config.store, view.outcomes)
+    if config.unlabelled:
+        progress.note(remembered(store).line(listing.sources, view.fingerprint["classes"]))
     if view.unread:
         source, reason = next(iter(view.unread.items()))
         progress.note(
@@ -124,12 +127,15 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
 def listing_of(config: ScoreConfig, progress: Progress) -> Listing:
     """The files of the data, of which those are listed that no listing kept in the store has. UsageError if there are none."""
     before = None if config.relist else read_listing(config.store)
-    listing = list_items(config.data, exclude=config.exclude, own=(config.store,), before=before)
+    listing = list_items(
+        config.data, exclude=config.exclude, own=(config.store,), before=before, unlabelled=config.unlabelled
+    )
     for line in fresh_lines(listing, before):
         progress.note(line)
     if not len(listing):
         told = [*loss_lines(listing), *listing_lines(listing, config.exclude)]
-        raise UsageError(f"{config.data} holds no images in class folders" + "".join(f"; {line}" for line in told))
+        where = "" if config.unlabelled else " in class folders"
+        raise UsageError(f"{config.data} holds no images{where}" + "".join(f"; {line}" for line in told))
     return listing
 
 
@@ -151,6 +157,8 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
     store, folders = opened_store(config, listing, identity, settings_of(identity, config))
     retry = config.retry_failed
     if not settled(store, listing, retry_failed=retry).all():
+        return False
+    if config.unlabelled and len(remembered(store).judged_otherwise(config.min_margin)):
         return False
     if store.undescribed(listing.sources, failed_features(store) if retry else None):
         return False

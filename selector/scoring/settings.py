@@ -15,9 +15,12 @@ from selector.images.decoding import DECODER
 from selector.localisation.centring import CENTRINGS, NONE
 from selector.localisation.choice import WindowSetting, setting_of
 from selector.localisation.typicality import ScoringRule
+from selector.scoring.assignment import AssignmentBudget
 
 UNCALIBRATED_DRAWS = 12
 """How many draws an image gets where neither the user nor the repository says."""
+ASSIGN_DRAWS, ASSIGN_MOST = 4, 32
+"""Without labels: draws that all classes get, and the nearest at most. Measured: docs/decisions/018-unlabelled.md."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ScoringSettings:
 
     numbers: of the draws in the bank, in the order in which they are taken. weights: float32 [draws]. timesteps: int64 [draws]
     where draws are antithetic pairs, the bank's own order; None in a chosen one. resolution: S. classes: how many the
-    repository has.
+    repository has. assignment: how images get their classes; None where labels say them.
     """
 
     windows: WindowSetting
@@ -38,6 +41,7 @@ class ScoringSettings:
     fit: str
     min_side: int
     classes: int
+    assignment: AssignmentBudget | None = None
 
     @property
     def draws(self) -> int:
@@ -80,7 +84,20 @@ def settings_of(identity: Identity, config: ScoreConfig) -> ScoringSettings:
         fit=config.fit,
         min_side=config.min_side,
         classes=len(identity.classes),
+        assignment=_assignment(identity, config) if config.unlabelled else None,
     )
+
+
+def _assignment(identity: Identity, config: ScoreConfig) -> AssignmentBudget:
+    """Draws from the end of the order: the first ones may be made for pointing, and tell classes apart less well."""
+    for flag, asked in (("--assign-draws", config.assign_draws), ("--assign-most", config.assign_most)):
+        if asked is not None and asked > identity.draws:
+            raise UsageError(f"{flag} {asked} is more than the repository's bank of {identity.draws} draws")
+    first = config.assign_draws or min(ASSIGN_DRAWS, config.assign_most or identity.draws)
+    most = config.assign_most or max(first, min(ASSIGN_MOST, identity.draws))
+    if most < first:
+        raise UsageError(f"--assign-most {most} is less than --assign-draws {first}: all classes get those")
+    return AssignmentBudget(first, identity.taken(identity.draws)[::-1][:most])
 
 
 def fingerprint(identity: Identity, settings: ScoringSettings) -> dict[str, Any]:
@@ -109,5 +126,8 @@ def fingerprint(identity: Identity, settings: ScoringSettings) -> dict[str, Any]
     for name, given in (("class_names", identity.class_names), ("draw_order", identity.draw_order)):
         if not given:
             del mark[name]
+    if settings.assignment:
+        numbers = settings.assignment.numbers
+        mark |= {"assign_draws": settings.assignment.first, "assign_most": len(numbers), "assign_order": list(numbers)}
     centring = {"centring": windows.centring} if windows.centring != NONE else {}
     return mark | centring | ({"scales": list(windows.sides)} if len(windows.sides) > 1 else {})

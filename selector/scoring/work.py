@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,11 +28,13 @@ from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_cr
 from selector.images.readers import Place
 from selector.progress import Progress
 from selector.records import Box
+from selector.scoring.assigning import UNASSIGNED, Known, assign_classes, remembered
+from selector.scoring.assignment import Assigned
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.rows import image_rows, patch_rows
 from selector.scoring.settings import ScoringSettings, fingerprint, settings_of
 from selector.scoring.shards import Shard, cut_shards
-from selector.scoring.stage_one import score_images
+from selector.scoring.stage_one import Encoded, encode_images, score_images
 from selector.scoring.stage_two import describe_crops
 from selector.store.store import Store, Undescribed
 
@@ -63,13 +65,15 @@ class Spent:
 def opened_store(
     config: ScoreConfig, listing: Listing, identity: Identity, settings: ScoringSettings
 ) -> tuple[Store, dict[str, int]]:
-    """The store, made if there is none, and folder → class_id of the listing.
+    """The store, made if there is none, and folder → class_id of the listing, of none where there are no labels.
 
     Raises StoreError if the store is of another configuration or has another class for a folder, MismatchError for a folder
     that is no class.
     """
-    mapping = read_class_names(config.class_names) if config.class_names else None
-    folders = matched_folders(listing, identity.classes, mapping, identity.class_names)
+    folders: dict[str, int] = {}
+    if not config.unlabelled:
+        mapping = read_class_names(config.class_names) if config.class_names else None
+        folders = matched_folders(listing, identity.classes, mapping, identity.class_names)
     store = Store.create_or_open(config.store, fingerprint(identity, settings))
     store.check_folders(folders)
     return store, folders
@@ -90,6 +94,7 @@ class Work:
         """keep: is called as soon as there is a store, which is to keep the listing."""
         self._config, self._listing, self._progress = config, listing, progress
         self._pool, self._spent, self._keep = pool, spent, keep
+        self._known: Known = {}
 
     async def everything(self, addresses: tuple[str, ...]) -> None:
         config = self._config
@@ -102,9 +107,13 @@ class Work:
             store, folders = opened_store(self._config, self._listing, client.identity, settings)
             store.write_data_root(self._config.data, folders)
             await asyncio.to_thread(self._keep)
-            class_of = np.array([folders[folder] for folder in self._listing.folders], np.int32)
+            class_of = np.array([folders.get(folder, UNASSIGNED) for folder in self._listing.folders], np.int32)
             retry = self._config.retry_failed
             done = await asyncio.to_thread(settled, store, self._listing, retry_failed=retry)
+            if self._config.unlabelled:
+                self._known = memory = await asyncio.to_thread(remembered, store)
+                anew = rows_in(self._listing.sources, memory.judged_otherwise(self._config.min_margin))
+                done[anew[anew >= 0]] = False
             again = failed_features(store) if retry else None
             await self._images(client, settings, store, class_of, done)
             changed = await self._patches(client, settings, store, again)
@@ -126,16 +135,21 @@ class Work:
         """class_of: the class_id of every class folder of the listing. done: bool, by row of the listing."""
         listing = self._listing
         shards = cut_shards(listing.reading_order(), done, store.image_shards(), self._config.shard_size)
-        rows_per_image = 2 * settings.draws
-        total = sum(len(shard.rows) for shard in shards) * rows_per_image
+        rows_per_image, budget = 2 * settings.draws, settings.assignment
+        most = rows_per_image + (budget.most_unet_rows(settings.classes) if budget else 0)
+        total = sum(len(shard.rows) for shard in shards) * most
 
         with self._timed("typicality", total, "UNet rows") as advance:
 
             async def one(shard: Shard) -> None:
                 prepared = await self._prepared(settings, listing.places(shard.rows))
                 self._note_unread([(i.source, i.reason) for i in prepared if i.status == UNREAD], shard.of)
-                class_ids = class_of[listing.folder[shard.rows]].tolist()
-                scores = await score_images(client, settings, prepared, class_ids, advance)
+                encoded = await encode_images(client, prepared)
+                encoded, found = await self._classes(client, settings, encoded, advance)
+                labels = class_of[listing.folder[shard.rows]].tolist()
+                class_ids = [found[i].class_id if i in found else label for i, label in enumerate(labels)]
+                scores = await score_images(client, settings, encoded, class_ids, advance)
+                scores = [replace(score, assigned=found.get(i)) for i, score in enumerate(scores)]
                 self._spent.unet_rows += sum(score.unet_rows for score in scores)
                 advance(sum(rows_per_image - score.unet_rows for score in scores))
                 lost = [(s.prepared.source, s.prepared.reason) for s in scores if s.prepared.status == UNREAD]
@@ -147,6 +161,21 @@ class Work:
                     self._note_done([score.prepared.source for score in kept])
 
             await _bounded(one, shards)
+
+    async def _classes(
+        self,
+        client: ScoringClient,
+        settings: ScoringSettings,
+        encoded: Encoded,
+        advance: Callable[[int], None],
+    ) -> tuple[Encoded, dict[int, Assigned]]:
+        """Where labels say the classes, the images as they are."""
+        budget, least, known = settings.assignment, self._config.min_margin, self._known
+        if budget is None:
+            return encoded, {}
+        encoded, found, spent = await assign_classes(client, budget, settings.classes, encoded, known, least, advance)
+        self._spent.unet_rows += spent
+        return encoded, found
 
     async def _patches(
         self,

@@ -21,6 +21,11 @@ LAYOUT = 3
 FILE = "store.json"
 
 
+def is_unlabelled(fingerprint: Fingerprint) -> bool:
+    """Whether the classes of the store were assigned by the model, not by labels."""
+    return "assign_draws" in fingerprint
+
+
 def write_fingerprint(store: Path, fingerprint: Fingerprint) -> None:
     """Writes store.json whole or not at all; raises StoreError."""
     write_json(store / FILE, {"layout": LAYOUT, "fingerprint": plain(fingerprint)})
@@ -39,6 +44,12 @@ def read_fingerprint(path: Path) -> dict[str, Any]:
 def check_fingerprint(path: Path, found: Fingerprint, wanted: Fingerprint) -> None:
     """Raises StoreError that names the first differing field with both values, one of a single value before a list."""
     wanted = plain(wanted)
+    if is_unlabelled(found) and not is_unlabelled(wanted):
+        raise StoreError(
+            f"{path} was scored without labels, the model chose its classes: add --unlabelled, or use another store"
+        )
+    if is_unlabelled(wanted) and not is_unlabelled(found):
+        raise StoreError(f"{path} was scored by the labels of its data: leave --unlabelled out, or use another store")
     for name in sorted({*wanted, *found}, key=lambda name: (isinstance(found.get(name, wanted.get(name)), list), name)):
         if name not in wanted or name not in found or wanted[name] != found[name]:
             raise StoreError(_difference(path, name, found, wanted))

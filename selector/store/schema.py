@@ -26,7 +26,7 @@ def _schema(**types: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
 
 
-IMAGE_SCHEMA: pa.Schema = _schema(
+_LABELLED = _schema(
     image_id=pa.string(),
     source=pa.string(),
     class_id=pa.int32(),
@@ -43,9 +43,19 @@ IMAGE_SCHEMA: pa.Schema = _schema(
     typicality=pa.list_(pa.float32()),
     standard_error=pa.list_(pa.float32()),
 )
+IMAGE_SCHEMA: pa.Schema = pa.schema(
+    [
+        *_LABELLED,
+        pa.field("assigned_margin", pa.float32()),
+        pa.field("assigned_standard_error", pa.float32()),
+        pa.field("assigned_unet_rows", pa.int32()),
+    ]
+)
 """One row per file of the data that could be read, with its size and mtime_ns then. Window columns are lists of one entry per
 chosen window, empty unless status is ok; window_* are pixels of the original after EXIF rotation, window_canvas_* those of the
-canvas. losses are lists of one entry per draw."""
+canvas. losses are lists of one entry per draw. assigned_*: of an image whose class the model chose by how much the second
+class's loss is greater, the standard error of that, and what it took; null where a label says the class, and -1 is the class_id
+of a file that got none."""
 
 PATCH_SCHEMA: pa.Schema = _schema(
     image_id=pa.string(),
@@ -64,11 +74,14 @@ PATCH_SCHEMA: pa.Schema = _schema(
 )
 """One row per patch, its box in pixels of the original. A patch whose feature failed keeps its row, with zeros for it."""
 
-_PLACED = {"shard": pa.int32(), "row": pa.int32()}
-_PER_IMAGE = ["image_id", "source", "class_id", "status", "reason", "size", "mtime_ns", "draws", "height", "width"]
+_PLACED = _schema(shard=pa.int32(), row=pa.int32())
+_PER_IMAGE = "image_id source class_id status reason size mtime_ns draws height width"
+_ASSIGNED = "assigned_margin assigned_standard_error assigned_unet_rows"
 
-IMAGE_SUMMARY: pa.Schema = _schema(**{name: IMAGE_SCHEMA.field(name).type for name in _PER_IMAGE}, **_PLACED)
-PATCH_SUMMARY: pa.Schema = _schema(**{field.name: field.type for field in PATCH_SCHEMA}, **_PLACED)
+IMAGE_SUMMARY: pa.Schema = pa.schema(
+    [*(IMAGE_SCHEMA.field(name) for name in f"{_PER_IMAGE} {_ASSIGNED}".split()), *_PLACED]
+)
+PATCH_SUMMARY: pa.Schema = pa.schema([*PATCH_SCHEMA, *_PLACED])
 """The columns of a store's summaries: rows with the shard and the row in it where they were committed."""
 
 
@@ -86,12 +99,17 @@ class ScoredImage:
 
 
 def conforming(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The schema's columns in its order and types; raises ValueError."""
+    """The schema's columns in its order and types; raises ValueError.
+
+    Columns that may be null came later than the others: stores from before are without them, and have nothing to say there.
+    """
     if rows.schema.equals(schema):  # what we wrote ourselves; a cast would cost as much as reading a shard
         return rows.replace_schema_metadata(None)
-    missing = [name for name in schema.names if name not in rows.column_names]
-    if missing:
-        raise ValueError(f"rows lack {missing}")
+    missing = [field for field in schema if field.name not in rows.column_names]
+    if any(not field.nullable for field in missing):
+        raise ValueError(f"rows lack {[field.name for field in missing if not field.nullable]}")
+    for field in missing:
+        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     return rows.select(schema.names).replace_schema_metadata(None).cast(schema)
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from selector.errors import StoreError
 from selector.store.commits import committed_vectors, read_rows, write_whole
+from selector.store.schema import conforming
 
 SUMMARY_FILE = "summary.parquet"
 _KEY = b"selector.summary"
@@ -122,6 +123,7 @@ def _nothing(folder: Path, schema: pa.Schema, order: Order) -> Summary:
 def _commit(folder: Path, shard: int, stamp: tuple[int, ...], schema: pa.Schema) -> tuple[pa.Table, Commit]:
     rows = read_rows(folder, stem(shard), [name for name in schema.names if name not in ("shard", "row")])
     width, digest = committed_vectors(folder, stem(shard), rows)
+    rows = conforming(rows, pa.schema([field for field in schema if field.name not in ("shard", "row")]))
     rows = rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
     rows = rows.append_column("row", pa.array(np.arange(len(rows), dtype=np.int32)))
     return rows.select(schema.names).replace_schema_metadata(None).cast(schema), Commit(stamp, len(rows), width, digest)

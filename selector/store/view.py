@@ -16,6 +16,7 @@ from selector.errors import StoreError
 from selector.images.class_names import class_label
 from selector.images.listing import Listing, joined, row_in, rows_in
 from selector.records import PatchTable
+from selector.store.fingerprint import is_unlabelled
 from selector.store.outcomes import (
     DUPLICATE,
     FAILED,
@@ -64,6 +65,7 @@ class StoreView:
     of the listing but unscored ones that nobody tried to read, and of all that the listing did not take. folders: class folder
     → class name, of all that the store knows of.
     class_names: class_id → id (its name, where it has none) of every class folder that the data have now: no two are equal.
+    Without labels: of every class that an image can be chosen of.
     unread: source → why it could not be read. image_ids: source → image_id of every scored file.
     """
 
@@ -114,7 +116,8 @@ def view_store(
     bytes under several classes; "error" raises UsageError.
     """
     store = Store.open(path)
-    images = store.images("source", "image_id", "class_id", "status", "reason", "draws")
+    data, mark = store.read_data_root(), store.read_fingerprint()
+    images = store.images("source", "image_id", "class_id", "status", "reason", "draws", "assigned_unet_rows")
     patches = store.patches()
     described, owner = why_undescribed(images, patches)
     complete = np.asarray(pc.or_(pc.not_equal(images["status"], "ok"), pc.is_valid(described)).to_numpy())
@@ -137,15 +140,15 @@ def view_store(
     done = np.zeros(len(listing), np.bool_)
     done[place[complete & listed]] = True
     unread = {source: why for source, why in (unread or {}).items() if not done[row_in(listing.sources, source)]}
-    data, mark = store.read_data_root(), store.read_fingerprint()
+    classes = {data.folders[folder] for folder in listing.folders if folder in data.folders}
+    if is_unlabelled(mark):
+        classes = set(np.unique(np.asarray(seen["class_id"].to_numpy())[stands]).tolist())
     failed = int(pc.sum(pc.equal(outcomes.rows["status"], FAILED)).as_py() or 0)
     gone = images["source"].filter(pa.array(complete & away)).to_pylist()
     return StoreView(
         store=path,
         fingerprint=mark,
-        class_names={
-            c: mark["classes"][c] for c in sorted({data.folders[f] for f in listing.folders if f in data.folders})
-        },
+        class_names={class_id: mark["classes"][class_id] for class_id in sorted(classes)},
         counts={
             "seen": len(seen),
             "scored": int(stands.sum()),
@@ -160,7 +163,7 @@ def view_store(
             "unread": len(unread),
             "patches": len(table),
         },
-        unet_rows=2 * int(pc.sum(images["draws"]).as_py() or 0),
+        unet_rows=2 * (pc.sum(images["draws"]).as_py() or 0) + (pc.sum(images["assigned_unet_rows"]).as_py() or 0),
         conversions=conversions(outcomes),
         outcomes=outcomes + unread_outcomes(unread, gone) + listing_outcomes(listing),
         crossings=tuple(crossings),

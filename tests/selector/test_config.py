@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,26 @@ def test_max_failed_is_a_count_or_a_percentage_of_the_files_seen(text: str, allo
 def test_a_setting_that_can_not_be_is_refused_by_its_flag(field: str, value: object) -> None:
     with pytest.raises(UsageError, match="--" + field.replace("_", "-")):
         ScoreConfig(HERE, HERE, HERE, **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({"class_names": HERE / "names.txt", "unlabelled": True}, "--class-names is .* with --unlabelled none is one"),
+        (
+            {"limit_per_class": 3, "unlabelled": True},
+            "--limit-per-class is .* with --unlabelled none is one: leave it out",
+        ),
+        ({"assign_draws": 2}, "--assign-draws is about classes that the model chooses: add --unlabelled"),
+        ({"assign_most": 2}, "--assign-most is about classes that the model chooses: add --unlabelled"),
+        ({"min_margin": 0.1}, "--min-margin is about classes that the model chooses: add --unlabelled"),
+        ({"min_margin": -0.1, "unlabelled": True}, "--min-margin must be"),
+        ({"assign_draws": 0, "unlabelled": True}, "--assign-draws must be"),
+    ],
+)
+def test_labels_and_classes_of_the_model_do_not_go_together(given: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(UsageError, match=remedy):
+        ScoreConfig(HERE, HERE, HERE, **given)
 
 
 def test_ipc_below_one_is_refused() -> None:

@@ -17,8 +17,8 @@ _SETTLED_NS = 2_000_000_000
 class FolderSource:
     """A folder of class folders. The part "" is what lies beside them."""
 
-    def __init__(self, root: Path, exclusion: Exclusion) -> None:
-        self._root, self._exclusion = root, exclusion
+    def __init__(self, root: Path, exclusion: Exclusion, unlabelled: bool = False) -> None:
+        self._root, self._exclusion, self._unlabelled = root, exclusion, unlabelled
         self._beside: Found | None = None
 
     def parts(self) -> list[str]:
@@ -42,14 +42,14 @@ class FolderSource:
 
     def _walk(self) -> Walk:
         found = Found("folder", str(self._root.absolute()))
-        return Walk(FolderTree(self._root, found.stamps), self._exclusion, found)
+        return Walk(FolderTree(self._root, found.stamps), self._exclusion, found, self._unlabelled)
 
 
 class TarSource:
     """An uncompressed tar of class folders."""
 
-    def __init__(self, path: Path, exclusion: Exclusion) -> None:
-        self._path, self._exclusion = path, exclusion
+    def __init__(self, path: Path, exclusion: Exclusion, unlabelled: bool = False) -> None:
+        self._path, self._exclusion, self._unlabelled = path, exclusion, unlabelled
 
     def parts(self) -> list[str]:
         """See Source."""
@@ -60,7 +60,7 @@ class TarSource:
         place = str(self._path.absolute())
         stamp = stamp_of(place)  # before it is read
         tree = TarTree(self._path)
-        walk = Walk(tree, self._exclusion, Found("tar", place))
+        walk = Walk(tree, self._exclusion, Found("tar", place), self._unlabelled)
         found = walk.run(walk.look())
         found.stamps = {place: stamp}
         for source in found.sources:

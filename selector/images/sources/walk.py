@@ -29,8 +29,9 @@ _NAME = "the name is not valid UTF-8: rename it"
 class Walk:
     """One part of a listing in the making; `found` is what it has so far."""
 
-    def __init__(self, tree: Tree, exclusion: Exclusion, found: Found) -> None:
-        self._tree, self._exclusion = tree, exclusion
+    def __init__(self, tree: Tree, exclusion: Exclusion, found: Found, unlabelled: bool = False) -> None:
+        """unlabelled: folders are no classes, the class folder of all is ""."""
+        self._tree, self._exclusion, self._unlabelled = tree, exclusion, unlabelled
         self.found = found
         self._waiting: list[str] = []
 
@@ -53,10 +54,10 @@ class Walk:
                     self.found.skip(place, _LOOP)
                     continue
                 seen.add((top, identity))
-                self.found.classes.add(top)
+                self.found.classes.add(self._class(top))
                 entries = self._tree.entries(place)
             except OSError as error:
-                self.found.classes.add(top)
+                self.found.classes.add(self._class(top))
                 self.found.lose(place, f"the folder can't be listed: {error.strerror or error}")
                 self.found.stamps[self._tree.path(place)] = None
             else:
@@ -101,18 +102,23 @@ class Walk:
     def _file(self, source: str, entry: Entry, top: str) -> None:
         reason = "" if suffix_of(entry.name) in IMAGE_SUFFIXES else self._no_image(source, entry)
         if reason:
-            self.found.skip(source, reason if top or reason.startswith(OWN) else "not inside a class folder")
+            inside = top or self._unlabelled or reason.startswith(OWN)
+            self.found.skip(source, reason if inside else "not inside a class folder")
         elif entry.problem:
             self.found.lose(source, entry.problem)
         elif not is_text(source):
             self.found.lose(source, _NAME)
-        elif not top:
+        elif not top and not self._unlabelled:
             self.found.lose(source, OUTSIDE)
         else:
             self.found.sources.append(source)
-            self.found.folders.append(top)
+            self.found.classes.add(self._class(top))
+            self.found.folders.append(self._class(top))
             if entry.broken:
                 self.found.broken.append(source)
+
+    def _class(self, top: str) -> str:
+        return "" if self._unlabelled else top
 
     def _no_image(self, source: str, entry: Entry) -> str:
         """Why a file without the name of an image is none; "" if its first bytes are an image's, or can't be read."""

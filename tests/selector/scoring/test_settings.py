@@ -10,7 +10,9 @@ import pytest
 
 from selector.config import ScoreConfig
 from selector.errors import UsageError
+from selector.scoring.assignment import AssignmentBudget
 from selector.scoring.settings import fingerprint, settings_of
+from selector.store.fingerprint import is_unlabelled
 from tests.toy_repository import IDENTITY
 
 CENTRED = replace(IDENTITY, centring="contrast")
@@ -105,3 +107,35 @@ def test_one_size_is_no_field_of_the_fingerprint(fractions: tuple[float, ...] | 
     settings = settings_of(IDENTITY, config(patch_fraction=fractions))
     assert settings.windows.sides == (8,)
     assert "scales" not in fingerprint(IDENTITY, settings)
+
+
+def test_without_labels_the_draws_come_from_the_end_of_the_order_as_far_as_the_bank_goes() -> None:
+    """The first ones may be made for pointing."""
+    settings = settings_of(IDENTITY, config(unlabelled=True))
+    assert settings.assignment == AssignmentBudget(4, (3, 2, 1, 0))
+    mark = fingerprint(IDENTITY, settings)
+    assert (mark["assign_draws"], mark["assign_most"], mark["assign_order"]) == (4, 4, [3, 2, 1, 0])
+    assert is_unlabelled(mark)
+    assert not is_unlabelled(fingerprint(IDENTITY, settings_of(IDENTITY, config())))
+    turned = replace(IDENTITY, draw_order=(2, 0, 3, 1))
+    asked = settings_of(turned, config(unlabelled=True, assign_draws=1, assign_most=2))
+    assert asked.assignment == AssignmentBudget(1, (1, 3))
+    large = replace(IDENTITY, draws=64, timesteps=(1,) * 64, timestep_weights=(1.0,) * 64)
+    assert settings_of(large, config(unlabelled=True)).assignment == AssignmentBudget(4, tuple(range(63, 31, -1)))
+    few = settings_of(large, config(unlabelled=True, assign_most=2)).assignment
+    assert few == AssignmentBudget(2, (63, 62)), "fewer in all are fewer at first"
+    many = settings_of(large, config(unlabelled=True, assign_draws=40)).assignment
+    assert many == AssignmentBudget(40, tuple(range(63, 23, -1)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"assign_draws": 5}, "--assign-draws 5 is more than the repository's bank of 4 draws"),
+        ({"assign_most": 5}, "--assign-most 5 is more than the repository's bank of 4 draws"),
+        ({"assign_draws": 3, "assign_most": 2}, "--assign-most 2 is less than --assign-draws 3: all classes get those"),
+    ],
+)
+def test_a_budget_that_the_bank_has_not_is_refused(asked: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings_of(IDENTITY, config(unlabelled=True, **asked))

@@ -41,7 +41,9 @@ def a_row(source: str, **values: Any) -> dict[str, Any]:
     """A row of IMAGE_SCHEMA without windows."""
     lists: dict[str, Any] = {f.name: [] for f in IMAGE_SCHEMA if pa.types.is_list(f.type)}
     numbers = {"class_id": 0, "draws": 0, "height": 0, "width": 0, "size": 9, "mtime_ns": 1}
-    return {"image_id": "", "source": source, "status": "failed", "reason": "empty", **numbers, **lists, **values}
+    assigned = {f.name: None for f in IMAGE_SCHEMA if f.nullable}
+    texts = {"image_id": "", "source": source, "status": "failed", "reason": "empty"}
+    return {**texts, **numbers, **lists, **assigned, **values}
 
 
 finite = st.floats(-1000, 1000, width=16)
