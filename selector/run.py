@@ -214,7 +214,7 @@ def _publish(
         folder = refuse_foreign(selection.out, selection.ipc)
         with cutting_pool(len(chosen), selection.workers) as pool:
             cutter = Cutter(images, shown_of(len(view.class_names)), pool)
-            manifest = publish(folder, view, chosen, cutter, manifest, selection.export, progress.note)
+            manifest = publish(folder, view, chosen, listing, cutter, manifest, selection.export, progress.note)
         spent.seconds["export"] = round(time.monotonic() - started, 3)
         shown = report_input(view, chosen, images, cutter, spent, selection.export.take)
         write_report(folder / REPORT_FILE, shown)

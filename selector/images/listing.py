@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +110,14 @@ class Listing:
         """Files by class folder, empty folders too."""
         found = np.bincount(self.folder, minlength=len(self.folders))
         return dict(zip(self.folders, found.tolist(), strict=True))
+
+    def folders_of(self, sources: Iterable[str]) -> dict[str, str]:
+        """source → class folder of these sources, as far as they are listed."""
+        wanted = pa.array(list(sources), pa.string())
+        rows = rows_in(self.sources, wanted)
+        numbers = self.folder[rows]
+        named = zip(wanted.to_pylist(), numbers.tolist(), rows.tolist(), strict=True)
+        return {source: self.folders[number] for source, number, row in named if row >= 0}
 
     def counts_of_parts(self) -> list[int]:
         """Files by part."""

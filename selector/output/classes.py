@@ -50,13 +50,3 @@ def class_folder(class_name: str) -> str:
 def indexed_folder(index: int) -> str:
     """The folder name of a class by its number, such that sorted folders are in the order of classes."""
     return f"{index:05d}"
-
-
-def source_folders(sources: Sequence[str], class_ids: Sequence[int], folders: Mapping[str, int]) -> list[str]:
-    """The class folder of the data that each source lies in. folders: class folder → class_id.
-
-    A source that does not begin with a folder of its class is in the class's first one.
-    """
-    first = {number: folder for folder, number in sorted(folders.items(), reverse=True)}
-    tops = [source.partition("/")[0] for source in sources]
-    return [top if folders.get(top) == number else first[number] for top, number in zip(tops, class_ids, strict=True)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from selector.config import ExportConfig
 from selector.folders.files import file_errors
+from selector.images.listing import Listing
 from selector.output.classes import output_classes
 from selector.output.cutting import Cutter
 from selector.output.folder import write_selection
@@ -22,6 +23,7 @@ def publish(
     final: Path,
     view: StoreView,
     chosen: Selection,
+    listing: Listing,
     cutter: Cutter,
     manifest: Mapping[str, Any],
     config: ExportConfig,
@@ -33,8 +35,9 @@ def publish(
     """
     store = Store.open(view.store)
     classes = output_classes(view.class_names, view.names)
-    sizes = image_sizes(store, view.patches.source[chosen.row])
-    picks = selection_table(chosen, view.patches, classes, sizes, store.read_data_root().folders)
+    sources = view.patches.source[chosen.row]
+    folders = listing.folders_of(sources)
+    picks = selection_table(chosen, view.patches, classes, image_sizes(store, sources), folders)
     with file_errors(final):
         written = write_selection(
             final, picks, classes, cutter.pictures, manifest, config, str(view.fingerprint["fit"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selector.output.classes import OutputClass, source_folders
+from selector.output.classes import OutputClass
 from selector.records import PatchTable
 from selector.selection.selection import Selection
 
@@ -49,11 +49,12 @@ def selection_table(
     table: PatchTable,
     classes: Sequence[OutputClass],
     sizes: Mapping[str, tuple[int, int]],
-    folders: Mapping[str, int],
+    folders: Mapping[str, str],
 ) -> pa.Table:
     """The picks as rows of SELECTION_SCHEMA.
 
-    sizes: source → height and width of its image. folders: class folder of the data → class_id.
+    sizes: source → height and width of its image. folders: source → the class folder that it lies in, "" for
+    one without labels, which gets its class's key.
     """
     picked = table.take(selection.row)
     sources = [str(source) for source in picked.source]
@@ -78,7 +79,7 @@ def selection_table(
         "image_width": [sizes[source][1] for source in sources],
         "class_index": [known[number].index for number in numbers],
         "class_key": [known[number].key for number in numbers],
-        "class_folder": source_folders(sources, numbers, folders),
+        "class_folder": [folders[source] or known[number].key for source, number in zip(sources, numbers, strict=True)],
     }
     return pa.table(columns, schema=SELECTION_SCHEMA)
 

@@ -44,7 +44,7 @@ def listing_lines(listing: Listing, exclude: Sequence[str] = ()) -> list[str]:
 
 def fresh_lines(listing: Listing, before: Listing | None) -> list[str]:
     """What was listed again although a listing was kept; nothing if nothing was."""
-    if before is None or not listing.fresh:
+    if before is None or before.asked != listing.asked or not listing.fresh:
         return []
     names = [name or "beside the class folders" for name in listing.fresh]
     return [f"{len(names)} of {len(listing.parts)} parts of the data changed since they were listed: {_listed(names)}"]

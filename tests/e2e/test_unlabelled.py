@@ -21,6 +21,7 @@ from selector.store.store import Store
 from tests.e2e.command import manifest, picks, selector, start
 from tests.e2e.scenes import some_scenes
 from tests.e2e.test_survival import contents, same, wait_for
+from tests.selector.store_reader import read_images
 from tests.toy_repository import toy_latent, write_toy_repository
 
 pytestmark = pytest.mark.server
@@ -60,7 +61,7 @@ def fill(root: Path) -> Path:
 
 
 def rows(store: Path) -> dict[str, dict[str, Any]]:
-    table, _ = Store.open(store).read_images()
+    table, _ = read_images(Store.open(store))
     return {row["source"]: row for row in table.to_pylist()}
 
 

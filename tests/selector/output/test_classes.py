@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selector.output.classes import class_folder, indexed_folder, output_classes, source_folders
+from selector.output.classes import class_folder, indexed_folder, output_classes
 
 
 @given(st.sets(st.text(max_size=12), min_size=2, max_size=8))
@@ -44,9 +44,3 @@ def test_a_label_is_the_name_where_names_tell_classes_apart_and_has_the_id_where
 def test_labels_are_never_equal(named: dict[str, str]) -> None:
     classes = output_classes(dict(enumerate(named)), dict(enumerate(named.values())))
     assert len({one.label for one in classes}) == len(classes)
-
-
-def test_a_source_lies_in_its_own_folder_of_several_of_a_class() -> None:
-    folders = {"b": 0, "a": 0, "c": 1}
-    sources = ["b/x.png", "a/y.png", "c/z/1.png", "part-3.parquet#8121"]
-    assert source_folders(sources, [0, 0, 1, 0], folders) == ["b", "a", "c", "a"]

@@ -157,7 +157,7 @@ def test_names_beyond_ascii_survive(tmp_path: Path) -> None:
     name = "Schnürstiefel 靴"
     table = patch_table([4])
     table = replace(table, source=np.array([f"{name}/{i}.png" for i in range(4)], dtype=object))
-    folder, _, _ = write(tmp_path, 2, keys={0: name}, table=table, folders={name: 0})
+    folder, _, _ = write(tmp_path, 2, keys={0: name}, table=table)
     assert (folder / "images" / name).is_dir()
     assert rows_of(folder)[0]["source"].startswith(f"{name}/")
     assert name in (folder / "manifest.json").read_text(encoding="utf-8")

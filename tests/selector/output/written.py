@@ -58,7 +58,6 @@ def write(
     names: Mapping[int, str] | None = None,
     counts: list[int] | None = None,
     table: PatchTable | None = None,
-    folders: Mapping[str, int] | None = None,
     mode: str = "crop",
     export: Mapping[str, Any] | None = None,
     **options: Any,
@@ -69,7 +68,8 @@ def write(
     made = select(table, keys, ipc, **options)
     classes = output_classes(keys, names or keys)
     sizes = {str(source): SIZE for source in table.source}
-    rows = selection_table(made, table, classes, sizes, folders or {f"class{number}": number for number in keys})
+    folders = {str(source): str(source).partition("/")[0] for source in table.source}
+    rows = selection_table(made, table, classes, sizes, folders)
     stated = {"versions": {"selector": "0.1"}, "selection": summary(made, table, keys)}
     folder = out / f"ipc-{ipc}"
     write_selection(folder, rows, classes, pictures_of(crop), stated, ExportConfig(**export or {}), mode)
