@@ -2,10 +2,11 @@
 PYTHON ?= python3
 RUN_ENV := .venv
 TEST_ENV := .venv-test
+S3_ENV := .venv-s3
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := client selector export_scripts benchmarks tests
 
-.PHONY: run test test-slow check fmt bench clean
+.PHONY: run test test-slow test-s3 check fmt bench clean
 
 run: $(RUN_ENV)/installed
 	$(RUN_ENV)/bin/selector run --ipc 100
@@ -17,6 +18,10 @@ test: $(TEST_ENV)/installed
 # What takes too long for every change: more rows, more kills (marker `slow`).
 test-slow: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m pytest -m slow -s --timeout 1200
+
+# Data in an S3 bucket, which moto serves on loopback. s3fs needs another python-dateutil than constraints.txt has.
+test-s3: $(S3_ENV)/installed
+	$(S3_ENV)/bin/python -m pytest -n 0 tests/selector/images/test_s3.py
 
 check: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/ruff check $(SOURCES)
@@ -43,5 +48,11 @@ $(TEST_ENV)/installed: pyproject.toml constraints.txt
 	$(TEST_ENV)/bin/pip install $(PIP_FLAGS) --editable '.[test]'
 	touch $@
 
+$(S3_ENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(S3_ENV)
+	$(S3_ENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[s3]' 'moto[s3,server]>=5' \
+		filelock hypothesis pytest pytest-timeout pytest-xdist
+	touch $@
+
 clean:
-	rm -rf $(RUN_ENV) $(TEST_ENV) dist runs
+	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) dist runs

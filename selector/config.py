@@ -11,6 +11,8 @@ from typing import Any
 from client.ranges import ANY_PORT, COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
 from client.wire import Security, Trace
 from selector.errors import UsageError
+from selector.images.labels import Labels
+from selector.images.locations import Data
 
 SCORE_RANGES = {
     "prior_weight": real(0, 1000),
@@ -55,8 +57,9 @@ EXPORT_RANGES = {"size": whole(0, 16383)}
 class ScoreConfig:
     """How a data set is scored.
 
-    data: folder or tar of class folders. store: where scores go. servers: HOST:PORT of running servers; none starts the
-    embedded server on `repository`. rule, prior_weight, patch_fraction, centring: None takes the repository's own.
+    data: where the images lie. labels: how labels are found where no class folder says them. store: where scores go.
+    servers: HOST:PORT of running servers; none starts the embedded server on `repository`. rule, prior_weight, patch_fraction,
+    centring: None takes the repository's own.
     patch_fraction: several are windows of several sizes. centring: "contrast" moves chosen windows onto what stands out in
     them, "none" leaves them. draws: draws per image, each costs two UNet evaluations; None takes as many as the repository was
     calibrated to, or 12. fit: "crop" or "pad". patches_per_image:
@@ -71,7 +74,7 @@ class ScoreConfig:
     whose second class is nearer (in loss) are filtered.
     """
 
-    data: Path
+    data: Data
     store: Path
     repository: Path
     servers: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ class ScoreConfig:
     limit_per_class: int = 0
     class_names: Path | None = None
     exclude: tuple[str, ...] = ()
+    labels: Labels = field(default_factory=Labels)
     workers: int = 0
     shard_size: int = 256
     max_failed: str = "1%"
@@ -176,9 +180,9 @@ class SelectConfig:
     """How a selection is made from a store.
 
     order: one of ORDERS. across_classes: what becomes of the same bytes under several classes, see
-    ACROSS_CLASSES. exclude: as in ScoreConfig. workers: processes that order classes, 0 for two more than cores.
-    relist: as in ScoreConfig. wait: whether to wait for another process that uses the same folder. export: how the picks are
-    handed out.
+    ACROSS_CLASSES. exclude: as in ScoreConfig. labels: as there, None for those that the store was scored with.
+    workers: processes that order classes, 0 for two more than cores. relist: as in ScoreConfig. wait: whether to wait for
+    another process that uses the same folder. export: how the picks are handed out.
     """
 
     ipc: int
@@ -188,6 +192,7 @@ class SelectConfig:
     seed: int = 0
     across_classes: str = "first"
     exclude: tuple[str, ...] = ()
+    labels: Labels | None = None
     workers: int = 0
     relist: bool = False
     wait: bool = True
@@ -215,7 +220,10 @@ def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
 
 
 def plain(config: SelectConfig) -> dict[str, Any]:
-    """The configuration as JSON values, to be written beside the output; nothing depends on `wait` and `relist`."""
-    values = {name: value for name, value in asdict(config).items() if name not in ("wait", "relist")}
+    """The configuration as JSON values, to be written beside the output.
+
+    The store states `labels`; nothing depends on `wait` and `relist`.
+    """
+    values = {name: value for name, value in asdict(config).items() if name not in ("labels", "wait", "relist")}
     export = values["export"] | {"formats": list(config.export.formats)}
     return values | {"out": str(config.out), "exclude": list(config.exclude), "export": export}

@@ -19,7 +19,9 @@ from selector.folders.locks import held
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import composed, read_class_names
 from selector.images.datasets import list_items
+from selector.images.labels import Labels
 from selector.images.listing import Listing
+from selector.images.locations import Data
 from selector.images.originals import Originals, originals
 from selector.order_pool import cutting_pool, order_pool
 from selector.output.cutting import Cutter
@@ -62,7 +64,7 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
         return _publish(report.listing, view, selection, spent, progress)
 
 
-def select(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
+def select(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
     """Selects and exports from a store; returns the manifest."""
     refuse_foreign(selection.out, selection.ipc)
     listing = _listed(store, data, selection, progress)
@@ -83,13 +85,14 @@ def select(store: Path, data: Path | None, selection: SelectConfig, progress: Pr
 
 def report(
     store: Path,
-    data: Path | None,
+    data: Data | None,
     out: Path,
     ipc: int,
     asked: Mapping[str, Any],
     progress: Progress,
     wait: bool = True,
     relist: bool = False,
+    labels: Labels | None = None,
 ) -> Path:
     """Writes the report of an existing selection again. asked: order, on_short and seed where they were named.
 
@@ -104,7 +107,7 @@ def report(
             raise UsageError(
                 f"{folder} was selected with --{flag} {made[name]}, not {value}: select again, or leave it away"
             )
-    selection = SelectConfig(ipc, out, **made, exclude=exclude, relist=relist)
+    selection = SelectConfig(ipc, out, **made, exclude=exclude, labels=labels, relist=relist)
     listing = _listed(store, data, selection, progress)
     view = view_store(store, listing, across=across)
     with held(out, wait=wait, note=progress.note), originals(listing, view.image_ids) as images:
@@ -115,14 +118,15 @@ def report(
         return write_report(folder / REPORT_FILE, report_input(view, chosen, images, cutter, Spent(), taken_in(folder)))
 
 
-def _listed(store: Path, data: Path | None, selection: SelectConfig, progress: Progress) -> Listing:
-    root = data or Store.open(store).read_data_root().root
+def _listed(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> Listing:
+    scored = Store.open(store).read_data_root()
+    root = data or scored.root
+    labels = scored.labels if selection.labels is None else selection.labels
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
     before = None if selection.relist else read_listing(store)
-    unlabelled = is_unlabelled(Store.open(store).read_fingerprint())
-    own = (store, selection.out)
-    listing = list_items(root, exclude=selection.exclude, own=own, before=before, unlabelled=unlabelled)
+    unlabelled, own = is_unlabelled(Store.open(store).read_fingerprint()), (store, selection.out)
+    listing = list_items(root, exclude=selection.exclude, own=own, before=before, labels=labels, unlabelled=unlabelled)
     for line in fresh_lines(listing, before):
         progress.note(line)
     if listing.fresh:
@@ -183,7 +187,7 @@ def _chosen(
             pool=pool,
             further=further,
             advance=advance,
-            explain=explainer(view.outcomes, view.folders),
+            explain=explainer(view.outcomes, view.folders, view.class_names),
             told_in=str(outcomes_path(view.store)) if has_outcomes(view.store) else "",
         )
     if cache.problem:
@@ -206,7 +210,7 @@ def _publish(
     with originals(listing, view.image_ids) as images:
         view, chosen = _chosen(view, selection, images, progress)
         bare = [view.class_names[number] for number in view.class_names if not len(chosen.class_rows[number])]
-        for line in bare_class_lines(bare, explainer(view.outcomes, view.folders)):
+        for line in bare_class_lines(bare, explainer(view.outcomes, view.folders, view.class_names)):
             progress.warn(line)
         spent.seconds["select"] = round(time.monotonic() - started, 3)
         started = time.monotonic()

@@ -15,6 +15,7 @@ from selector.commands.options import (
     exclude_option,
     fit_option,
     json_option,
+    labels_options,
     min_side_option,
     number,
     option,
@@ -22,16 +23,17 @@ from selector.commands.options import (
     security_options,
     server_option,
 )
-from selector.commands.parameters import EXISTING, FOLDER, PATH
+from selector.commands.parameters import DATA, FOLDER, PATH
 from selector.folders.files import check_file
 from selector.images.class_names import read_class_names
+from selector.images.locations import Data
 from selector.progress import Progress
 
 CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
 
 
 @click.command()
-@click.argument("data", type=EXISTING)
+@click.argument("data", type=DATA)
 @option(
     "--repository", type=FOLDER, required=True, help="Triton repository whose order of draws is chosen and written."
 )
@@ -49,9 +51,10 @@ CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
 @fit_option
 @min_side_option
 @class_names_option
+@labels_options
 @exclude_option
 @json_option
-def calibrate(data: Path, repository: Path, images: int, agreement: float, as_json: bool, **flags: Any) -> None:
+def calibrate(data: Data, repository: Path, images: int, agreement: float, as_json: bool, **flags: Any) -> None:
     """Choose the order in which draws are taken, and how many are enough, on a sample of DATA."""
     from client.contract import UNET
     from selector.calibration.calibrate import CALIBRATION_FILE

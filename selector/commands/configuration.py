@@ -16,8 +16,13 @@ from selector.config import ExportConfig, ScoreConfig, SelectConfig
 from selector.errors import UsageError
 from selector.folders.files import check_file, check_folder
 from selector.images.class_names import read_class_names
+from selector.images.labels import Labels
+from selector.images.locations import Data
 from selector.output.metadata import read_metadata
 from selector.progress import Progress
+
+LABELS = ("label_key", "image_key", "list_file")
+"""The parameters that make `Labels`."""
 
 
 def security_of(flags: dict[str, Any]) -> Security:
@@ -63,12 +68,13 @@ def check_scoring(config: ScoreConfig, progress: Progress) -> None:
     check_file(outcomes_path(config.store), "--store")
 
 
-def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> ScoreConfig:
+def score_config(flags: dict[str, Any], data: Data | None, store: Path) -> ScoreConfig:
     """What the scoring options ask for; without data, the built-in scenes. Raises UsageError."""
     names = set(ScoreConfig.__dataclass_fields__) & set(flags)
     values = {name: flags[name] for name in names}
     values["servers"] = flags["servers"] or ()
     values["security"] = security_of(flags)
+    values["labels"] = labels_of(flags) or Labels()
     values["repository"] = flags["repository"] or builtin_repository()
     return ScoreConfig(data=data or builtin_scenes(), store=store, **values)
 
@@ -76,12 +82,20 @@ def score_config(flags: dict[str, Any], data: Path | None, store: Path) -> Score
 def selection_config(flags: dict[str, Any], ipc: int, out: Path) -> SelectConfig:
     """What the selection and export options ask for; raises UsageError."""
     names = set(SelectConfig.__dataclass_fields__) & set(flags)
-    return SelectConfig(ipc=ipc, out=out, export=_export_config(flags), **{name: flags[name] for name in names})
+    return SelectConfig(
+        ipc=ipc, out=out, labels=labels_of(flags), export=_export_config(flags), **{name: flags[name] for name in names}
+    )
 
 
 def _export_config(flags: dict[str, Any]) -> ExportConfig:
     values = {name: flags[name] for name in ExportConfig.__dataclass_fields__}
     return ExportConfig(**values | {"metadata": read_metadata(flags["metadata"]) if flags["metadata"] else {}})
+
+
+def labels_of(flags: dict[str, Any]) -> Labels | None:
+    """How labels are found, if anything was asked for."""
+    given = {name: flags[name] for name in LABELS if flags[name]}
+    return Labels(**given) if given else None
 
 
 def finish(result: dict[str, Any], as_json: bool, line: str) -> None:

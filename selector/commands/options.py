@@ -78,6 +78,23 @@ exclude_option = option(
     help="Leave out what has this name or path in the data, such as cache or 'bag/*.gif'; may be given several times.",
 )
 
+labels_options = together(
+    option(
+        "--label-key",
+        help="Key of JSON, ending of a member, or column that holds the label; default: label, class or cls, the first there.",
+    ),
+    option(
+        "--image-key",
+        help="Ending of a member, or column, that holds the image; needed only where there are several.",
+    ),
+    option(
+        "--list",
+        "list_file",
+        type=FILE,
+        help="CSV, JSONL or Parquet file of images (path or file_name, below DATA) and labels: these are the data.",
+    ),
+)
+
 relist_option = option(
     "--relist", is_flag=True, help="List the data anew; else only folders and archives that changed are listed again."
 )
@@ -165,6 +182,7 @@ scoring_options = together(
         help="Only the first so many files of every class; 0: all.",
     ),
     class_names_option,
+    labels_options,
     unlabelled_options,
     exclude_option,
     relist_option,

@@ -15,6 +15,7 @@ from client.bench.ranges import MOST_LEVELS
 from client.ranges import Range, above
 from client.wire import read_servers
 from selector.builtin import CLASS_LISTS, builtin_class_list
+from selector.images.locations import Location, data_at, is_url
 
 
 class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # it is generic since click 8.5
@@ -139,9 +140,20 @@ class ClassList(Place):
             self.fail(f"{error.message.removesuffix('.')}; the built-in lists are {', '.join(CLASS_LISTS)}", param, ctx)
 
 
+class DataPlace(Place):
+    """Where images lie: a path that is there, a URL, or a pattern of paths."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A path or a location; fails for a path that leads nowhere."""
+        if isinstance(value, str) and "\0" not in value and (is_url(value) or isinstance(data_at(value), Location)):
+            return Location(value)
+        return super().convert(value, param, ctx)
+
+
 FRACTIONS = Numbers(above(0, 1))
 PATH = Place()
 EXISTING = Place(exists=True)
+DATA = DataPlace(exists=True)
 FOLDER = Place(exists=True, file_okay=False)
 FILE = Place(exists=True, dir_okay=False)
 CLASSES = ClassList()

@@ -8,11 +8,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from selector.commands.configuration import check_failures, check_scoring, finish, score_config, selection_config
+from selector.commands.configuration import (
+    LABELS,
+    check_failures,
+    check_scoring,
+    finish,
+    labels_of,
+    score_config,
+    selection_config,
+)
 from selector.commands.options import (
     exclude_option,
     export_options,
     json_option,
+    labels_options,
     number,
     option,
     relist_option,
@@ -20,14 +29,15 @@ from selector.commands.options import (
     selection_options,
     wait_option,
 )
-from selector.commands.parameters import EXISTING, FOLDER, PATH
+from selector.commands.parameters import DATA, FOLDER, PATH
 from selector.config import SELECT_RANGES, SelectConfig
 from selector.folders.files import check_folder
+from selector.images.locations import Data
 from selector.progress import Progress
 
 
 @click.command()
-@click.argument("data", type=EXISTING, required=False)
+@click.argument("data", type=DATA, required=False)
 @number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, help="Output folder; default: runs/demo, or runs/<name of DATA>.")
 @scoring_options
@@ -35,7 +45,7 @@ from selector.progress import Progress
 @export_options
 @wait_option
 @json_option
-def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
+def run(data: Data | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Score what is not yet scored, then select, export and report."""
     named, out = out is not None, out or Path("runs") / (data.resolve().name if data else "demo")
     selection = selection_config(flags, ipc, out)
@@ -52,12 +62,12 @@ def run(data: Path | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 
 
 @click.command()
-@click.argument("data", type=EXISTING, required=False)
+@click.argument("data", type=DATA, required=False)
 @option("--store", type=PATH, required=True, help="Folder of the store; an existing one is resumed.")
 @scoring_options
 @wait_option
 @json_option
-def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
+def score(data: Data | None, store: Path, as_json: bool, **flags: Any) -> None:
     """Score images and describe their patches into the store; resumes."""
     scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
     check_scoring(scoring, progress)
@@ -77,9 +87,10 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 @option("--store", type=FOLDER, required=True, help="Folder of a scored store.")
 @number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, required=True, help="Output folder.")
-@option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
+@option("--data", type=DATA, help="Where the images lie now; default: where they were scored.")
 @selection_options
 @export_options
+@labels_options
 @exclude_option
 @relist_option
 @number(
@@ -90,7 +101,7 @@ def score(data: Path | None, store: Path, as_json: bool, **flags: Any) -> None:
 )
 @wait_option
 @json_option
-def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, **flags: Any) -> None:
+def select(store: Path, ipc: int, out: Path, data: Data | None, as_json: bool, **flags: Any) -> None:
     """Select from a scored store, offline: no server, no torch."""
     selection = selection_config(flags, ipc, out)
     check_folder(out, "--out")
@@ -104,8 +115,9 @@ def select(store: Path, ipc: int, out: Path, data: Path | None, as_json: bool, *
 @option("--store", type=FOLDER, required=True, help="Folder of a scored store.")
 @number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, required=True, help="Output folder of an earlier selection.")
-@option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
+@option("--data", type=DATA, help="Where the images lie now; default: where they were scored.")
 @selection_options
+@labels_options
 @relist_option
 @wait_option
 @json_option
@@ -116,7 +128,7 @@ def report(
     store: Path,
     ipc: int,
     out: Path,
-    data: Path | None,
+    data: Data | None,
     relist: bool,
     wait: bool,
     as_json: bool,
@@ -125,6 +137,11 @@ def report(
     """Write report.html of an earlier selection again, from the store; its order and seed are that selection's."""
     from selector.run import report as write_again
 
-    asked = {name: flags[name] for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json), wait, relist)
+    labels = labels_of(flags)
+    asked = {
+        name: flags[name]
+        for name in flags
+        if name not in LABELS and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    page = write_again(store, data, out, ipc, asked, Progress(quiet=as_json), wait, relist, labels)
     finish({"report": str(page)}, as_json, str(page))

@@ -98,10 +98,11 @@ def _opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
     store = Store.open(config.store)
     if is_unlabelled(store.read_fingerprint()):
         raise SelectorError(f"{config.store} was scored without labels, and an evaluation needs true ones")
-    root = config.data or store.read_data_root().root
+    scored = store.read_data_root()
+    root = config.data or scored.root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
-    listing = list_items(root)
+    listing = list_items(root, labels=scored.labels)
     return listing, view_store(config.store, listing)
 
 

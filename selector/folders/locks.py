@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -73,5 +74,10 @@ def _take(descriptor: int, folder: Path, wait: bool, note: Callable[[str], None]
 
 
 def _myself() -> str:
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300]
+    command = " ".join([Path(sys.argv[0]).name, *map(_without_secrets, sys.argv[1:])])[:300]
     return f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M:%S} ({command})\n"
+
+
+def _without_secrets(argument: str) -> str:
+    """An argument, of a URL without its query, user and password."""
+    return re.sub(r"://[^/@]*@", "://", argument.partition("?")[0]) if "://" in argument else argument

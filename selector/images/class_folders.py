@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from selector.errors import MismatchError
-from selector.images.class_names import composed, match_classes
+from selector.images.class_names import are_positions, class_label, composed, match_classes
 from selector.images.listing import Listing
+from selector.images.locations import Location
 
 _PLACES_SHOWN = 3
 
@@ -31,15 +32,31 @@ def matched_folders(
         raise MismatchError(f"{error}\n{hint}" if hint else str(error)) from None
 
 
+def position_lines(folders: Mapping[str, int], classes: Sequence[str], names: Sequence[str] = ()) -> list[str]:
+    """One line where numbers were taken as positions of classes; none else."""
+    if not are_positions([*folders], classes, names):
+        return []
+    shown = [
+        f"{folder} is {class_label(classes[place], (names or classes)[place])}"
+        for folder, place in sorted(folders.items(), key=lambda pair: pair[1])
+    ]
+    more = " …" if len(shown) > _PLACES_SHOWN else ""
+    return [
+        f"labels are numbers, taken as positions in the repository's classes: {', '.join(shown[:_PLACES_SHOWN])}{more}"
+    ]
+
+
 def _hint(listing: Listing, unknown: Sequence[str], names: set[str]) -> str:
     root = listing.root
+    if isinstance(root, Location):
+        return ""
     deeper = _deeper(listing, unknown, names)
     if deeper:
         shown = ", ".join(deeper[:_PLACES_SHOWN]) + (" …" if len(deeper) > _PLACES_SHOWN else "")
         if root.is_dir():
             return f"The classes lie deeper, in {shown}: name that folder as the data, as in: selector run {root / deeper[0]}"
         return (
-            f"The classes lie deeper in the tar, in {shown}: unpack it and name that folder as the data, or pack the folder "
+            f"The classes lie deeper in the archive, in {shown}: unpack it and name that folder as the data, or pack the folder "
             f"alone: tar -C {deeper[0]} -cf {Path(deeper[0]).name}.tar ."
         )
     here = root.resolve()
@@ -57,7 +74,11 @@ def _deeper(listing: Listing, unknown: Sequence[str], names: set[str]) -> list[s
     """The folders, all equally deep, below which most folders have names of classes; the shallowest such."""
     strangers = set(unknown)
     below: dict[str, set[str]] = {}
-    for folder in {source.rpartition("/")[0] for source, top in listing.pairs() if top in strangers}:
+    for folder in {
+        source.rpartition("/")[0]
+        for source, top in listing.pairs()
+        if top in strangers and source.startswith(f"{top}/")
+    }:
         parts = folder.split("/")
         for depth in range(1, len(parts)):
             below.setdefault("/".join(parts[:depth]), set()).add(composed(parts[depth]))

@@ -56,10 +56,12 @@ def match_classes(
     classes: ids. names: of the classes where they differ from the ids, else none. mapping: folder → id or name; a folder
     that is not in it stands for itself. A folder that is the id of a class with the name it is mapped to is that class; else
     an id comes before a name, and a name must be that of one class. Several folders may be one class, and two folders that
-    are one word in NFC are.
+    are one word in NFC are. Folders that are numbers are positions in `classes` (see `are_positions`).
     """
     mapped = {composed(folder): composed(word) for folder, word in (mapping or {}).items()}
     wanted = {folder: mapped.get(composed(folder), composed(folder)) for folder in folders}
+    if are_positions([*wanted.values()], classes, names):
+        return {folder: int(word) for folder, word in wanted.items()}
     called = _places(names or classes)
     places = {**called, **_places(classes)}
     unknown = {folder: word for folder, word in wanted.items() if word not in places}
@@ -86,6 +88,19 @@ def match_classes(
             "--class-names FILE (lines `folder<TAB>id`)"
         )
     return {folder: found[0] for folder, found in meant.items()}
+
+
+def are_positions(words: Sequence[str], classes: Sequence[str], names: Sequence[str] = ()) -> bool:
+    """Whether all words are numbers of classes by position from 0, zeros before them or not.
+
+    They are not where a class is called by a number: there, a number is a name.
+    """
+    called = any(map(_is_number, (*classes, *names)))
+    return bool(words) and not called and all(_is_number(word) and int(word) < len(classes) for word in words)
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit()
 
 
 def class_label(class_: str, name: str) -> str:

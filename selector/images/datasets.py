@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -16,53 +17,60 @@ import numpy as np
 import pyarrow as pa
 
 from selector.errors import UsageError
+from selector.images.blobs import opened
 from selector.images.exclusion import Exclusion
+from selector.images.labels import Labels
 from selector.images.listing import ITEM_SCHEMA, LEFT_SCHEMA, Listing, Part, item_rows, left_rows, sorted_by_source
+from selector.images.locations import Data, Location, reached
 from selector.images.readers import Containers
 from selector.images.recognition import ARCHIVE_SUFFIXES, suffix_of
-from selector.images.sources.class_folders import FolderSource, TarSource
+from selector.images.sources.class_folders import archive_tree
+from selector.images.sources.dispatch import source_of
+from selector.images.sources.kinds import kind_of
 from selector.images.sources.source import Found, Source, is_as_it_was
-from selector.images.sources.trees import FolderTree, TarTree
+from selector.images.sources.trees import FolderTree
 from selector.images.sources.walk import OUTSIDE, OWN
+
+_NO_LABELS = Labels()
+_LOST_SHOWN = 3
 
 
 def list_items(
-    root: Path,
+    root: Data,
     *,
     exclude: Sequence[str] = (),
     own: Collection[Path] = (),
     before: Listing | None = None,
+    labels: Labels = _NO_LABELS,
     unlabelled: bool = False,
 ) -> Listing:
-    """Lists a folder of class folders, or an uncompressed tar of them; raises UsageError if it is neither.
+    """Lists data in any of the forms of `sources`; raises UsageError if they are in none.
 
     Class folders may be nested; the topmost name is the class. Whatever has the name or the first bytes of a picture is an
     image; broken links with such a name are items that fail when read. exclude: patterns of what is left out. own: where
     the command itself writes; a top folder that holds no image but such a place is no class. before: an earlier listing of the
-    same data, whose parts are taken where nothing changed since. unlabelled: folders are no classes; images may lie anywhere, and
-    the class folder of all is "".
+    same data, whose parts are taken where nothing changed since. labels: how labels are found where no folder says them.
+    unlabelled: folders are no classes; images may lie anywhere, and the class folder of all is "".
     """
-    exclusion = Exclusion(exclude)
-    asked = json.dumps(
-        {"data": str(root.resolve()), "exclude": list(exclude), "unlabelled": unlabelled}, sort_keys=True
-    )
-    source = source_of(root, exclusion, unlabelled)
-    known = before if before is not None and before.asked == asked else None
+    exclusion, labels = Exclusion(exclude), replace(labels, unlabelled=unlabelled)
     try:
+        source = source_of(root, exclusion, labels)
+        stated = {
+            "data": str(root.resolve()),
+            "exclude": list(exclude),
+            "form": type(source).__name__,
+            "unlabelled": unlabelled,
+        } | labels.stated()
+        asked = json.dumps(stated, sort_keys=True)
+        known = before if before is not None and before.asked == asked else None
         listing = _listed(root, source, known, asked)
     except OSError as error:
-        raise UsageError(f"the folder {root} can't be listed: {error.strerror or error}") from error
+        what = "the folder " if root.is_dir() else ""
+        raise UsageError(f"{what}{root} can't be listed: {error.strerror or error}") from error
     listing = _without_own(listing, _top_folders(root, own), unlabelled)
     if not listing.folders and not unlabelled:
         raise UsageError(_without_classes(listing))
     return listing
-
-
-def source_of(root: Path, exclusion: Exclusion, unlabelled: bool = False) -> Source:
-    """The form in which the data lie; raises UsageError if it is none that is known."""
-    if not root.exists():
-        raise UsageError(f"{root} is neither a folder nor a tar file of class folders")
-    return FolderSource(root, exclusion, unlabelled) if root.is_dir() else TarSource(root, exclusion, unlabelled)
 
 
 class Reader:
@@ -83,18 +91,21 @@ class Reader:
         return self._containers.read(self._listing.place(source))
 
 
-def read_beside(root: Path, name: str) -> bytes:
+def read_beside(root: Data, name: str) -> bytes:
     """A file that lies beside the class folders, such as boxes.csv; raises OSError."""
-    tree = FolderTree(root, {}) if root.is_dir() else TarTree(root)
-    return tree.read(name)
+    if isinstance(root, Path) and root.is_dir():
+        return FolderTree(root, {}).read(name)
+    container = reached(root, str(root))
+    with closing(opened(container)) as blob:
+        return archive_tree(container, kind_of(container), blob).read(name)
 
 
-def _listed(root: Path, source: Source, before: Listing | None, asked: str) -> Listing:
+def _listed(root: Data, source: Source, before: Listing | None, asked: str) -> Listing:
     """The parts of the source: from the listing before where nothing changed, else found now."""
     known = {part.name: number for number, part in enumerate(before.parts)} if before else {}
     parts, kept, found = list[Part](), dict[int, int](), dict[int, Found]()
     for name in source.parts():
-        if before is not None and name in known and is_as_it_was(before.parts[known[name]].stamps):
+        if before is not None and name in known and is_as_it_was(before.parts[known[name]].stamps, root):
             kept[known[name]] = len(parts)
             parts.append(before.parts[known[name]])
             continue
@@ -159,8 +170,10 @@ def _without_own(listing: Listing, own: set[str], unlabelled: bool) -> Listing:
     return replace(listing, items=items, folders=kept, left=left)
 
 
-def _top_folders(root: Path, own: Collection[Path]) -> set[str]:
+def _top_folders(root: Data, own: Collection[Path]) -> set[str]:
     """The top folders of the data that own paths lie in."""
+    if isinstance(root, Location):
+        return set()
     above = root.resolve()
     inside = (path.resolve() for path in own)
     return {path.relative_to(above).parts[0] for path in inside if above in path.parents}
@@ -168,6 +181,11 @@ def _top_folders(root: Path, own: Collection[Path]) -> set[str]:
 
 def _without_classes(listing: Listing) -> str:
     root = listing.root
+    of_samples = any("#" in one.source for one in listing.passed_over)
+    if isinstance(root, Location) or of_samples or any(part.form.startswith("parquet") for part in listing.parts):
+        lost = "".join(f"; {one.source}: {one.reason}" for one in listing.passed_over[:_LOST_SHOWN])
+        hint = "; if every tar is a class, unpack each into a folder of its name" if of_samples else ""
+        return f"{root} holds no image with a label{lost}{hint}"
     images = sum(lost.reason == OUTSIDE for lost in listing.passed_over)
     archives = [skipped.source for skipped in listing.skipped if suffix_of(skipped.source) in ARCHIVE_SUFFIXES]
     hint = ""

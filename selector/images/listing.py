@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from selector.images.locations import Data, reached
 from selector.images.readers import Place
 from selector.images.sources.source import Found
 
@@ -75,7 +75,7 @@ class Listing:
     the data, as JSON.
     """
 
-    root: Path
+    root: Data
     items: pa.Table
     folders: tuple[str, ...]
     parts: tuple[Part, ...] = ()
@@ -131,7 +131,11 @@ class Listing:
             raise FileNotFoundError(errno.ENOENT, "no such file in the data", source)
         part = self.parts[self.items["part"][row].as_py()]
         return Place(
-            source, part.form, part.container, self.items["offset"][row].as_py(), self.items["size"][row].as_py()
+            source,
+            part.form,
+            reached(self.root, part.container),
+            self.items["offset"][row].as_py(),
+            self.items["size"][row].as_py(),
         )
 
     def places(self, rows: NDArray[np.int64]) -> list[Place]:
@@ -139,9 +143,13 @@ class Listing:
         taken = self.items.select(["source", "part", "offset", "size"]).take(pa.array(rows))
         columns = (taken[name].to_pylist() for name in taken.column_names)
         return [
-            Place(source, self.parts[part].form, self.parts[part].container, offset, size)
+            Place(source, self.parts[part].form, self._containers[part], offset, size)
             for source, part, offset, size in zip(*columns, strict=True)
         ]
+
+    @cached_property
+    def _containers(self) -> list[str]:
+        return [reached(self.root, part.container) for part in self.parts]
 
     def reading_order(self) -> NDArray[np.int64]:
         """Row numbers in the order in which bytes lie: part by part, by offset, where there is none by source."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from selector.errors import SelectorError
 from selector.images.canvas import cut
 from selector.images.decoding import DecodeError, decode
 from selector.images.listing import Listing
+from selector.images.locations import Data
 from selector.images.readers import Containers, ContentError, Place, image_id
 from selector.records import Box
 
@@ -44,7 +44,7 @@ class Originals:
         return cut(self.image(source), box)
 
 
-def read_original(containers: Containers, place: Place, expected: str, root: Path) -> NDArray[np.uint8]:
+def read_original(containers: Containers, place: Place, expected: str, root: Data) -> NDArray[np.uint8]:
     """An original's pixels. expected: the image_id that it was scored under. root: the data, for messages."""
     try:
         content = containers.read(place)
@@ -63,7 +63,7 @@ def read_original(containers: Containers, place: Place, expected: str, root: Pat
         raise SelectorError(f"{root / place.source} can't be decoded any more: {error}") from None
 
 
-def _gone(root: Path, source: str, error: OSError) -> SelectorError:
+def _gone(root: Data, source: str, error: OSError) -> SelectorError:
     return SelectorError(
         f"{root / source} can't be read any more ({error.strerror or error}): if the data moved, name its "
         "new place (--data), otherwise run `selector run` again"

@@ -1,65 +1,23 @@
-"""Reading the bytes of an item by its place: a file of a folder, or a range of a container.
-
-A place says all that is needed, so that a process that decodes needs no listing.
-"""
+"""Reading the bytes of an item by its place: a file of a folder, or a piece of a container."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Self
 
-from selector.errors import SelectorError
+from selector.images.blobs import opened
+from selector.images.places import MAX_FILE_BYTES, ContentError, Form, Place, Stamp, check_size, image_id
+from selector.images.zip_members import ZipForm
 
-MAX_FILE_BYTES = 1 << 28
-"""Larger files are refused unread: no image of the decoder's pixel limit needs 256 MiB."""
+__all__ = ["FORMS", "MAX_FILE_BYTES", "Containers", "ContentError", "Place", "Stamp", "check_size", "image_id"]
 
 _OPEN = 32
 """Containers that are held open at a time."""
-
-
-def image_id(content: bytes) -> str:
-    """First 16 hex digits of the BLAKE2b hash of a file's bytes."""
-    return hashlib.blake2b(content).hexdigest()[:16]
-
-
-class ContentError(SelectorError):
-    """A file whose bytes can't be had because of what it is; the text is a plain reason, without the file's name."""
-
-
-class Place(NamedTuple):
-    """Where an item's bytes lie. form: a key of FORMS. container: a path or a URL. offset, size: as the form counts them."""
-
-    source: str
-    form: str
-    container: str
-    offset: int = -1
-    size: int = -1
-
-
-class Stamp(NamedTuple):
-    """What tells that a file was replaced: its size in bytes, and when it, or the container that holds it, was written."""
-
-    size: int
-    mtime_ns: int
-
-
-class Form(Protocol):
-    """One opened container. Safe to use from several threads."""
-
-    def read(self, place: Place) -> bytes:
-        """The item's bytes; raises OSError if they can't be had now, ContentError if they never can."""
-
-    def stamp(self, place: Place) -> Stamp:
-        """The item's stamp; raises OSError."""
-
-    def close(self) -> None:
-        """Gives back what is held open."""
 
 
 class FolderForm:
@@ -87,27 +45,38 @@ class RangeForm:
     """Ranges of a file, such as the members of an uncompressed tar."""
 
     def __init__(self, container: str) -> None:
-        self._file = os.open(container, os.O_RDONLY)
+        self._blob = opened(container)
 
     def read(self, place: Place) -> bytes:
         """See Form."""
         check_size(place.size)
-        content = os.pread(self._file, place.size, place.offset)
+        content = self._blob.read(place.offset, place.size)
         if len(content) < place.size:
             raise ContentError(f"the archive ends {place.size - len(content)} bytes too early")
         return content
 
     def stamp(self, place: Place) -> Stamp:
         """See Form."""
-        return Stamp(place.size, os.fstat(self._file).st_mtime_ns)
+        return Stamp(place.size, self._blob.stamp().mtime_ns)
 
     def close(self) -> None:
         """See Form."""
-        os.close(self._file)
+        self._blob.close()
 
 
-FORMS: Mapping[str, Callable[[str], Form]] = {"folder": FolderForm, "tar": RangeForm}
-"""How bytes are read from a container, by the form that a listing's parts have."""
+def _parquet(container: str, column: str) -> Form:
+    from selector.images.parquet_rows import ParquetForm  # a decoding process needs pyarrow for nothing else
+
+    return ParquetForm(container, column)
+
+
+FORMS: Mapping[str, Callable[..., Form]] = {
+    "folder": FolderForm,
+    "tar": RangeForm,
+    "zip": ZipForm,
+    "parquet": _parquet,
+}
+"""How bytes are read from a container, by the form that a listing's parts have; what follows a colon there is an argument."""
 
 
 class Containers:
@@ -143,14 +112,9 @@ class Containers:
     def _form(self, place: Place) -> Form:
         key = (place.form, place.container)
         if key not in self._open:
-            self._open[key] = FORMS[place.form](place.container)
+            form, *argument = place.form.split(":", 1)
+            self._open[key] = FORMS[form](place.container, *argument)
             if len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)
         return self._open[key]
-
-
-def check_size(size: int) -> None:
-    """Raises ContentError for more bytes than an image may have."""
-    if size > MAX_FILE_BYTES:
-        raise ContentError(f"{size} bytes, more than the limit of {MAX_FILE_BYTES}")

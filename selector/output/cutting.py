@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from functools import lru_cache, partial
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from selector.config import ExportConfig
 from selector.images.canvas import cut as cut_box
+from selector.images.locations import Data
 from selector.images.originals import Originals, read_original
 from selector.images.readers import Containers, Place
 from selector.output.formats import EXPORTERS
@@ -90,7 +90,7 @@ _Made = tuple[bytes, tuple[str, Box, str] | None]
 """A picture's file, and the source, window and data URI of a thumbnail."""
 
 
-def _made(jobs: Sequence[Job], root: Path, cut: Cut, config: ExportConfig) -> list[_Made]:
+def _made(jobs: Sequence[Job], root: Data, cut: Cut, config: ExportConfig) -> list[_Made]:
     made = []
     for job in jobs:
         content, shown, source = b"", None, job.place.source

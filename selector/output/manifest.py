@@ -45,6 +45,8 @@ def manifest_of(view: StoreView, chosen: Selection, selection: SelectConfig, spe
     store = Store.open(view.store)
     history, data = store.read_history(), store.read_data_root()
     scored_with = {"store": str(view.store), "data": str(data.root), "folders": dict(data.folders)}
+    if data.labels.stated():
+        scored_with["labels"] = data.labels.stated()
     return {
         "versions": _versions(history),
         "fingerprint": view.fingerprint,

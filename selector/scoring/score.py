@@ -21,6 +21,7 @@ from selector.errors import UsageError
 from selector.folders.locks import held
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
+from selector.images.locations import Data
 from selector.processes import begin_work, process_pool, run_in_loop
 from selector.progress import Progress
 from selector.scoring.assigning import remembered
@@ -77,7 +78,7 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
         return _score(config, listing, progress)
 
 
-def data_root_of(store: Path) -> Path | None:
+def data_root_of(store: Path) -> Data | None:
     """Where the images of the store at the path lay when it was used last; None if there is no store, or it does not say."""
     if not (store / DATA_FILE).is_file() or not Store.exists(store):
         return None
@@ -128,7 +129,12 @@ def listing_of(config: ScoreConfig, progress: Progress) -> Listing:
     """The files of the data, of which those are listed that no listing kept in the store has. UsageError if there are none."""
     before = None if config.relist else read_listing(config.store)
     listing = list_items(
-        config.data, exclude=config.exclude, own=(config.store,), before=before, unlabelled=config.unlabelled
+        config.data,
+        exclude=config.exclude,
+        own=(config.store,),
+        before=before,
+        labels=config.labels,
+        unlabelled=config.unlabelled,
     )
     for line in fresh_lines(listing, before):
         progress.note(line)
@@ -162,7 +168,7 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
         return False
     if store.undescribed(listing.sources, failed_features(store) if retry else None):
         return False
-    store.write_data_root(config.data, folders)
+    store.write_data_root(config.data, folders, config.labels)
     return True
 
 

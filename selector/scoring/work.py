@@ -21,7 +21,7 @@ from client.contract import Identity
 from client.scoring import ClientConfig, ScoringClient
 from selector.config import ScoreConfig
 from selector.errors import SelectorError
-from selector.images.class_folders import matched_folders
+from selector.images.class_folders import matched_folders, position_lines
 from selector.images.class_names import read_class_names
 from selector.images.listing import Listing, rows_in
 from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_crops, prepare_images
@@ -105,7 +105,9 @@ class Work:
             self._spent.server_version = client.server_version
             settings = settings_of(client.identity, self._config)
             store, folders = opened_store(self._config, self._listing, client.identity, settings)
-            store.write_data_root(self._config.data, folders)
+            for line in position_lines(folders, client.identity.classes, client.identity.class_names):
+                self._progress.note(line)
+            store.write_data_root(config.data, folders, config.labels)
             await asyncio.to_thread(self._keep)
             class_of = np.array([folders.get(folder, UNASSIGNED) for folder in self._listing.folders], np.int32)
             retry = self._config.retry_failed

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from selector.folders.files import file_errors
 from selector.images.listing import ITEM_SCHEMA, LEFT_SCHEMA, Listing, Part
+from selector.images.locations import data_at
 from selector.store.commits import write_whole
 
 LISTING_FILE = "listing.parquet"
@@ -37,7 +38,7 @@ def read_listing(store: Path) -> Listing | None:
         )
         items = table.slice(0, count).select(ITEM_SCHEMA.names).cast(ITEM_SCHEMA)
         left = table.slice(count).select(LEFT_SCHEMA.names).cast(LEFT_SCHEMA)
-        return Listing(Path(stated["root"]), items, tuple(stated["folders"]), parts, left, (), stated["asked"])
+        return Listing(data_at(stated["root"]), items, tuple(stated["folders"]), parts, left, (), stated["asked"])
     return None
 
 
@@ -45,7 +46,7 @@ def keep_listing(store: Path, listing: Listing) -> None:
     """Keeps a whole listing in the store; raises FileError if it can't be written."""
     stated = {
         "version": _VERSION,
-        "root": str(listing.root),
+        "root": str(listing.root),  # without secrets
         "asked": listing.asked,
         "items": len(listing),
         "folders": listing.folders,

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from selector.images.listing import Listing, Skipped
-from selector.images.sources.walk import ARCHIVE, OWN
+from selector.images.recognition import suffix_of
+from selector.images.sources.files import KINDS
+from selector.images.sources.walk import ARCHIVE, NO_IMAGE, OWN
 from selector.store.outcomes import DUPLICATE, SKIPPED, Crossing, Outcomes, across_text
 
 _KINDS_SHOWN = 4
@@ -34,12 +36,19 @@ def listing_lines(listing: Listing, exclude: Sequence[str] = ()) -> list[str]:
         ]
         if found:
             lines.append(f"{text}: {_listed(found)}")
+    deeper = sorted({one.source.rpartition("/")[0] for one in listing.skipped if _is_container(one)})
+    if deeper and not len(listing):
+        lines.append(f"shards or Parquet files lie in {_listed(deeper)}: if they are the data, name that folder")
     empty = [folder for folder, count in listing.counts().items() if not count]
     if empty:
         lines.append(f"class folders without an image: {_listed(empty)}")
     used = {one.reason for one in listing.skipped}
     idle = [pattern for pattern in exclude if f"excluded by --exclude {pattern}" not in used]
     return lines + [f"--exclude {pattern} left nothing out" for pattern in idle]
+
+
+def _is_container(one: Skipped) -> bool:
+    return "/" in one.source and suffix_of(one.source) in KINDS and one.reason in (ARCHIVE, NO_IMAGE)
 
 
 def fresh_lines(listing: Listing, before: Listing | None) -> list[str]:
@@ -67,17 +76,21 @@ def bare_class_lines(names: Collection[str], explain: Callable[[Collection[str]]
     return [f"no usable image in {_listed([f'{n} ({why[n]})' if why.get(n) else n for n in names])}"]
 
 
-def explainer(outcomes: Outcomes, class_of: Mapping[str, str]) -> Callable[[Collection[str]], dict[str, str]]:
+def explainer(
+    outcomes: Outcomes, class_of: Mapping[str, str], class_names: Mapping[int, str] | None = None
+) -> Callable[[Collection[str]], dict[str, str]]:
     """A function from class names to why their files gave nothing, such as "5 damaged, 3 duplicates of bag/…".
 
-    class_of: class folder → class name. What is no image by its nature counts only where nothing else explains a class.
+    class_of: class folder → class name. class_names: of class_ids, where outcomes have some: the sources of containers do not
+    begin with a class folder. What is no image by its nature counts only where nothing else explains a class.
     """
 
     def explain(names: Collection[str]) -> dict[str, str]:
         lost = {name: Counter[str]() for name in names}
         beside = {name: Counter[str]() for name in names}
-        for outcome in outcomes.lost():
-            name = class_of.get(outcome.source.partition("/")[0])
+        rows = outcomes.lost()
+        for outcome, class_id in zip(rows, rows.rows["class_id"].to_pylist(), strict=True):
+            name = (class_names or {}).get(class_id) or class_of.get(outcome.source.partition("/")[0])
             if name in lost:
                 (beside if outcome.status == SKIPPED else lost)[name][_kind(outcome.reason)] += 1
         return {name: _counted(lost[name] or beside[name]) for name in names}

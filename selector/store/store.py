@@ -1,7 +1,7 @@
 """The store of scores: what was scored once is never scored again.
 
     store.json                     the fingerprint: what every row depends on
-    data.json                      where the images lie, folder → class_id
+    data.json                      where the images lie, how labels are found, folder → class_id
     history.json                   a record for every scoring run that did work
     listing.parquet                where the files of the data lie (see kept_listing.py)
     images/00000.{parquet,npy}     stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +28,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selector.errors import StoreError, UsageError
+from selector.images.labels import Labels
 from selector.images.listing import joined, rows_in
+from selector.images.locations import Data, data_at
 from selector.records import PatchTable
 from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
 from selector.store.features import CommittedVectors, StoredFeatures
@@ -58,10 +60,11 @@ _OURS = re.compile(
 
 @dataclass(frozen=True)
 class DataRoot:
-    """Where the scored images lie, and the class_id of each class folder."""
+    """Where the scored images lie, the class_id of each class folder, and how labels were found."""
 
-    root: Path
+    root: Data
     folders: Mapping[str, int]
+    labels: Labels = field(default_factory=Labels)
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,12 @@ class Store:
                 )
         return known
 
-    def write_data_root(self, root: Path, folders: Mapping[str, int]) -> None:
+    def write_data_root(self, root: Data, folders: Mapping[str, int], labels: Labels | None = None) -> None:
         """Notes where the images lie. Data may move; a folder that changes its class raises StoreError."""
-        known = self.check_folders(folders)
-        write_json(self.path / DATA_FILE, {"root": str(root.resolve()), "folders": known})
+        content: dict[str, Any] = {"root": str(root.resolve()), "folders": self.check_folders(folders)}
+        if labels is not None and labels.stated():
+            content["labels"] = labels.stated()
+        write_json(self.path / DATA_FILE, content)
 
     def read_history(self) -> list[dict[str, Any]]:
         """One record for every scoring run that did work, the earliest first."""
@@ -155,7 +160,7 @@ class Store:
     def read_data_root(self) -> DataRoot:
         """Where the images lay when they were scored last; raises StoreError if that was never noted."""
         content = read_json(self.path / DATA_FILE)
-        return DataRoot(Path(content["root"]), content["folders"])
+        return DataRoot(data_at(content["root"]), content["folders"], Labels.of(content.get("labels", {})))
 
     def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
         """Commits stage I of a shard: rows of IMAGE_SCHEMA, maps float16 [n, h, w] (zeros where not ok).

@@ -45,7 +45,7 @@ ROOMS = {
         "selection": "errors records",
         "images": "errors records builtin",
         "store": "errors records folders images",
-        "config": "client errors",
+        "config": "client errors images",
         "processes": "errors console",
         "order_pool": "processes selection",
         "scoring": "client errors records progress folders localisation images store config processes",

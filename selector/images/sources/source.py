@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from selector.images.locations import Data, is_url, reached
+from selector.images.remote import remote_stamp
+
 
 @dataclass
 class Found:
@@ -50,15 +53,17 @@ class Source(Protocol):
 
 
 def stamp_of(path: str) -> int | list[int]:
-    """Of a folder its mtime_ns, of a file its size and mtime_ns: what tells that it changed. Raises OSError."""
+    """Of a folder its mtime_ns, of a file or URL its size and mtime_ns: what tells that it changed. Raises OSError."""
+    if is_url(path):
+        return [*remote_stamp(path)]
     found = Path(path).stat()
     return found.st_mtime_ns if Path(path).is_dir() else [found.st_size, found.st_mtime_ns]
 
 
-def is_as_it_was(stamps: Mapping[str, Any]) -> bool:
-    """Whether nothing with these stamps changed. None stands for a stamp that says nothing."""
+def is_as_it_was(stamps: Mapping[str, Any], root: Data) -> bool:
+    """Whether nothing of the data with these stamps changed. None stands for a stamp that says nothing."""
     try:
-        return all(stamp is not None and stamp_of(path) == stamp for path, stamp in stamps.items())
+        return all(stamp is not None and stamp_of(reached(root, path)) == stamp for path, stamp in stamps.items())
     except OSError:
         return False
 

@@ -1,17 +1,14 @@
-"""Folders on disk and folders of a tar, looked at in one way: what lies in them, and the first bytes of a file.
+"""Folders on disk and folders of an archive, looked at in one way: what lies in them, and the first bytes of a file.
 
 A place is a folder's path within its tree, "" for the root.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-
-from selector.images.sources.tars import read_index
 
 
 class Entry(NamedTuple):
@@ -75,61 +72,6 @@ class FolderTree:
         """See Tree."""
         with (self._root / source).open("rb", buffering=0 if count >= 0 else -1) as file:
             return file.read(count)
-
-
-class TarTree:
-    """The members of a tar; folders that no member stands for are there as well.
-
-    files: (offset, size) of the bytes of a member, by source. ending: what is wrong with the end of the tar, "" if nothing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        index = read_index(path)
-        self.ending, self.files = index.ending, index.files
-        self._folders: dict[str, dict[str, Entry]] = {"": {}}
-        for source in index.folders:
-            self._folder(source)
-        for source in (*index.files, *index.unreadable):
-            above, _, name = source.rpartition("/")
-            self._folder(above).setdefault(name, Entry(name, False, index.unreadable.get(source, "")))
-
-    def _folder(self, place: str) -> dict[str, Entry]:
-        """The entries of a folder, which is made with all above it."""
-        missing = []
-        while place not in self._folders:
-            missing.append(place)
-            place = place.rpartition("/")[0]
-        for made in reversed(missing):
-            above, _, name = made.rpartition("/")
-            self._folders[above][name] = Entry(name, True)
-            place, self._folders[made] = made, {}
-        return self._folders[place]
-
-    def entries(self, place: str) -> list[Entry]:
-        """See Tree."""
-        return [entry for _, entry in sorted(self._folders[place].items())]
-
-    def identity(self, place: str) -> Hashable:
-        """See Tree."""
-        return place
-
-    def above(self) -> set[Hashable]:
-        """Nothing: a tar lies in no folder of its own."""
-        return set()
-
-    def path(self, place: str) -> str:  # noqa: ARG002  # all lie in one file
-        """See Tree."""
-        return str(self._path.absolute())
-
-    def read(self, source: str, count: int = -1) -> bytes:
-        """See Tree."""
-        if source not in self.files:
-            raise FileNotFoundError(errno.ENOENT, "No such member of the tar", source)
-        offset, size = self.files[source]
-        with self._path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size if count < 0 else min(size, count))
 
 
 def _entry(entry: os.DirEntry[str]) -> Entry:

@@ -113,3 +113,29 @@ def test_wordnet_ids_without_a_map_are_told_of_the_list() -> None:
     with pytest.raises(MismatchError) as refused:
         match_classes(("n01440764", "hat"), ("tench", "goldfish"))
     assert "imagenet-1k" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("0", "2"), {"0": 0, "2": 2}),
+        (("00", "02", "2"), {"00": 0, "02": 2, "2": 2}),
+        (("tench", "goldfish"), {"tench": 0, "goldfish": 1}),
+    ],
+)
+def test_labels_that_are_numbers_are_positions(folders: tuple[str, ...], expected: dict[str, int]) -> None:
+    assert match_classes(folders, ("tench", "goldfish", "shark")) == expected
+
+
+def test_a_class_that_is_called_by_a_number_is_meant_by_its_name_and_no_number_is_a_position() -> None:
+    assert match_classes(("7", "5"), ("5", "7")) == {"7": 1, "5": 0}
+    assert match_classes(("7",), ("a", "b"), names=("seven", "7")) == {"7": 1}
+    for folders in (("0", "7"), ("07",)):
+        with pytest.raises(MismatchError, match="no class of the repository for"):
+            match_classes(folders, ("5", "7"))
+
+
+@pytest.mark.parametrize("folders", [("0", "3"), ("0", "tench"), ("-1", "0"), ("²",)])
+def test_numbers_beyond_the_classes_or_beside_names_are_refused(folders: tuple[str, ...]) -> None:
+    with pytest.raises(MismatchError, match="no class of the repository for"):
+        match_classes(folders, ("tench", "goldfish", "shark"))

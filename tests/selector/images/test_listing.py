@@ -201,6 +201,6 @@ def test_data_that_is_one_class_names_the_folder_above_it(tmp_path: Path) -> Non
         UsageError, match=f"holds no class folders, but 2 images: .*the folder above it \\({tmp_path}\\)"
     ):
         list_items(flat)
-    packed = write(tmp_path / "packed", {"n01440764.tar": b"", "readme.txt": b""})
-    with pytest.raises(UsageError, match=r"but archives \(n01440764.tar\): unpack them"):
+    packed = write(tmp_path / "packed", {"n01440764.zip": b"", "readme.txt": b""})
+    with pytest.raises(UsageError, match=r"but archives \(n01440764.zip\): unpack them"):
         list_items(packed)

@@ -10,7 +10,7 @@ import pytest
 
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
-from selector.images.sources.class_folders import FolderSource, TarSource
+from selector.images.sources.class_folders import ArchiveSource, FolderSource
 from selector.store.kept_listing import LISTING_FILE, keep_listing, read_listing
 
 LONG_AGO = 1_600_000_000
@@ -61,7 +61,7 @@ def test_a_kept_listing_says_what_was_listed_and_is_taken_whole(
             tar.add(data, ".")
     first = list_items(root)
     before = kept(tmp_path / "store", first)
-    for form in (FolderSource, TarSource):
+    for form in (FolderSource, ArchiveSource):
         monkeypatch.setattr(form, "find", lambda self, part: pytest.fail(f"{part} was listed again"))
     if not packed:  # what lies beside the class folders is looked at to find them
         monkeypatch.setattr(FolderSource, "find", lambda self, part: self._beside if part == "" else pytest.fail(part))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from selector.errors import UsageError
+from selector.images.datasets import list_items
 from selector.images.listing import Listing, item_rows, left_rows
 from selector.images.sources.source import Found
 from selector.images.sources.walk import ARCHIVE, NO_IMAGE, OWN
 from selector.selection.selection import refuse_short
 from selector.store.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
-from selector.store.outcomes import Crossing, Outcome, Outcomes
+from selector.store.outcomes import FAILED, OUTCOME_SCHEMA, Crossing, Outcome, Outcomes
 
 
 def failed(folder: str, reasons: Sequence[str], status: str = "failed") -> list[Outcome]:
@@ -109,3 +111,18 @@ def test_classes_without_a_usable_image_are_said_with_the_reasons() -> None:
     (line,) = bare_class_lines(["dress", "bag"], explainer(OUTCOMES, CLASS_OF))
     assert line.startswith("no usable image in dress (1 too small (shorter side below 8), 1 the folder")
     assert line.endswith(", bag")
+
+
+def test_why_a_class_of_shards_is_short_is_known_by_its_number() -> None:
+    rows = [{"source": f"0.tar#{n}.jpg", "status": FAILED, "reason": "damaged", "class_id": n % 2} for n in range(3)]
+    explain = explainer(Outcomes(pa.Table.from_pylist(rows, OUTCOME_SCHEMA)), {}, {0: "cat", 1: "dog"})
+    assert explain(["cat", "dog"]) == {"cat": "2 damaged", "dog": "1 damaged"}
+
+
+def test_shards_below_the_data_are_told_with_their_folder(tmp_path: Path) -> None:
+    for name in ("data/train-0.parquet", "data/README.md", "more/0.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert "shards or Parquet files lie in data, more: if they are the data, name that folder" in listing_lines(
+        list_items(tmp_path)
+    )
