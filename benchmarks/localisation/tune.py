@@ -132,11 +132,10 @@ def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, 
     ]
     latents = latents_of(source, np.stack([_enlarged(crop, source.resolution) for crop in crops])[:, None])
     noise = torch.from_numpy(np.random.default_rng(SEED + 1).standard_normal(source.latent, dtype=np.float32))
-    blocks: list[str | int] = ["mid", *range(len(source.unet.up_blocks))]
     accuracy = {}
     for timestep in FEATURE_TIMESTEPS:
-        for block in blocks:
-            extract = DiftExtractor(source.unet, source.scheduler.alphas_cumprod, timestep, block, noise).eval()
+        for block in source.denoiser.taps.widths:
+            extract = DiftExtractor(source.denoiser, timestep, block, noise).eval()
             with torch.no_grad():
                 rows = [extract(part, source.table[:1].expand(len(part), -1, -1)) for part in latents.split(_ROWS)]
             features = torch.cat(rows).numpy()
@@ -187,7 +186,7 @@ def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tupl
 
 
 def _schedule(source: SourcePipeline) -> int:
-    return int(source.scheduler.config.num_train_timesteps)
+    return source.denoiser.schedule.steps
 
 
 def _text(found: Found) -> str:

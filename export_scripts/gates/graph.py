@@ -89,7 +89,10 @@ def check_range(leaf: Leaf) -> float:
     assert leaf.full is not None
     inputs = random_inputs(leaf.model, 2, np.random.default_rng(2))
     return check_half_range(
-        leaf.model.name, leaf.full, lambda: leaf.reference(*(torch.from_numpy(a) for a in inputs.values()))
+        leaf.model.name,
+        leaf.full,
+        lambda: leaf.reference(*(torch.from_numpy(a) for a in inputs.values())),
+        leaf.islands,
     )
 
 

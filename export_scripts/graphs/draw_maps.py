@@ -33,9 +33,9 @@ def draw_maps(
 ) -> NDArray[np.float32]:
     """float32 [n, draws, h, w], draws 0, 1, … of the bank. references: rows of the prompt table, int32 [n, draws].
 
-    advance: called with the number of UNet evaluations that are done.
+    advance: called with the number of the network's evaluations that are done.
     """
-    predictor = NoisePredictor(source.unet, bank, source.scheduler.alphas_cumprod, source.prediction_type).eval()
+    predictor = NoisePredictor(source.denoiser, bank).eval()
     count, draws = references.shape
     images, numbers = np.divmod(np.arange(count * draws), draws)
     maps = np.empty((count * draws, *latents.shape[2:]), np.float32)

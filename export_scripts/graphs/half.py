@@ -1,6 +1,8 @@
 """A network in float16 whose sensitive parts stay in float32, and whether its values fit into float16 at all.
 
 The exported file says explicitly what runs in which type, as strongly typed engines need it:
+- of a UNet or VAE all is float16; of a transformer the blocks' attention and feed-forward parts are islands of float16, and
+  modulation, gates, norms and the residual stream, which may outgrow float16, stay in float32;
 - norms compute in float32 (a variance in float16 overflows from a deviation of 256 on), with float32 weights;
 - attention whose configuration asks for it (`upcast_attention`, Stable Diffusion 2.1) computes scores, softmax and the
   weighted sum in float32; elsewhere softmax stays in float16, which fused attention kernels add up in float32 inside;
@@ -18,6 +20,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from export_scripts.errors import HalfOverflow
+from export_scripts.pipelines.denoiser import WHOLE
 
 HALF_LARGEST = 65504.0
 HEADROOM = 2.0  # values of real images may be larger than those of the gates' inputs
@@ -37,6 +40,17 @@ class Float32LayerNorm(nn.LayerNorm):
         return super().forward(x.to(torch.float32)).to(x.dtype)
 
 
+class Island(nn.Module):
+    """A module in float16 inside a network in float32."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        return self.module(x.to(torch.float16), *rest, **named).to(torch.float32)
+
+
 class Cast(nn.Module):
     """Its input in another type."""
 
@@ -48,11 +62,16 @@ class Cast(nn.Module):
         return x.to(self.dtype)
 
 
-def half_copy(network: nn.Module) -> nn.Module:
-    """A copy in float16 that leaves `network` as it is; takes half its memory, norms share its weights."""
+def half_copy(network: nn.Module, islands: tuple[str, ...] = WHOLE) -> nn.Module:
+    """A copy in float16 that leaves `network` as it is; takes half its memory, what stays in float32 shares its weights.
+
+    islands: see Denoiser.half.
+    """
     memo: dict[int, Any] = {}
     norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm | nn.LayerNorm)]
-    kept = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    reduced = {id(p) for part in _islands(network, islands).values() for p in part.parameters()}
+    kept = {id(p) for p in network.parameters() if id(p) not in reduced}
+    kept |= {id(parameter) for norm in norms for parameter in norm.parameters()}
     for parameter in network.parameters():
         # Told of its copies beforehand, deepcopy never makes a float32 copy of the weights.
         own = parameter if id(parameter) in kept else nn.Parameter(parameter.detach().to(torch.float16), False)
@@ -65,11 +84,21 @@ def half_copy(network: nn.Module) -> nn.Module:
             module.__class__ = Float32LayerNorm
         elif isinstance(module, Attention) and module.upcast_attention:
             _upcast(module)
+    for name, part in _islands(copied, islands).items():
+        if name:
+            copied.set_submodule(name, Island(part))
     return copied.eval()
 
 
-def check_half_range(model: str, network: nn.Module, run: Callable[[], object]) -> float:
-    """The largest absolute value that any layer of `network` (float32) gives while `run` runs it.
+def _islands(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
+    """The modules of these names, by their full ones; the network itself for WHOLE."""
+    return {full: part for full, part in network.named_modules() if full.rpartition(".")[2] in names}
+
+
+def check_half_range(
+    model: str, network: nn.Module, run: Callable[[], object], islands: tuple[str, ...] = WHOLE
+) -> float:
+    """The largest absolute value that any layer of `network` (float32) that is to be float16 gives while `run` runs it.
 
     Raises HalfOverflow if float16 can't hold HEADROOM times that; it names the first layer of which this is so.
     """
@@ -84,7 +113,12 @@ def check_half_range(model: str, network: nn.Module, run: Callable[[], object]) 
 
         return hook
 
-    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules()]
+    watched = {
+        f"{start}.{name}".strip("."): module
+        for start, part in _islands(network, islands).items()
+        for name, module in part.named_modules()
+    }
+    handles = [module.register_forward_hook(watch(name)) for name, module in watched.items()]
     try:
         with torch.no_grad():
             run()

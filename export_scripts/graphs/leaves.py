@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from client import contract
 from client.contract import Geometry, Identity
+from export_scripts.errors import PipelineError
 from export_scripts.graphs import networks as torch_graphs
 from export_scripts.graphs.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
 from export_scripts.graphs.half import half_copy
 from export_scripts.graphs.onnx_export import Leaf
 from export_scripts.graphs.plain_loss import PlainLoss
+from export_scripts.pipelines.denoiser import WHOLE, Denoiser
 from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.settings import FP16, FP32
 
@@ -42,16 +44,22 @@ class Networks:
     """What the graphs run: those of the source, or their copies in float16."""
 
     encoder: nn.Module
-    unet: nn.Module
+    denoiser: Denoiser
     precision: str
 
 
 def make_networks(source: SourcePipeline, precision: str) -> Networks:
     """The encoder is in float16 only if its makers allow it; it runs once per image, float32 costs next to nothing."""
+    denoiser = source.denoiser
     if precision == FP32:
-        return Networks(source.encoder, source.unet, precision)
+        return Networks(source.encoder, denoiser, precision)
+    if denoiser.half is None:
+        raise PipelineError(
+            f"a {denoiser.kind} has no recipe for {precision} yet, which would say what of it must stay in float32: export "
+            f"it with --precision {FP32}"
+        )
     encoder = half_copy(source.encoder) if source.half_encoder else source.encoder
-    return Networks(encoder, half_copy(source.unet), precision)
+    return Networks(encoder, replace(denoiser, network=half_copy(denoiser.network, denoiser.half)), precision)
 
 
 def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = None) -> Leaves:
@@ -61,14 +69,14 @@ def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = 
     """
     profile, networks = source.profile, networks or make_networks(source, FP32)
     half = networks.precision == FP16
-    band = Band(profile.t_min, profile.t_max, int(source.scheduler.config.num_train_timesteps))
+    band = Band(profile.t_min, profile.t_max, source.denoiser.schedule.steps)
     bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
     dift_noise = np.random.default_rng([SEED, 1]).standard_normal(source.latent, dtype=np.float32)
     geometry = Geometry(
         resolution=source.resolution,
         latent=source.latent,
         prompt=(source.table.shape[1], source.table.shape[2]),
-        feature=_feature_width(source.unet, profile.dift_block),
+        feature=source.denoiser.taps.widths[profile.dift_block],
         draws=draws,
         classes=len(source.classes),
         pooled=0 if source.pooled is None else int(source.pooled.shape[1]),
@@ -78,8 +86,8 @@ def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = 
     leaves = (
         _encoder_leaf(specs[contract.VAE_ENCODER], source, networks.encoder),
         prompt_leaf(specs[contract.PROMPT_EMBEDDING], source.table, source.pooled, networks.precision),
-        _loss_leaf(specs[contract.UNET], source, networks.unet, bank, half),
-        _dift_leaf(specs[contract.DIFT], source, networks.unet, torch.from_numpy(dift_noise), half),
+        _loss_leaf(specs[contract.UNET], source, networks.denoiser, bank, half),
+        _dift_leaf(specs[contract.DIFT], source, networks.denoiser, torch.from_numpy(dift_noise), half),
     )
     identity = _identity(source, bank, networks.precision)
     return Leaves(geometry, identity, bank, dift_noise, {leaf.model.name: leaf for leaf in leaves})
@@ -99,43 +107,33 @@ def _encoder_leaf(model: contract.Model, source: SourcePipeline, encoder: nn.Mod
     return Leaf(model, torch_graphs.VaeEncoder(encoder).eval(), HALF_CLOSE, reference, FP16, full=source.encoder)
 
 
-def _loss_leaf(model: contract.Model, source: SourcePipeline, unet: nn.Module, bank: DrawBank, half: bool) -> Leaf:
+def _loss_leaf(model: contract.Model, source: SourcePipeline, served: Denoiser, bank: DrawBank, half: bool) -> Leaf:
     kind = torch_graphs.NoisePredictor if source.pooled is None else torch_graphs.PooledNoisePredictor
-    times = _time_ids(source)
-    module = kind(unet, bank, source.scheduler.alphas_cumprod, source.prediction_type, times).eval()
-    reference = PlainLoss(source.unet, bank, source.scheduler, times)
+    module, reference = kind(served, bank).eval(), PlainLoss(source.denoiser, bank)
     if not half:
         return Leaf(model, module, LOSSES, reference)
     # DELTA is a difference of losses that may be next to equal: float16 rounds the losses, so they are its scale.
-    return Leaf(model, module, HALF_LOSSES, reference, FP16, {"DELTA": "LOSS_PROMPT"}, source.unet)
+    full, islands = source.denoiser.network, source.denoiser.half or WHOLE
+    return Leaf(model, module, HALF_LOSSES, reference, FP16, {"DELTA": "LOSS_PROMPT"}, full, islands)
 
 
-def _dift_leaf(model: contract.Model, source: SourcePipeline, unet: nn.Module, noise: Tensor, half: bool) -> Leaf:
+def _dift_leaf(model: contract.Model, source: SourcePipeline, served: Denoiser, noise: Tensor, half: bool) -> Leaf:
     kind = torch_graphs.DiftExtractor if source.pooled is None else torch_graphs.PooledDiftExtractor
     profile = source.profile
 
-    def extractor(network: nn.Module) -> nn.Module:
-        schedule, times = source.scheduler.alphas_cumprod, _time_ids(source)
-        return kind(network, schedule, profile.dift_timestep, profile.dift_block, noise, times).eval()
+    def extractor(denoiser: Denoiser) -> nn.Module:
+        return kind(denoiser, profile.dift_timestep, profile.dift_block, noise).eval()
 
     if not half:
-        module = extractor(unet)
+        module = extractor(served)
         return Leaf(model, module, CLOSE, module)
-    return Leaf(model, extractor(unet), HALF_CLOSE, _in_float32(extractor(source.unet)), FP16, full=source.unet)
+    full, islands = source.denoiser.network, source.denoiser.half or WHOLE
+    reference = _in_float32(extractor(source.denoiser))
+    return Leaf(model, extractor(served), HALF_CLOSE, reference, FP16, full=full, islands=islands)
 
 
 def _in_float32(module: nn.Module) -> Callable[..., Tensor | tuple[Tensor, ...]]:
     return lambda *inputs: module(*(i.to(torch.float32) if i.is_floating_point() else i for i in inputs))
-
-
-def _time_ids(source: SourcePipeline) -> Tensor | None:
-    return torch.tensor([source.time_ids]) if source.time_ids else None
-
-
-def _feature_width(unet: nn.Module, block: str | int) -> int:
-    """Channels behind the mid block, or behind an up-block (which go through the levels from the last to the first)."""
-    levels = tuple(unet.config.block_out_channels)
-    return int(levels[-1] if block == "mid" else levels[::-1][int(block)])
 
 
 def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identity:

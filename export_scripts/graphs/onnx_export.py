@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.contract import Model
+from export_scripts.pipelines.denoiser import WHOLE
 from export_scripts.settings import FP32
 
 OPSET = 18
@@ -36,7 +37,7 @@ class Leaf:
     torch's eager run of `module` itself where there is no plainer one. tolerance: largest absolute error of an output,
     relative to that output's largest absolute value. scales: outputs whose error is relative to another one's largest
     value instead. precision: of the weights, fp32 or fp16. full: for fp16, the float32 network that `reference` runs,
-    whose values must fit into float16.
+    whose values must fit into float16. islands: what of it is float16, see Denoiser.half.
     """
 
     model: Model
@@ -46,6 +47,7 @@ class Leaf:
     precision: str = FP32
     scales: Mapping[str, str] = field(default_factory=dict)
     full: nn.Module | None = None
+    islands: tuple[str, ...] = WHOLE
 
 
 def random_inputs(model: Model, rows: int, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:

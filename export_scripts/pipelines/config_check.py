@@ -16,7 +16,9 @@ from export_scripts.errors import PipelineError
 from export_scripts.pipelines.known_fields import (
     COMPONENTS,
     FIELDS,
+    FORMER_NAMES,
     OTHER_NOISINGS,
+    OTHER_PIPELINES,
     PIPELINE,
     PIPELINES,
     SCHEDULERS,
@@ -34,8 +36,9 @@ def check_index(where: str, index: Mapping[str, Any]) -> None:
     """Raises PipelineError for a pipeline, component or setting of model_index.json that is not in the list."""
     kind = index.get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
+        why = next((f": {why}" for start, why in OTHER_PIPELINES.items() if str(kind).startswith(start)), "")
         raise PipelineError(
-            f"{where} is of a {_shown(kind)}; the exporter reads {', '.join(PIPELINES)}: if its UNet is one of text to "
+            f"{where} is of a {_shown(kind)}{why}; the exporter reads {', '.join(PIPELINES)}: if its UNet is one of text to "
             "image without further inputs, load it as one of these with diffusers and save it"
         )
     for slot in PIPELINES[kind]:
@@ -76,7 +79,7 @@ def check_config(where: str, expected: str, config: Mapping[str, Any], defaults:
     named = str(config.get("_class_name", expected))
     if expected in SCHEDULERS:  # one sampler's class may read another's file: they share their fields
         check_scheduler(where, named)
-    elif named != expected:
+    elif FORMER_NAMES.get(named, named) != FORMER_NAMES.get(expected, expected):
         raise PipelineError(f"{where} is of a {named}, {INDEX} names a {expected}: one of both is wrong")
     check_fields(where, config, FIELDS[expected], defaults)
 

@@ -23,9 +23,10 @@ from export_scripts import small_pipeline
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.component_files import SAFETENSORS, check_tokenizer, entries, read_json, weights_kind
 from export_scripts.pipelines.config_check import INDEX, check_config, check_index, component_class
-from export_scripts.pipelines.known_fields import LEFTOVERS, PIPELINES, SCHEDULERS
+from export_scripts.pipelines.known_fields import FORMER_NAMES, LEFTOVERS, PIPELINES, SCHEDULERS
 from export_scripts.pipelines.parts import quiet_loading
 
+DIT = "DiTPipeline"
 SMALL, TOKENIZER = "SmallPipeline", "CLIPTokenizer"
 
 
@@ -101,6 +102,7 @@ def _check_component(place: Path, name: str) -> None:
 
 def _class(name: str) -> type:
     """The class of that name; known_fields.py has none that is not here."""
+    name = FORMER_NAMES.get(name, name)
     found: type = next(getattr(m, name) for m in (diffusers, transformers, small_pipeline) if hasattr(m, name))
     return found
 

@@ -103,7 +103,7 @@ OTHER_NOISINGS: Mapping[str, str] = {
 """Beginnings of refused schedulers' names, and why; any other name is refused as unknown."""
 
 # --- the UNet: the module runs as diffusers builds it; what its forward pass takes beside latents, timestep and prompt is
-# not given to it, and graphs.partial_unet repeats the first half of that pass --------------------------------------------
+# not given to it, and unet.partial_unet repeats the first half of that pass --------------------------------------------
 
 UNET: Fields = {
     **_all(
@@ -138,6 +138,26 @@ OLDER_UNET: Fields = _all(
     Irrelevant("state of the weights' moving average in training, kept by diffusers' EMAModel"),
     "decay min_decay optimization_step update_after_step use_ema_warmup inv_gamma power",
 )
+
+# --- DiT: diffusers' own forward pass runs, with rows of its label tables in place of labels (dit.py) ---------------------
+
+DIT: Fields = {
+    **_all(
+        Used(), "num_attention_heads attention_head_dim in_channels out_channels num_layers attention_bias sample_size"
+    ),
+    **_all(Used(), "patch_size activation_fn num_embeds_ada_norm upcast_attention norm_elementwise_affine norm_eps"),
+    "norm_type": Only(("ada_norm_zero",), "labels enter by the blocks' adaptive norms"),
+    "dropout": Irrelevant("training"),
+    "norm_num_groups": Irrelevant("no group norm is in it"),
+}
+OLDER_DIT: Fields = {  # of Transformer2DModel, the class that DiT's makers published it as
+    **_all(Only((None,), "labels are the only condition"), "cross_attention_dim num_vector_embeds caption_channels"),
+    **_all(Only((False,), "its attention is over its own tokens"), "only_cross_attention double_self_attention"),
+    "use_linear_projection": Irrelevant("latents enter as patches"),
+    "attention_type": Only(("default",), "boxes and phrases (GLIGEN) are not given to it"),
+    "interpolation_scale": Only((None, 1, 1.0), "positions are those of the class"),
+    "use_additional_conditions": Only((None, False), "sizes are not given to it"),
+}
 
 # --- encoders of images ----------------------------------------------------------------------------------------------
 
@@ -193,6 +213,7 @@ LEFTOVERS: Mapping[str, str] = {"text_projection.weight": "CLIPTextModel is the 
 
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "unet": ("UNet2DConditionModel",),
+    "transformer": ("DiTTransformer2DModel", "Transformer2DModel"),
     "vae": ("AutoencoderKL", "SpaceToDepth"),
     "text_encoder": ("CLIPTextModel",),
     "text_encoder_2": ("CLIPTextModelWithProjection",),
@@ -203,25 +224,38 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 }
 """The classes that a component may be of."""
 
+FORMER_NAMES: Mapping[str, str] = {"Transformer2DModel": "DiTTransformer2DModel"}
+"""Classes that files name as they were called before."""
+
 _TEXT_PARTS = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
 PIPELINES: Mapping[str, tuple[str, ...]] = {
     "StableDiffusionPipeline": _TEXT_PARTS,
     "StableDiffusionImg2ImgPipeline": _TEXT_PARTS,
     "StableDiffusionXLPipeline": (*_TEXT_PARTS, "text_encoder_2", "tokenizer_2"),
     "StableDiffusionXLImg2ImgPipeline": (*_TEXT_PARTS, "text_encoder_2", "tokenizer_2"),
+    "DiTPipeline": ("vae", "transformer", "scheduler"),
     "SmallPipeline": ("vae", "class_embedding", "unet", "scheduler"),
 }
 """The pipelines, and the components that each must have."""
+
+_FLOW = "its denoiser is trained by flow matching, a schedule that the exporter does not have yet"
+OTHER_PIPELINES: Mapping[str, str] = {
+    **dict.fromkeys(("StableDiffusion3", "Flux", "Sana", "AuraFlow", "Lumina", "QwenImage"), _FLOW),
+    "PixArt": "its prompts need a mask, which no prompt table has yet",
+}
+"""Beginnings of refused pipelines' names, and why; any other name is refused as unknown."""
 
 PIPELINE: Fields = {
     **_all(Irrelevant("finished images"), "safety_checker feature_extractor requires_safety_checker add_watermarker"),
     "image_encoder": Irrelevant("prompts that are images"),
     "force_zeros_for_empty_prompt": Used(),
+    "id2label": Used(),
     "requires_aesthetics_score": Only((False, None), "an aesthetic score (SDXL's refiner) is not given to the UNet"),
 }
 
 FIELDS: Mapping[str, Fields] = {
     "UNet2DConditionModel": {**UNET, **OLDER_UNET},
+    **{name: {**DIT, **OLDER_DIT} for name in COMPONENTS["transformer"]},
     "AutoencoderKL": VAE,
     "SpaceToDepth": SPACE_TO_DEPTH,
     "ClassEmbedding": CLASS_EMBEDDING,

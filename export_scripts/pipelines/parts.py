@@ -15,19 +15,17 @@ from logging import CRITICAL
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler
 from diffusers.utils import logging
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.config_check import check_schedule
+from export_scripts.pipelines.denoiser import Denoiser
 from export_scripts.pipelines.first_draws import FirstDraws
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile, SpaceToDepth
-
-POOLED_ADDITION = "text_time"  # SDXL: pooled text and time ids are added to the timestep's embedding
-TIME_IDS = 6
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,16 @@ class SourcePipeline:
     """The parts of a pipeline in eager torch, float32.
 
     digest: 16 hex digits of all weights and configs. encoder: images [N, 3, S, S] in [-1, 1] → latents [N, C, h, w].
-    resolution: S. latent: (C, h, w). table: [n + 1, L, D], row 0 the null prompt. prompts: n + 1 texts, in the table's
-    order. classes: n ids. pooled: a second condition [n + 1, P] (SDXL), or None. time_ids: what the UNet is told about
-    an image's size beside it: original height and width, crop's top and left, height and width, in pixels; or empty.
-    text_digest: 16 hex digits of the text encoders, empty for a learned table. half_encoder: whether the encoder's
-    makers allow it in fp16. class_names: n names, or none where they are the ids. notes: lines for whoever exports.
-    first_draws: that the pipeline brings for images of this size; they are part of the digest.
+    denoiser: what predicts noise. resolution: S. latent: (C, h, w). table: [n + 1, L, D], row 0 the null prompt. prompts:
+    n + 1 texts, in the table's order. classes: n ids. pooled: a second condition [n + 1, P] (SDXL), or None. text_digest:
+    16 hex digits of the text encoders, empty for a learned table. half_encoder: whether the encoder's makers allow it in
+    fp16. class_names: n names, or none where they are the ids. notes: lines for whoever exports. first_draws: that the
+    pipeline brings for images of this size; they are part of the digest.
     """
 
     digest: str
     encoder: nn.Module
-    unet: UNet2DConditionModel
-    scheduler: DDPMScheduler
+    denoiser: Denoiser
     table: Tensor
     prompts: tuple[str, ...]
     classes: tuple[str, ...]
@@ -54,20 +50,15 @@ class SourcePipeline:
     latent: tuple[int, int, int]
     profile: ScoringProfile
     pooled: Tensor | None = None
-    time_ids: tuple[float, ...] = ()
     text_digest: str = ""
     half_encoder: bool = False
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     first_draws: FirstDraws | None = None
 
-    @property
-    def prediction_type(self) -> str:
-        return str(self.scheduler.config.prediction_type)
-
 
 class KlEncoder(nn.Module):
-    """The encoder half of an AutoencoderKL: the posterior's mean, shifted and scaled as the UNet was trained on it."""
+    """The encoder half of an AutoencoderKL: the posterior's mean, shifted and scaled as the denoiser was trained on it."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
@@ -91,19 +82,19 @@ def encoder_of(vae: nn.Module) -> tuple[nn.Module, int]:
     raise PipelineError(f"the encoder is a {type(vae).__name__}; SpaceToDepth and AutoencoderKL are supported")
 
 
-def native_resolution(unet: UNet2DConditionModel, cell_px: int) -> int:
-    """The side of images that a UNet was made for. Raises PipelineError if its configuration does not say."""
-    size = unet.config.sample_size
+def native_resolution(kind: str, network: nn.Module, cell_px: int) -> int:
+    """The side of images that a network was made for. Raises PipelineError if its configuration does not say."""
+    size = network.config.sample_size
     sides = set(size) if isinstance(size, list | tuple) else {size}
     if len(sides) != 1 or not isinstance(side := sides.pop(), int):
         raise PipelineError(
-            f"the UNet's sample_size is {size}, not one number: name the side of images with --resolution"
+            f"the {kind}'s sample_size is {size}, not one number: name the side of images with --resolution"
         )
     return side * cell_px
 
 
 def training_scheduler(scheduler: Any) -> DDPMScheduler:
-    """The schedule that the UNet was trained on, whatever sampler the pipeline was saved with. Raises PipelineError."""
+    """The schedule that the denoiser was trained on, whatever sampler the pipeline was saved with. Raises PipelineError."""
     with quiet_loading():
         training = DDPMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
     steps = int(training.config.num_train_timesteps)

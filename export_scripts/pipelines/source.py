@@ -5,14 +5,16 @@ Another kind of pipeline is one more loader here; nothing behind `SourcePipeline
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
 from export_scripts.errors import PipelineError
+from export_scripts.pipelines.dit import read_dit_pipeline
 from export_scripts.pipelines.first_draws import read_first_draws
-from export_scripts.pipelines.folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.folder import DIT, SMALL, PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipelines.parts import (
     KlEncoder,
     SourcePipeline,
@@ -25,6 +27,7 @@ from export_scripts.pipelines.parts import (
 )
 from export_scripts.pipelines.prompt_table import check_rows
 from export_scripts.pipelines.text import read_text_pipeline
+from export_scripts.pipelines.unet import unet_denoiser
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
@@ -42,16 +45,16 @@ def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
     """The pipeline saved in `path`. Raises PipelineError that says what is missing or unsupported."""
     wanted = wanted or Wanted()
     folder = open_folder(path)
-    source = _load_small(folder, wanted) if folder.kind == SMALL else read_text_pipeline(folder, wanted)
+    source = READERS.get(folder.kind, read_text_pipeline)(folder, wanted)
     check_source(source)
-    first = read_first_draws(path, source.latent, int(source.scheduler.config.num_train_timesteps))
+    first = read_first_draws(path, source.latent, source.denoiser.schedule.steps)
     return source if first is None else replace(source, first_draws=first, digest=first.digest(source.digest))
 
 
 def at_resolution(source: SourcePipeline, resolution: int) -> SourcePipeline:
     """The same weights for images of another size, without the pipeline's own draws.
 
-    Raises PipelineError if the UNet can't take its latents.
+    Raises PipelineError if the denoiser can't take its latents.
     """
     cell_px = source.resolution // source.latent[1]
     latent = (source.latent[0], resolution // cell_px, resolution // cell_px)
@@ -72,14 +75,13 @@ def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     with one_line("the VAE"):
         encoder, cell_px = encoder_of(pipeline.vae)
     learned = getattr(pipeline.vae.config, "image_size", None)
-    resolution = int(learned) if learned else native_resolution(pipeline.unet, cell_px)
+    resolution = int(learned) if learned else native_resolution("UNet", pipeline.unet, cell_px)
     table, classes = pipeline.class_embedding.table.detach(), tuple(pipeline.class_names)
     check_rows(classes, classes, table, None)
     return SourcePipeline(
         digest=digest_of(pipeline.components),
         encoder=encoder,
-        unet=pipeline.unet.eval(),
-        scheduler=training_scheduler(pipeline.scheduler),
+        denoiser=unet_denoiser(pipeline.unet, training_scheduler(pipeline.scheduler)),
         table=table,
         prompts=("", *classes),
         classes=classes,
@@ -92,24 +94,45 @@ def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
 
 def check_source(source: SourcePipeline) -> None:
     """Raises PipelineError for settings that contradict each other."""
-    profile, step = source.profile, 2**source.unet.num_upsamplers
+    profile, denoiser = source.profile, source.denoiser
+    kind, latents = denoiser.kind, denoiser.latents
     if not 0.0 <= profile.t_min < profile.t_max <= 1.0:
         raise PipelineError(f"a band of timesteps needs 0 <= t-min < t-max <= 1, not {profile.t_min}, {profile.t_max}")
-    if source.latent[1] % step or source.latent[2] % step:
-        raise PipelineError(f"latents of {source.latent[1:]} cells do not divide by the UNet's downsampling of {step}")
-    takes, gives = source.unet.config.in_channels, source.unet.config.out_channels
+    if source.latent[1] % latents.multiple or source.latent[2] % latents.multiple:
+        raise PipelineError(
+            f"latents of {source.latent[1:]} cells do not divide by the {kind}'s downsampling of {latents.multiple}"
+        )
+    takes, gives = latents.channels, latents.gives
     if source.latent[0] != takes:
         raise PipelineError(
-            f"latents have {source.latent[0]} channels, the UNet takes {takes}: one that is given more than the noisy "
+            f"latents have {source.latent[0]} channels, the {kind} takes {takes}: one that is given more than the noisy "
             "latent (a mask, a depth map, a smaller image) is not supported"
         )
-    if gives != takes:
+    if gives != takes * (2 if denoiser.learned_sigma else 1):
         raise PipelineError(
-            f"the UNet takes {takes} channels and gives {gives}: one that predicts a variance beside is not supported"
+            f"the {kind} takes {takes} channels and gives {gives}: "
+            + (
+                "with a learned sigma it gives twice as many, the prediction first"
+                if denoiser.learned_sigma
+                else "one that predicts a variance beside is not supported"
+            )
         )
-    block, blocks = profile.dift_block, len(source.unet.up_blocks)
-    if block != "mid" and not (isinstance(block, int) and 0 <= block < blocks):
-        raise PipelineError(f"dift_block is {block!r}; this UNet has 'mid' and the up-blocks 0 to {blocks - 1}")
-    steps = int(source.scheduler.config.num_train_timesteps)
+    takes_prompt = (denoiser.prompt.tokens or source.table.shape[1], denoiser.prompt.width, denoiser.prompt.pooled)
+    prompt = (*source.table.shape[1:], 0 if source.pooled is None else source.pooled.shape[1])
+    if prompt != takes_prompt:
+        raise PipelineError(
+            f"prompts are {prompt} (tokens, their width, pooled width), the {kind} takes {takes_prompt}: they are not of the "
+            "same pipeline"
+        )
+    if profile.dift_block not in denoiser.taps.widths:
+        raise PipelineError(f"dift_block is {profile.dift_block!r}; this {kind} has {denoiser.taps.told}")
+    steps = denoiser.schedule.steps
     if not 0 <= profile.dift_timestep < steps:
         raise PipelineError(f"dift_timestep {profile.dift_timestep} is outside the schedule of {steps} steps")
+
+
+READERS: Mapping[str, Callable[[PipelineFolder, Wanted], SourcePipeline]] = {
+    SMALL: _load_small,
+    DIT: read_dit_pipeline,
+}
+"""Who reads a pipeline, by its class; any other that model_index.json may name has text encoders."""

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from export_scripts.class_list import prompts_of
 from export_scripts.errors import PipelineError
-from export_scripts.pipelines.folder import SMALL, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.folder import PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.known_fields import PIPELINES
 from export_scripts.pipelines.parts import (
-    POOLED_ADDITION,
-    TIME_IDS,
     SourcePipeline,
     chosen_profile,
     digest_of,
@@ -28,6 +27,7 @@ from export_scripts.pipelines.parts import (
     training_scheduler,
 )
 from export_scripts.pipelines.prompt_table import check_distinct, check_lengths, check_rows, row_label
+from export_scripts.pipelines.unet import POOLED_ADDITION, TIME_IDS, unet_denoiser
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
@@ -53,8 +53,10 @@ class PromptTable:
 def read_prompts(path: Path, wanted: Wanted) -> PromptTable:
     """The prompt table of the pipeline in `path` for the wanted classes; only its text encoders are loaded."""
     folder = open_folder(path)
-    if folder.kind == SMALL:
-        raise PipelineError(f"{path} is a {SMALL}, which has no text encoder: name the pipeline of this repository")
+    if "text_encoder" not in PIPELINES[folder.kind]:
+        raise PipelineError(
+            f"{path} is a {folder.kind}, which has no text encoder: name the pipeline of this repository"
+        )
     return make_table(load_folder(folder, leave_out=("unet", "vae")), wanted)
 
 
@@ -66,15 +68,15 @@ def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline
     unet = pipeline.unet
     with one_line("the VAE"):
         encoder, cell_px = encoder_of(pipeline.vae)
-    resolution = wanted.resolution or native_resolution(unet, cell_px)
-    side, scheduler = float(resolution), training_scheduler(pipeline.scheduler)
-    table = make_table(pipeline, wanted)
+    resolution = wanted.resolution or native_resolution("UNet", unet, cell_px)
+    scheduler, table = training_scheduler(pipeline.scheduler), make_table(pipeline, wanted)
     _check_conditions(unet, table.tokens, table.pooled)
+    side = float(resolution)
+    time_ids = () if table.pooled is None else (side, side, 0.0, 0.0, side, side)
     return SourcePipeline(
         digest=digest_of({k: v for k, v in pipeline.components.items() if k in ("unet", "vae", "scheduler")}),
         encoder=encoder,
-        unet=unet,
-        scheduler=scheduler,
+        denoiser=unet_denoiser(unet, scheduler, time_ids),
         table=table.tokens,
         prompts=table.prompts,
         classes=wanted.classes,
@@ -83,7 +85,6 @@ def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline
         latent=latent_shape(encoder, resolution, cell_px),
         profile=chosen_profile(PROFILE, wanted),
         pooled=table.pooled,
-        time_ids=() if table.pooled is None else (side, side, 0.0, 0.0, side, side),
         text_digest=table.digest,
         half_encoder=not pipeline.vae.config.force_upcast,
         notes=table.notes,

@@ -51,7 +51,7 @@ def calibrated(pipeline: Path, images: ImageSet, progress: Progress) -> ScoringP
     """The pipeline's scoring profile with an order of the draws of the exporter's default bank."""
     source = load_source(pipeline)
     profile, draws = source.profile, Settings().draws
-    band = Band(profile.t_min, profile.t_max, int(source.scheduler.config.num_train_timesteps))
+    band = Band(profile.t_min, profile.t_max, source.denoiser.schedule.steps)
     bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
     chosen = batch_indices(len(images.labels), min(IMAGES, len(images.labels)), 0, 0)
     labels, scored_by = images.labels[chosen], rule(profile.rule)

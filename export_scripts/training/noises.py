@@ -71,10 +71,10 @@ class Optimiser:
     ) -> None:
         self.source, self.latents, self.class_ids, self.config = source, latents, class_ids, config
         self.rule, draws = rule(source.profile.rule), Settings().draws
-        steps = int(source.scheduler.config.num_train_timesteps)
-        bank = make_draw_bank(draws, Band(source.profile.t_min, source.profile.t_max, steps), source.latent)
+        band = Band(source.profile.t_min, source.profile.t_max, source.denoiser.schedule.steps)
+        bank = make_draw_bank(draws, band, source.latent)
         self.timesteps, self.noises = bank.timesteps[: config.stages[-1]], bank.noises[: config.stages[-1]].copy()
-        self.network = NoisePredictor(source.unet, bank, source.scheduler.alphas_cumprod, source.prediction_type).eval()
+        self.network = NoisePredictor(source.denoiser, bank).eval()
         self.network.requires_grad_(False)
         references = contrasted(self.rule, class_ids.tolist(), len(source.classes), draws, turning=True)
         with progress.stage("bank", 2 * references.size, "UNet rows") as advance:

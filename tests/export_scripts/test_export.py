@@ -68,12 +68,12 @@ def test_a_loss_can_be_recomputed_from_the_repository_s_own_constants(
         cond, reference = saved["table"][2:3], saved["table"][0:1]
     with np.load(tiny_repository / contract.UNET / "draws.npz") as saved:
         timestep, noise = torch.tensor([saved["timesteps"][draw]]), torch.from_numpy(saved["noises"][draw : draw + 1])
-    noisy = source.scheduler.add_noise(torch.from_numpy(latent), noise, timestep)
-    target = source.scheduler.get_velocity(torch.from_numpy(latent), noise, timestep)
+    noisy = source.denoiser.schedule.scheduler.add_noise(torch.from_numpy(latent), noise, timestep)
+    target = source.denoiser.schedule.scheduler.get_velocity(torch.from_numpy(latent), noise, timestep)
     with torch.no_grad():
-        velocity = source.unet(noisy, timestep, encoder_hidden_states=torch.from_numpy(cond)).sample
+        velocity = source.denoiser.network(noisy, timestep, encoder_hidden_states=torch.from_numpy(cond)).sample
     # The noise's squared error is ᾱ times the velocity's.
-    expected = float(source.scheduler.alphas_cumprod[timestep] * (velocity - target).square().mean())
+    expected = float(source.denoiser.schedule.scheduler.alphas_cumprod[timestep] * (velocity - target).square().mean())
     _, loss, _ = run(
         tiny_repository / contract.UNET,
         LATENT=latent,

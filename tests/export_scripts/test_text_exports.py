@@ -131,7 +131,7 @@ def plain_losses(
     source: SourcePipeline, arrays: dict[str, np.ndarray], bank_noise: np.ndarray, step: int
 ) -> list[float]:
     """‖ε̂ - ε‖² per condition, by diffusers alone: noise added and clean latents estimated by its scheduler."""
-    scheduler, noise = source.scheduler, torch.from_numpy(bank_noise)[None]
+    scheduler, noise = source.denoiser.schedule.scheduler, torch.from_numpy(bank_noise)[None]
     latent, timestep = torch.from_numpy(arrays["LATENT"]), torch.tensor([step])
     noisy = scheduler.add_noise(latent, noise, timestep)
     losses = []
@@ -142,7 +142,7 @@ def plain_losses(
             times = torch.tensor([[size, size, 0.0, 0.0, size, size]])
             added = {"text_embeds": torch.from_numpy(arrays[f"{prefix}_POOLED"]), "time_ids": times}
         tokens = torch.from_numpy(arrays[prefix])
-        output = source.unet(noisy, timestep, encoder_hidden_states=tokens, added_cond_kwargs=added).sample
+        output = source.denoiser.network(noisy, timestep, encoder_hidden_states=tokens, added_cond_kwargs=added).sample
         clean = scheduler.step(output, step, noisy).pred_original_sample.double()
         alpha = scheduler.alphas_cumprod[step].double()
         losses.append(float((((noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()) - noise).square().mean()))
@@ -170,15 +170,19 @@ def test_sdxl_s_features_are_what_a_forward_hook_sees(sdxl_pipeline: Path, sdxl:
     leaf = leaves.by_name[contract.DIFT]
     arrays = random_inputs(leaf.model, 3, np.random.default_rng(0))
     seen: list[Tensor] = []
-    handle = source.unet.mid_block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    handle = source.denoiser.network.mid_block.register_forward_hook(
+        lambda _module, _inputs, output: seen.append(output)
+    )
     latent, tokens, pooled = (torch.from_numpy(a) for a in arrays.values())
     timesteps = torch.full((3,), 261)
     size = float(source.resolution)
     with torch.no_grad():
-        noisy = source.scheduler.add_noise(latent, torch.from_numpy(leaves.dift_noise).expand(3, -1, -1, -1), timesteps)
+        noisy = source.denoiser.schedule.scheduler.add_noise(
+            latent, torch.from_numpy(leaves.dift_noise).expand(3, -1, -1, -1), timesteps
+        )
         times = torch.tensor([[size, size, 0.0, 0.0, size, size]] * 3)
         added = {"text_embeds": pooled, "time_ids": times}
-        source.unet(noisy, timesteps, encoder_hidden_states=tokens, added_cond_kwargs=added)
+        source.denoiser.network(noisy, timesteps, encoder_hidden_states=tokens, added_cond_kwargs=added)
         handle.remove()
         features = leaf.module(latent, tokens, pooled)
     mean = seen[0].mean(dim=(2, 3))

@@ -12,6 +12,7 @@ from torch.nn import functional
 from export_scripts.graphs.draw_bank import Band, make_draw_bank
 from export_scripts.graphs.networks import DiftExtractor, NoisePredictor, PromptEmbedding, VaeEncoder, noise_prediction
 from export_scripts.pipelines.parts import KlEncoder
+from export_scripts.pipelines.unet import unet_denoiser
 from export_scripts.small_pipeline import SpaceToDepth
 
 LATENT = (16, 8, 8)
@@ -50,9 +51,7 @@ def test_losses_are_the_squared_errors_of_the_predicted_noise_row_by_row(predict
     unet = two_level_unet()
     latent, cond, reference, draw = rows(7)
     with torch.no_grad():
-        delta, *losses = NoisePredictor(unet, BANK, scheduler.alphas_cumprod, prediction_type)(
-            latent, cond, reference, draw
-        )
+        delta, *losses = NoisePredictor(unet_denoiser(unet, scheduler), BANK)(latent, cond, reference, draw)
         for row in range(7):
             timestep, eps = torch.tensor(int(BANK.timesteps[row])), torch.from_numpy(BANK.noises[row : row + 1])
             noisy = scheduler.add_noise(latent[row : row + 1], eps, timestep.reshape(1))
@@ -69,7 +68,7 @@ def test_losses_are_the_squared_errors_of_the_predicted_noise_row_by_row(predict
 
 
 def test_delta_averages_to_the_difference_of_the_losses_and_is_zero_for_equal_prompts() -> None:
-    graph = NoisePredictor(two_level_unet(), BANK, DDPMScheduler().alphas_cumprod, "epsilon")
+    graph = NoisePredictor(unet_denoiser(two_level_unet(), DDPMScheduler()), BANK)
     latent, cond, reference, draw = rows(5)
     with torch.no_grad():
         delta, loss_prompt, loss_reference = graph(latent, cond, reference, draw)
@@ -97,7 +96,7 @@ def test_features_are_what_a_forward_hook_sees_at_the_block(block: str | int) ->
         noisy = scheduler.add_noise(latent, noise.expand(3, -1, -1, -1), timesteps)
         unet(noisy, timesteps, encoder_hidden_states=cond)
         handle.remove()
-        features = DiftExtractor(unet, scheduler.alphas_cumprod, 161, block, noise)(latent, cond)
+        features = DiftExtractor(unet_denoiser(unet, scheduler), 161, block, noise)(latent, cond)
     pooled = seen[0].mean(dim=(2, 3))
     torch.testing.assert_close(features, pooled / pooled.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
 

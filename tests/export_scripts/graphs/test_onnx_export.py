@@ -80,7 +80,7 @@ def test_no_exported_model_names_a_source_file(tiny_repository: Path) -> None:
 def test_the_dift_graph_holds_nothing_behind_its_block(tiny_pipeline: Path, tiny_repository: Path) -> None:
     """Its weights are those of the UNet up to the mid block, and no more."""
     assert PROFILE.dift_block == "mid"
-    unet = load_source(tiny_pipeline).unet
+    unet = load_source(tiny_pipeline).denoiser.network
     behind = (*unet.up_blocks.parameters(), *unet.conv_norm_out.parameters(), *unet.conv_out.parameters())
     before = sum(p.numel() for p in unet.parameters()) - sum(p.numel() for p in behind)
     stored = initializer_elements(tiny_repository / contract.DIFT / "1" / "model.onnx")

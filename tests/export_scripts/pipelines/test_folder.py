@@ -159,7 +159,7 @@ def test_half_weights_saved_without_a_variant_are_read_into_float32(sd1: Path, t
     with quiet_loading():
         StableDiffusionPipeline.from_pretrained(sd1, torch_dtype=torch.float16).save_pretrained(tmp_path)
     source = load_source(tmp_path, WANTED)
-    assert {p.dtype for p in source.unet.parameters()} == {torch.float32}
+    assert {p.dtype for p in source.denoiser.network.parameters()} == {torch.float32}
     assert source.table.dtype == torch.float32
 
 

@@ -28,9 +28,9 @@ def test_a_small_pipeline_gives_its_table_prompts_and_geometry(tiny_pipeline: Pa
     assert source.prompts == ("", *CLASSES)
     assert source.table.shape == (4, 2, 8)
     assert (source.resolution, source.latent) == (32, (16, 8, 8))
-    assert source.prediction_type == "v_prediction"
+    assert source.denoiser.schedule.prediction == "v_prediction"
     assert source.profile == PROFILE
-    assert not source.unet.training
+    assert not source.denoiser.network.training
 
 
 def test_the_digest_depends_on_weights_and_configs_and_on_nothing_else(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from export_scripts.errors import PipelineError
+from export_scripts.pipelines.denoiser import PromptShape
 from export_scripts.pipelines.parts import quiet_loading
 from export_scripts.pipelines.source import at_resolution, find_pipeline, load_source
 from export_scripts.pipelines.text import read_prompts
 from export_scripts.settings import Wanted
-from tests.tiny_text_pipeline import RESOLUTION, TOKENS, write_sd1, write_sd2, write_sdxl
+from tests.tiny_text_pipeline import TOKENS, write_sd1, write_sd2, write_sdxl
 
 CLASSES = ("bee", "cup")
 WANTED = Wanted(CLASSES, dift_block="mid")
@@ -61,7 +62,7 @@ def test_sdxl_joins_both_encoders_last_but_one_states_and_pools_the_second(sdxl:
         second = pipeline.text_encoder_2(tokens, output_hidden_states=True)
     torch.testing.assert_close(source.table[2], torch.cat((first.hidden_states[-2], second.hidden_states[-2]), -1)[0])
     torch.testing.assert_close(source.pooled[2], second.text_embeds[0])
-    assert source.time_ids == (RESOLUTION, RESOLUTION, 0, 0, RESOLUTION, RESOLUTION)
+    assert source.denoiser.prompt == PromptShape(width=16, pooled=12)
 
 
 def test_an_empty_null_prompt_of_sdxl_is_the_zeros_that_it_was_trained_with(sdxl: Path) -> None:
@@ -77,13 +78,13 @@ def test_the_schedule_is_the_training_one_whatever_sampler_was_saved(sd1: Path, 
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     for folder in (sd1, sdxl):
         source = load_source(folder, WANTED)
-        np.testing.assert_allclose(source.scheduler.alphas_cumprod, np.cumprod(1 - betas), rtol=1e-4)
-        assert source.prediction_type == "epsilon"
+        np.testing.assert_allclose(source.denoiser.schedule.scheduler.alphas_cumprod, np.cumprod(1 - betas), rtol=1e-4)
+        assert source.denoiser.schedule.prediction == "epsilon"
 
 
 def test_v_prediction_and_the_vae_s_own_permission_for_float16_are_read(tmp_path: Path) -> None:
     source = load_source(write_sd2(tmp_path), WANTED)
-    assert source.prediction_type == "v_prediction"
+    assert source.denoiser.schedule.prediction == "v_prediction"
     assert source.half_encoder
 
 

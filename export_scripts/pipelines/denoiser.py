@@ -1,0 +1,128 @@
+"""What a denoiser is, as one record: a kind's own file fills it, and everything behind it reads it.
+
+A kind (`unet.py`, `dit.py`) is one file beside this one. Graphs, references, gates and checks ask the record and never
+the class of its network, so another kind changes nothing of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor, nn
+
+Conditions = tuple[Tensor, ...]
+"""A prompt of every row: its tokens [N, L, D] and, where the kind has them, its pooled ones [N, P]."""
+Place = str | int
+"""Where features are read, such as "mid" or a block's index."""
+
+WHOLE = ("",)
+"""The name that a network has among its own modules."""
+
+
+class Call(Protocol):
+    """Runs the whole network on latents [N, C, h, w] and timesteps int64 [N], as diffusers' own pipeline calls it.
+
+    What comes back is the network's output, in its own type.
+    """
+
+    def __call__(self, network: nn.Module, noisy: Tensor, timesteps: Tensor, conditions: Conditions, /) -> Tensor: ...
+
+
+class Tap(Protocol):
+    """Runs the network up to a place: what is read there, averaged over space, float32 [N, F].
+
+    What comes behind the place is not computed, so that an exported graph does not hold it.
+    """
+
+    def __call__(
+        self, network: nn.Module, noisy: Tensor, timesteps: Tensor, conditions: Conditions, place: Place, /
+    ) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Noising as in training: x_t = signal[t] x + noise[t] ε; both float32 [steps].
+
+    scheduler: diffusers' own of the same noise levels, which references noise with. prediction: what the network gives,
+    epsilon, v_prediction or sample.
+    """
+
+    signal: Tensor
+    noise: Tensor
+    scheduler: DDPMScheduler
+    prediction: str
+
+    @property
+    def steps(self) -> int:
+        """How many timesteps it has."""
+        return len(self.signal)
+
+
+@dataclass(frozen=True)
+class PromptShape:
+    """What the network takes beside latents and timesteps. width: D of a prompt's tokens. tokens: L, or None for any
+    number. pooled: P, 0 for none."""
+
+    width: int
+    tokens: int | None = None
+    pooled: int = 0
+
+
+@dataclass(frozen=True)
+class LatentShape:
+    """channels: C. gives: channels of the output: C, or twice that with a learned sigma. multiple: of what number of cells
+    a side must be. The encoder shifts and scales (parts.KlEncoder)."""
+
+    channels: int
+    gives: int
+    multiple: int
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Where features can be read. widths: channels at each place. told: the places in words. massive: channels that are 0
+    at a place, if any, since their values would drown the others."""
+
+    read: Tap
+    widths: Mapping[Place, int]
+    told: str
+    massive: Mapping[Place, tuple[int, ...]] = field(default_factory=dict)
+
+    def dropped(self, place: Place) -> tuple[int, ...]:
+        """The channels that are 0 at a place."""
+        return self.massive.get(place, ())
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """All that is known of one network that predicts noise.
+
+    kind: its name in messages. learned_sigma: whether the prediction is the first half of the output's channels, and a
+    variance the second. half: names of the modules that run in float16 when it is asked for, WHOLE for all of it and None
+    where there is no recipe; outside of them the network stays in float32 (graphs/half.py).
+    """
+
+    kind: str
+    network: nn.Module
+    call: Call
+    schedule: Schedule
+    prompt: PromptShape
+    latents: LatentShape
+    taps: Taps
+    learned_sigma: bool = False
+    half: tuple[str, ...] | None = WHOLE
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
+        """What the schedule's `prediction` names, float32 [N, C, h, w]."""
+        output = self.call(self.network, noisy, timesteps, conditions)
+        return (output[:, : self.latents.channels] if self.learned_sigma else output).to(torch.float32)
+
+
+def beta_schedule(scheduler: DDPMScheduler) -> Schedule:
+    """√ᾱ and √(1-ᾱ) of a scheduler of betas."""
+    alpha = scheduler.alphas_cumprod.to(torch.float32)
+    return Schedule(alpha.sqrt(), (1 - alpha).sqrt(), scheduler, str(scheduler.config.prediction_type))
