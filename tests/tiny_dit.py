@@ -16,7 +16,7 @@ from tests.tiny_text_pipeline import tiny_vae
 
 LABELS = {0: "bee", 1: "cup, mug", 2: "kite"}
 RESOLUTION = 32  # 16 × 16 latents of 2 px, 8 × 8 tokens
-BLOCKS, WIDTH = 3, 8
+BLOCKS, WIDTH = 2, 8
 
 
 def tiny_dit(**config: Any) -> DiTTransformer2DModel:

@@ -1,0 +1,154 @@
+"""Every kind of denoiser against diffusers alone: its own scheduler, its own network, a forward hook on its own module.
+
+A further kind is a line in KINDS and, where diffusers calls it in another way, a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, DiTPipeline, StableDiffusionPipeline
+from torch import Tensor, nn
+
+from client import contract
+from export_scripts.graphs.leaves import Leaves, make_leaves
+from export_scripts.graphs.onnx_export import random_inputs
+from export_scripts.pipelines.parts import quiet_loading
+from export_scripts.pipelines.source import load_source
+from export_scripts.settings import Wanted
+from tests.tiny_dit import one_table, tiny_dit, write_dit
+from tests.tiny_text_pipeline import write_sd1, write_sd2
+
+CLASSES = ("bee", "coffee cup", "kite")
+TEXT = Wanted(CLASSES, dift_block="mid")
+
+
+class TextReference:
+    """Stable Diffusion as its own pipeline reads and calls it. row: of the prompt table, 0 for no class."""
+
+    def __init__(self, folder: Path) -> None:
+        with quiet_loading():
+            self.pipeline = StableDiffusionPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        self.hooked: nn.Module = self.pipeline.unet.mid_block
+        self.axes = (2, 3)
+
+    def output(self, noisy: Tensor, timesteps: Tensor, row: int) -> Tensor:
+        texts = [f"An image of {('', *CLASSES)[row]}."] * len(noisy)
+        tokens = self.pipeline.encode_prompt(texts, "cpu", 1, do_classifier_free_guidance=False)[0]
+        return self.pipeline.unet(noisy, timesteps, encoder_hidden_states=tokens).sample
+
+
+class DitReference:
+    """DiT as its own pipeline calls it: labels go in, and the null label is the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        with quiet_loading():
+            self.pipeline = DiTPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        self.hooked: nn.Module = self.pipeline.transformer.transformer_blocks[1].norm1
+        self.axes = (1,)
+
+    def output(self, noisy: Tensor, timesteps: Tensor, row: int) -> Tensor:
+        transformer = self.pipeline.transformer
+        label = torch.full((len(noisy),), row - 1 if row else transformer.config.num_embeds_ada_norm)
+        predicted = transformer(noisy, timestep=timesteps, class_labels=label).sample
+        return torch.split(predicted, transformer.config.in_channels, dim=1)[0]
+
+
+@dataclass(frozen=True)
+class Kind:
+    write: Callable[[Path], Path]
+    reference: Callable[[Path], Any]
+    wanted: Wanted = field(default_factory=Wanted)
+
+
+KINDS = {
+    "sd1": Kind(write_sd1, TextReference, TEXT),
+    "sd2": Kind(write_sd2, TextReference, TEXT),
+    "dit": Kind(write_dit, DitReference),
+    "dit of one table": Kind(lambda folder: write_dit(folder, one_table(tiny_dit())), DitReference),
+    "dit without sigma": Kind(lambda folder: write_dit(folder, tiny_dit(out_channels=4)), DitReference),
+}
+
+
+@dataclass(frozen=True)
+class Read:
+    """A kind's tiny pipeline as diffusers and as the exporter read it."""
+
+    reference: Any
+    leaves: Leaves
+
+    @property
+    def scheduler(self) -> DDPMScheduler:
+        """Of the saved configuration, without a sampler's clipping."""
+        return DDPMScheduler.from_config(self.reference.pipeline.scheduler.config, clip_sample=False)
+
+    def conditions(self, *rows: tuple[int, int]) -> tuple[Tensor, ...]:
+        """COND and REFERENCE of pairs of rows of the table, by the model that serves them."""
+        prompts, references = (torch.tensor(ids, dtype=torch.int32)[:, None] for ids in zip(*rows, strict=True))
+        return self.leaves.by_name[contract.PROMPT_EMBEDDING].module(prompts, references)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def read(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Read:
+    kind = KINDS[request.param]
+    folder = kind.write(tmp_path_factory.mktemp("kind"))
+    return Read(kind.reference(folder), make_leaves(load_source(folder, kind.wanted), 8))
+
+
+def latents(read: Read, rows: int) -> Tensor:
+    return torch.randn(rows, *read.leaves.geometry.latent, generator=torch.Generator().manual_seed(rows))
+
+
+def test_the_loss_is_the_plain_definition_s(read: Read) -> None:
+    """‖ε̂ - ε‖², a row and a condition at a time; ε̂ from the scheduler's own estimate of the clean latent; within 1e-4."""
+    pairs, draws, latent = ((1, 0), (2, 3), (3, 1)), (0, 5, 3), latents(read, 3)
+    with torch.no_grad():
+        conditions = read.conditions(*pairs)
+        delta, *losses = read.leaves.by_name[contract.UNET].module(
+            latent, *conditions, torch.tensor(draws, dtype=torch.int32)[:, None]
+        )
+        for number, (rows, draw) in enumerate(zip(pairs, draws, strict=True)):
+            step, scheduler = int(read.leaves.bank.timesteps[draw]), read.scheduler
+            noise, timestep = torch.from_numpy(read.leaves.bank.noises[draw])[None], torch.tensor([step])
+            noisy = scheduler.add_noise(latent[number : number + 1], noise, timestep)
+            alpha, maps = scheduler.alphas_cumprod[step].double(), []
+            for row in rows:
+                output = read.reference.output(noisy, timestep, row)
+                clean = scheduler.step(output, step, noisy).pred_original_sample.double()
+                maps.append(((noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt() - noise).square()[0])
+            expected = [float(errors.mean()) for errors in maps]
+            assert [float(loss[number]) for loss in losses] == pytest.approx(expected, rel=1e-4)
+            difference = (maps[1] - maps[0]).mean(dim=0)
+            assert (delta[number] - difference).abs().max() <= 1e-4 * maps[0].mean()
+            assert difference.abs().max() > 1e-3 * maps[0].mean(), "the conditions must be seen in the losses"
+
+
+def test_features_are_what_a_forward_hook_sees(read: Read) -> None:
+    """The whole network runs in diffusers, the exported graph up to its block."""
+    latent, seen = latents(read, 2), []
+    timesteps = torch.full((2,), 161)
+    handle = read.reference.hooked.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    with torch.no_grad():
+        noisy = read.scheduler.add_noise(latent, torch.from_numpy(read.leaves.dift_noise)[None], timesteps)
+        read.reference.output(noisy, timesteps, 2)
+        handle.remove()
+        cond, _ = read.conditions((2, 0), (2, 0))
+        features = read.leaves.by_name[contract.DIFT].module(latent, cond)
+    output = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
+    mean = output.mean(dim=read.reference.axes)
+    torch.testing.assert_close(features, mean / mean.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
+
+
+def test_every_leaf_of_the_kind_takes_the_spec_s_inputs(read: Read) -> None:
+    for leaf in read.leaves.by_name.values():
+        arrays = random_inputs(leaf.model, 3, np.random.default_rng(0))
+        with torch.no_grad():
+            outputs = leaf.module(*(torch.from_numpy(array) for array in arrays.values()))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        assert [tuple(o.shape[1:]) for o in outputs] == [tensor.shape for tensor in leaf.model.outputs]
