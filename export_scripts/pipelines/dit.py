@@ -27,7 +27,7 @@ from export_scripts.pipelines.denoiser import (
     beta_schedule,
 )
 from export_scripts.pipelines.folder import DIT, PipelineFolder, load_folder, one_line
-from export_scripts.pipelines.labels import classes_of
+from export_scripts.pipelines.labels import classes_of, read_labels
 from export_scripts.pipelines.parts import (
     SourcePipeline,
     chosen_profile,
@@ -57,6 +57,7 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
         raise PipelineError(
             f"a {DIT} knows labels and no text: --prompt, --null-prompt and --truncate say nothing to it"
         )
+    labels = read_labels(folder.index.get("id2label"))
     pipeline = load_folder(folder)
     transformer, digest = pipeline.transformer, digest_of(pipeline.components)
     with one_line("the VAE"):
@@ -65,7 +66,7 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     if wanted.resolution not in (None, resolution):
         raise PipelineError(f"this {KIND} knows positions of images of {resolution} px, not {wanted.resolution}")
     table = take_labels(transformer)
-    ids, names = classes_of(KIND, folder.index.get("id2label"), len(table) - 1, wanted)
+    ids, names = classes_of(KIND, labels, len(table) - 1, wanted)
     notes = check_rows(ids, names, table, None)
     profile = chosen_profile(replace(PROFILE, dift_block=len(transformer.transformer_blocks) // 2), wanted)
     denoiser = dit_denoiser(transformer, training_scheduler(pipeline.scheduler), table, profile.dift_timestep)

@@ -14,12 +14,29 @@ from export_scripts.pipelines.config_check import INDEX
 from export_scripts.settings import Wanted
 
 
-def classes_of(kind: str, id2label: Any, count: int, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def read_labels(id2label: Any) -> dict[int, str] | None:
+    """The names by index in model_index.json, or None if it has none. Raises PipelineError for what is no such table."""
+    if id2label is None:
+        return None
+    if not isinstance(id2label, Mapping) or not all(isinstance(v, str) and v.strip() for v in id2label.values()):
+        raise PipelineError(f"{INDEX}: id2label is no table of index and name")
+    try:
+        found = {int(key): normalize("NFC", " ".join(label.split())) for key, label in id2label.items()}
+    except ValueError:
+        raise PipelineError(f"{INDEX}: id2label has an index that is no number") from None
+    if len(found) != len(id2label):
+        raise PipelineError(f"{INDEX}: id2label names a class twice")
+    return found
+
+
+def classes_of(
+    kind: str, found: Mapping[int, str] | None, count: int, wanted: Wanted
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Ids and names of the `count` classes of the label table, whose last row, that of no class, is not among them.
 
-    Raises PipelineError for classes that are not those rows, in their order.
+    found: as read_labels. Raises PipelineError for classes that are not those rows, in their order.
     """
-    labels = None if id2label is None else _labels(kind, id2label, count)
+    labels = None if found is None else _in_order(kind, found, count)
     if wanted.classes is None:
         if labels is None:
             raise PipelineError(
@@ -39,20 +56,14 @@ def classes_of(kind: str, id2label: Any, count: int, wanted: Wanted) -> tuple[tu
     return wanted.classes, names
 
 
-def _labels(kind: str, id2label: Any, count: int) -> tuple[str, ...]:
-    if not isinstance(id2label, Mapping) or not all(isinstance(v, str) and v.strip() for v in id2label.values()):
-        raise PipelineError(f"{INDEX}: id2label is no table of index and name")
-    try:
-        found = {int(key): normalize("NFC", " ".join(str(value).split())) for key, value in id2label.items()}
-    except ValueError:
-        raise PipelineError(f"{INDEX}: id2label has an index that is no number") from None
+def _in_order(kind: str, found: Mapping[int, str], count: int) -> tuple[str, ...]:
     missing, more = sorted(set(range(count)) - set(found)), sorted(set(found) - set(range(count)))
-    if missing or more or len(found) != len(id2label):
+    if missing or more:
         what = [f"has no name for {missing[0]}"] if missing else []
         what += [f"names {more[0]}"] if more else []
         raise PipelineError(
-            f"{INDEX}: id2label {' and '.join(what) or 'names a class twice'}, the table of this {kind} has the classes 0 to "
-            f"{count - 1} and, as its row {count}, that of no class"
+            f"{INDEX}: id2label {' and '.join(what)}, the table of this {kind} has the classes 0 to {count - 1} and, as its "
+            f"row {count}, that of no class"
         )
     return tuple(found[index] for index in range(count))
 

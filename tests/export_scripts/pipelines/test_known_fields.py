@@ -15,6 +15,7 @@ from export_scripts.pipelines.known_fields import Fields, Only
 
 CLASSES: dict[str, tuple[type, Fields]] = {
     "UNet2DConditionModel": (diffusers.UNet2DConditionModel, known_fields.UNET),
+    "DiTTransformer2DModel": (diffusers.DiTTransformer2DModel, known_fields.DIT),
     "AutoencoderKL": (diffusers.AutoencoderKL, known_fields.VAE),
     "SpaceToDepth": (small_pipeline.SpaceToDepth, known_fields.SPACE_TO_DEPTH),
     "ClassEmbedding": (small_pipeline.ClassEmbedding, known_fields.CLASS_EMBEDDING),

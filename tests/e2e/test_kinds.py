@@ -1,0 +1,47 @@
+"""The path of a user for every kind of denoiser: `selector export`, then `selector run` on ten images, to picks.
+
+A further kind is a line in KINDS. Stable Diffusion 1.x is in test_own_checkpoint.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from client.embedded.wheel import embedded_problem
+from client.repository import read_identity
+from tests.e2e.command import manifest, picks, selector
+from tests.tiny_dit import LABELS, write_dit
+
+pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(embedded_problem()), reason=str(embedded_problem()))]
+CLASSES = tuple(LABELS.values())
+KINDS: dict[str, tuple[Callable[[Path], Path], str]] = {"dit": (write_dit, "1@161")}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_with_a_pipeline_of_the_kind_ends_with_its_picks(kind: str, tmp_path: Path) -> None:
+    write, features = KINDS[kind]
+    write(tmp_path / "pipeline")
+    repository = tmp_path / "repository"
+    done = selector("export", tmp_path / "pipeline", "--out", repository, "--draws", 8, "--max-batch", 8)
+    assert "served and compared with its configs" in done.stderr
+    identity = read_identity(repository)
+    assert (identity.class_names, identity.dift, identity.precision) == (CLASSES, features, "fp32")
+    rng = np.random.default_rng(0)
+    for folder in ("0", "1"):  # ids are indices
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / folder / f"{number}.png")
+    selector(
+        "run", tmp_path / "images", "--ipc", 3, "--repository", repository, "--draws", 4, "--out", tmp_path / "out"
+    )
+    chosen = picks(tmp_path / "out", 3)
+    assert [(p["class_name"], p["rank"]) for p in chosen] == [(name, n) for name in CLASSES[:2] for n in range(3)]
+    counts = manifest(tmp_path / "out", 3)["counts"]
+    assert (counts["scored"], counts["failed"], counts["picked"]) == (10, 0, 6)
