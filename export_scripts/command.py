@@ -46,7 +46,7 @@ def _block(_context: click.Context, _parameter: click.Parameter, value: str | No
     try:
         return int(_BLOCKS.read(value))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is neither 'mid' nor the index of an up-block") from None
+        raise click.BadParameter(f"{value!r} is neither 'mid' nor the index of a block") from None
 
 
 def _capabilities(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any],
     metavar="FILE|LIST",
     help=(
         f"File of a name, or id<TAB>name, per line, or a built-in list ({', '.join(CLASS_LISTS)}); needed by pipelines with "
-        "text encoders."
+        "text encoders; names the labels of a DiT."
     ),
 )
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
@@ -84,11 +84,16 @@ def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any],
 @click.option("--truncate", is_flag=True, help="Cut prompts to what the text encoder takes, and say so.")
 @_number("--dift-timestep", "Timestep of features; default: the pipeline's own, else 161.")
 @click.option(
-    "--dift-block", callback=_block, help="'mid' or an up-block's index; default: the pipeline's own, else 1."
+    "--dift-block",
+    callback=_block,
+    help="'mid' or an up-block's index (of a DiT: a block's); default: the pipeline's own, else 1 (the middle one).",
 )
 @_number("--draws", "Size of the draw bank, a power of two.", 64)
-@_number("--t-min", "Start of the scored band, of the schedule; default: the pipeline's, else 0.1.")
-@_number("--t-max", "End of the scored band; default: the pipeline's own, else 0.7.")
+@_number(
+    "--t-min",
+    "Start of the scored band, of the schedule; default: the pipeline's, else 0.1 (of a DiT: where it has as much noise).",
+)
+@_number("--t-max", "End of the scored band; default: the pipeline's own, else 0.7 (likewise).")
 @click.option(
     "--compute-capability",
     "capabilities",

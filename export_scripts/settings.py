@@ -31,9 +31,10 @@ RANGES = {
 class Wanted:
     """What is read from a pipeline, and how. None stands for the pipeline's own value or, without one, the default.
 
-    classes: ids for a pipeline with text encoders; one with a learned table has its own. prompt, null_prompt: texts.
+    classes: ids for a pipeline with text encoders or labels; a small pipeline has its own. prompt, null_prompt: texts.
     resolution: side of images in pixels. t_min, t_max: the scored band, as fractions of the schedule (defaults 0.1 and
-    0.7, assumed: those of diff-mining's script). dift_timestep, dift_block: where features are taken (161, 1). class_names:
+    0.7 of Stable Diffusion's, and as much noise of others, assumed: those of diff-mining's script). dift_timestep,
+    dift_block: where features are taken (161, and 1 of a UNet or the middle block, assumed). class_names:
     as many as classes, or none where each class's name is its id. truncate: whether prompts may be cut to what the text
     encoder takes.
     """

@@ -19,6 +19,9 @@ Conditions = tuple[Tensor, ...]
 Place = str | int
 """Where features are read, such as "mid" or a block's index."""
 
+NOISE_BAND = (0.34393, 3.33438)
+"""Noise over signal at 0.1 and 0.7 of Stable Diffusion's schedule, the band of diff-mining's script: assumed."""
+
 WHOLE = ("",)
 """The name that a network has among its own modules."""
 
@@ -120,6 +123,13 @@ class Denoiser:
         """What the schedule's `prediction` names, float32 [N, C, h, w]."""
         output = self.call(self.network, noisy, timesteps, conditions)
         return (output[:, : self.latents.channels] if self.learned_sigma else output).to(torch.float32)
+
+
+def default_band(schedule: Schedule) -> tuple[float, float]:
+    """The scored band where nobody measured one, as fractions of the schedule: of the same noise for every kind."""
+    ratio = (schedule.noise / schedule.signal).contiguous()
+    low, high = (int(torch.searchsorted(ratio, level)) / schedule.steps for level in NOISE_BAND)
+    return low, high
 
 
 def beta_schedule(scheduler: DDPMScheduler) -> Schedule:

@@ -7,7 +7,7 @@ own forward pass is given prompts where it takes labels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from export_scripts.pipelines.denoiser import (
     Schedule,
     Taps,
     beta_schedule,
+    default_band,
 )
 from export_scripts.pipelines.folder import DIT, PipelineFolder, load_folder, one_line
 from export_scripts.pipelines.labels import classes_of, read_labels
@@ -42,9 +43,8 @@ from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
 KIND = "DiT"
-# Assumed, nobody measured them: the band, the rule and the timestep are those of text pipelines; features are read in the
-# middle block (`_profile`).
-PROFILE = ScoringProfile(t_min=0.1, t_max=0.7, dift_timestep=161, dift_block=0, window_fraction=0.5, rule="null")
+# Assumed, nobody measured them: the rule and the features' timestep are those of text pipelines, the band has their noise.
+RULE, TIMESTEP, WINDOW = "null", 161, 0.5
 # Assumed: a channel whose mean magnitude is so many times that of the median channel holds massive activations.
 MASSIVE = 10.0
 PROBES = 2
@@ -68,8 +68,9 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     table = take_labels(transformer)
     ids, names = classes_of(KIND, labels, len(table) - 1, wanted)
     notes = check_rows(ids, names, table, None)
-    profile = chosen_profile(replace(PROFILE, dift_block=len(transformer.transformer_blocks) // 2), wanted)
-    denoiser = dit_denoiser(transformer, training_scheduler(pipeline.scheduler), table, profile.dift_timestep)
+    scheduler = training_scheduler(pipeline.scheduler)
+    profile = chosen_profile(_profile(transformer, scheduler), wanted)
+    denoiser = dit_denoiser(transformer, scheduler, table, profile.dift_timestep)
     dropped = denoiser.taps.dropped(profile.dift_block)
     if dropped:
         notes += (f"features leave out {len(dropped)} channels of massive activations: {', '.join(map(str, dropped))}",)
@@ -87,6 +88,13 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
         half_encoder=not pipeline.vae.config.force_upcast,
         notes=notes,
     )
+
+
+def _profile(transformer: nn.Module, scheduler: DDPMScheduler) -> ScoringProfile:
+    """Defaults: assumed, as above; features are read in the middle block."""
+    low, high = default_band(beta_schedule(scheduler))
+    middle = len(transformer.transformer_blocks) // 2
+    return ScoringProfile(low, high, TIMESTEP, middle, WINDOW, RULE)
 
 
 class LabelRow(nn.Module):

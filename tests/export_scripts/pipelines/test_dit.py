@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DiTPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import DDPMScheduler, DiTPipeline, FlowMatchEulerDiscreteScheduler
 
 from client import contract
 from export_scripts.class_list import read_class_list
 from export_scripts.errors import PipelineError
 from export_scripts.graphs.leaves import make_leaves, make_networks
+from export_scripts.pipelines.denoiser import beta_schedule, default_band
 from export_scripts.pipelines.parts import quiet_loading
 from export_scripts.pipelines.source import at_resolution, check_source, load_source
 from export_scripts.pipelines.text import read_prompts
@@ -23,6 +24,7 @@ from export_scripts.settings import FP16, Wanted
 from selector.builtin import builtin_class_list
 from tests.tiny_dit import BLOCKS, LABELS, RESOLUTION, WIDTH, one_table, tiny_dit, write_dit
 from tests.tiny_pipeline import write_tiny_pipeline
+from tests.tiny_text_pipeline import SCHEDULE
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +165,22 @@ def test_a_flow_model_is_refused_by_name_whatever_schedule_it_comes_with(tmp_pat
 )
 def test_a_wish_that_says_nothing_to_a_dit_is_refused(wanted: Wanted, says: str, dit: Path) -> None:
     assert says in refusal(dit, wanted)
+
+
+def test_the_default_band_has_the_noise_of_stable_diffusion_s(dit: Path) -> None:
+    """DiT's schedule is linear and reaches the same noise earlier."""
+
+    def ratio(scheduler: DDPMScheduler, share: float) -> float:
+        alpha = scheduler.alphas_cumprod[round(share * 1000)]
+        return float(((1 - alpha) / alpha).sqrt())
+
+    text = DDPMScheduler(**SCHEDULE)
+    assert default_band(beta_schedule(text)) == (0.1, 0.7)
+    profile, own = load_source(dit).profile, DDPMScheduler()
+    assert profile.t_max < 0.6
+    for share, same in ((profile.t_min, 0.1), (profile.t_max, 0.7)):
+        assert ratio(own, share) == pytest.approx(ratio(text, same), rel=0.02)
+    assert load_source(dit, Wanted(t_max=0.8)).profile.t_max == 0.8
 
 
 def test_a_dit_published_under_its_former_class_is_the_same(dit: Path, tmp_path: Path) -> None:
