@@ -47,8 +47,12 @@ class Island(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, x: Tensor, *rest: Any, **named: Any) -> Tensor:
-        return self.module(x.to(torch.float16), *rest, **named).to(torch.float32)
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        half = {name: _cast(value, torch.float16) for name, value in named.items()}
+        given = self.module(*(_cast(value, torch.float16) for value in inputs), **half)
+        return (
+            tuple(_cast(g, torch.float32) for g in given) if isinstance(given, tuple) else _cast(given, torch.float32)
+        )
 
 
 class Cast(nn.Module):
@@ -90,6 +94,11 @@ def half_copy(network: nn.Module, islands: tuple[str, ...] = WHOLE) -> nn.Module
     return copied.eval()
 
 
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """A tensor of floats in another type; anything else as it is."""
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
 def _islands(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
     """The modules of these names, by their full ones; the network itself for WHOLE."""
     return {full: part for full, part in network.named_modules() if full.rpartition(".")[2] in names}
@@ -106,9 +115,9 @@ def check_half_range(
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
+            for given in (g for g in (output if isinstance(output, tuple) else (output,)) if isinstance(g, Tensor)):
                 # NaN counts as more than anything: max() of Python would pass over it.
-                value = float(output.detach().abs().nan_to_num(nan=float("inf")).max())
+                value = float(given.detach().abs().nan_to_num(nan=float("inf")).max())
                 largest[name] = max(largest.get(name, 0.0), value)
 
         return hook

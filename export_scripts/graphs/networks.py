@@ -16,18 +16,29 @@ from torch.nn import functional
 
 from export_scripts.graphs.draw_bank import DrawBank
 from export_scripts.pipelines.denoiser import Conditions, Denoiser, Place
-from export_scripts.pipelines.known_fields import EPSILON, PREDICTION_TYPES, SAMPLE, V_PREDICTION
+from export_scripts.pipelines.known_fields import EPSILON, FLOW, PREDICTION_TYPES, SAMPLE, V_PREDICTION
+
+
+def prediction_target(kind: str, latent: Tensor, eps: Tensor) -> Tensor:
+    """What the loss compares a prediction with: ε, or the velocity ε - x of a flow.
+
+    The two differ by a factor of a draw alone, and on ε it would silence the noisy draws, where most of the signal is.
+    """
+    return eps - latent if kind == FLOW else eps
 
 
 def noise_prediction(kind: str, output: Tensor, noisy: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """ε̂ from what the network gives; signal = √ᾱ, noise = √(1-ᾱ). v: Salimans and Ho, arXiv 2202.00512."""
-    if kind == EPSILON:
+    """ε̂ from what the network gives, or a flow's velocity as it is; signal = √ᾱ, noise = √(1-ᾱ).
+
+    v: Salimans and Ho, arXiv 2202.00512.
+    """
+    if kind in (EPSILON, FLOW):
         return output
     if kind == V_PREDICTION:
         return signal * output + noise * noisy
     if kind == SAMPLE:
         return (noisy - signal * output) / noise
-    raise ValueError(f"prediction_type {kind!r} is none of {PREDICTION_TYPES}")
+    raise ValueError(f"prediction_type {kind!r} is none of {(*PREDICTION_TYPES, FLOW)}")
 
 
 class VaeEncoder(nn.Module):
@@ -72,7 +83,7 @@ class NoisePredictor(nn.Module):
         self.denoiser = denoiser
         self.unet = denoiser.network  # whatever its kind: the attribute's name is in the committed graphs
         timesteps, schedule = torch.from_numpy(bank.timesteps), denoiser.schedule
-        self.register_buffer("timesteps", timesteps)
+        self.register_buffer("timesteps", schedule.told[timesteps])
         self.register_buffer("noises", torch.from_numpy(bank.noises))
         self.register_buffer("signal_scales", schedule.signal[timesteps].reshape(-1, 1, 1, 1))
         self.register_buffer("noise_scales", schedule.noise[timesteps].reshape(-1, 1, 1, 1))
@@ -90,8 +101,9 @@ class NoisePredictor(nn.Module):
         prediction = self.denoiser.schedule.prediction
         eps_p = noise_prediction(prediction, output[:rows], noisy, signal, noise)
         eps_r = noise_prediction(prediction, output[rows:], noisy, signal, noise)
-        delta = _channel_mean((eps_r - eps_p) * (eps_r + eps_p - 2 * eps))
-        return delta, _mean_square(eps_p - eps), _mean_square(eps_r - eps)
+        target = prediction_target(prediction, latent, eps)
+        delta = _channel_mean((eps_r - eps_p) * (eps_r + eps_p - 2 * target))
+        return delta, _mean_square(eps_p - target), _mean_square(eps_r - target)
 
 
 class PooledNoisePredictor(NoisePredictor):
@@ -123,7 +135,7 @@ class DiftExtractor(nn.Module):
         self.unet = denoiser.network
         self.signal_scale = float(denoiser.schedule.signal[timestep])
         self.register_buffer("scaled_noise", denoiser.schedule.noise[timestep] * noise)
-        self.register_buffer("timestep", torch.tensor([timestep], dtype=torch.int64))
+        self.register_buffer("timestep", denoiser.schedule.told[timestep : timestep + 1].clone())
 
     def forward(self, latent: Tensor, cond: Tensor) -> Tensor:
         return self.features(latent, (cond,))

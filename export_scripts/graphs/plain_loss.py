@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from export_scripts.graphs.draw_bank import DrawBank
-from export_scripts.graphs.networks import noise_prediction
+from export_scripts.graphs.networks import noise_prediction, prediction_target
 from export_scripts.pipelines.denoiser import Denoiser
 
 
@@ -19,16 +19,17 @@ class PlainLoss:
     """Callable with NoisePredictor's inputs and outputs, pooled conditions included (see there); float32 throughout."""
 
     def __init__(self, denoiser: Denoiser, bank: DrawBank) -> None:
-        self._denoiser, self._bank, self._scheduler = denoiser, bank, denoiser.schedule.scheduler
+        self._denoiser, self._bank, self._schedule = denoiser, bank, denoiser.schedule
 
     def __call__(self, latent: Tensor, *conditions_and_draw: Tensor) -> tuple[Tensor, ...]:
         *conditions, draw = conditions_and_draw
         half = len(conditions) // 2
         index = draw[:, 0].numpy()
         timesteps, eps = torch.from_numpy(self._bank.timesteps[index]), torch.from_numpy(self._bank.noises[index])
-        noisy = self._scheduler.add_noise(latent, eps, timesteps)
+        noisy = self._schedule.add_noise(latent, eps, timesteps)
+        target = prediction_target(self._schedule.prediction, latent, eps)
         prompt_map, reference_map = (
-            (self._noise(noisy, timesteps, *condition).double() - eps.double()).square()
+            (self._noise(noisy, timesteps, *condition).double() - target.double()).square()
             for condition in (conditions[:half], conditions[half:])
         )
         delta = (reference_map - prompt_map).mean(dim=1)
@@ -37,8 +38,10 @@ class PlainLoss:
 
     def _noise(self, noisy: Tensor, timesteps: Tensor, *condition: Tensor) -> Tensor:
         denoiser = self._denoiser
-        output = denoiser.call(denoiser.network, noisy, timesteps, tuple(c.float() for c in condition))
+        told = self._schedule.told[timesteps]
+        output = denoiser.call(denoiser.network, noisy, told, tuple(c.float() for c in condition))
         if denoiser.learned_sigma:  # split in halves, as samplers do
             output, _variance = output.chunk(2, dim=1)
-        alpha = self._scheduler.alphas_cumprod[timesteps].reshape(-1, 1, 1, 1)
-        return noise_prediction(self._scheduler.config.prediction_type, output, noisy, alpha.sqrt(), (1 - alpha).sqrt())
+        one, nothing = torch.ones(len(noisy), 1, 1, 1), torch.zeros(len(noisy), 1, 1, 1)
+        signal, noise = (self._schedule.add_noise(*parts, timesteps) for parts in ((one, nothing), (nothing, one)))
+        return noise_prediction(self._schedule.prediction, output, noisy, signal, noise)

@@ -13,19 +13,17 @@ import torch
 from torch import Tensor
 
 from export_scripts.errors import PipelineError
+from export_scripts.pipelines.field_rules import Fields, Irrelevant, Only, Used
 from export_scripts.pipelines.known_fields import (
     COMPONENTS,
     FIELDS,
     FORMER_NAMES,
     OTHER_NOISINGS,
     OTHER_PIPELINES,
+    OWN_COMPONENTS,
     PIPELINE,
     PIPELINES,
     SCHEDULERS,
-    Fields,
-    Irrelevant,
-    Only,
-    Used,
 )
 
 INDEX = "model_index.json"
@@ -46,10 +44,11 @@ def check_index(where: str, index: Mapping[str, Any]) -> None:
         if not named:
             hint = " (SDXL's refiner is such a pipeline and not supported)" if slot == "text_encoder" else ""
             raise PipelineError(f"{where} names no {slot}, which a {kind} needs{hint}")
-        if slot == "scheduler":
+        taken = OWN_COMPONENTS.get(kind, {}).get(slot, COMPONENTS[slot])
+        if taken is SCHEDULERS:
             check_scheduler(where, named)
-        elif named not in COMPONENTS[slot]:
-            raise PipelineError(f"{where}: {slot} is a {named}; supported: {', '.join(COMPONENTS[slot])}")
+        elif named not in taken:
+            raise PipelineError(f"{where}: {slot} is a {named}; a {kind} takes: {', '.join(taken)}")
     others = {k: v for k, v in index.items() if k not in PIPELINES[kind] and v != [None, None]}
     check_fields(where, others, PIPELINE, {})
 

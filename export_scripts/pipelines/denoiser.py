@@ -6,13 +6,15 @@ the class of its network, so another kind changes nothing of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
+
+from export_scripts.pipelines.known_fields import FLOW
 
 Conditions = tuple[Tensor, ...]
 """A prompt of every row: its tokens [N, L, D] and, where the kind has them, its pooled ones [N, P]."""
@@ -27,7 +29,7 @@ WHOLE = ("",)
 
 
 class Call(Protocol):
-    """Runs the whole network on latents [N, C, h, w] and timesteps int64 [N], as diffusers' own pipeline calls it.
+    """Runs the whole network on latents [N, C, h, w] and what it is told of timesteps [N], as diffusers' own pipeline calls it.
 
     What comes back is the network's output, in its own type.
     """
@@ -48,16 +50,19 @@ class Tap(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Noising as in training: x_t = signal[t] x + noise[t] ε; both float32 [steps].
+    """Noising as in training: x_t = signal[t] x + noise[t] ε; both float32 [steps], from little noise to much.
 
-    scheduler: diffusers' own of the same noise levels, which references noise with. prediction: what the network gives,
-    epsilon, v_prediction or sample.
+    told: what the network is told at each t, int64 or float32 [steps]. prediction: what it gives, epsilon, v_prediction,
+    sample, or flow (ε - x). scheduler: diffusers' own of the same noise levels. add_noise: how that one noises, (x, ε, t) →
+    x_t; references use it in place of the scales.
     """
 
     signal: Tensor
     noise: Tensor
-    scheduler: DDPMScheduler
+    told: Tensor
     prediction: str
+    scheduler: Any
+    add_noise: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     @property
     def steps(self) -> int:
@@ -78,11 +83,13 @@ class PromptShape:
 @dataclass(frozen=True)
 class LatentShape:
     """channels: C. gives: channels of the output: C, or twice that with a learned sigma. multiple: of what number of cells
-    a side must be. The encoder shifts and scales (parts.KlEncoder)."""
+    a side must be. greatest: how many cells a side may have, None for any number. The encoder shifts
+    and scales (parts.KlEncoder)."""
 
     channels: int
     gives: int
     multiple: int
+    greatest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,4 +142,16 @@ def default_band(schedule: Schedule) -> tuple[float, float]:
 def beta_schedule(scheduler: DDPMScheduler) -> Schedule:
     """√ᾱ and √(1-ᾱ) of a scheduler of betas."""
     alpha = scheduler.alphas_cumprod.to(torch.float32)
-    return Schedule(alpha.sqrt(), (1 - alpha).sqrt(), scheduler, str(scheduler.config.prediction_type))
+    told, prediction = torch.arange(len(alpha)), str(scheduler.config.prediction_type)
+    return Schedule(alpha.sqrt(), (1 - alpha).sqrt(), told, prediction, scheduler, scheduler.add_noise)
+
+
+def flow_schedule(scheduler: FlowMatchEulerDiscreteScheduler) -> Schedule:
+    """1 - σ and σ of a scheduler of flow matching; its network is told σ in thousandths, shifted as in the configuration."""
+    sigma, told = scheduler.sigmas.flip(0).to(torch.float32), scheduler.timesteps.flip(0).to(torch.float32)
+
+    def add_noise(x: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        noisy: Tensor = scheduler.scale_noise(x, told[timesteps], noise)
+        return noisy
+
+    return Schedule(1 - sigma, sigma, told, FLOW, scheduler, add_noise)

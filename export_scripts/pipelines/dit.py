@@ -39,14 +39,13 @@ from export_scripts.pipelines.parts import (
     training_scheduler,
 )
 from export_scripts.pipelines.prompt_table import check_rows
+from export_scripts.pipelines.tokens import massive_of, token_mean
 from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
 KIND = "DiT"
 # Assumed, nobody measured them: the rule and the features' timestep are those of text pipelines, the band has their noise.
 RULE, TIMESTEP, WINDOW = "null", 161, 0.5
-# Assumed: a channel whose mean magnitude is so many times that of the median channel holds massive activations.
-MASSIVE = 10.0
 PROBES = 2
 ISLANDS = ("attn1", "ff")  # in float16; modulation, gates, norms and what they add up to stay in float32
 
@@ -178,12 +177,7 @@ class DitFeatures:
         for each in before:
             hidden = each(hidden, timestep=timesteps, class_labels=prompts)
         tokens, *_gates = block.norm1(hidden, timesteps, prompts, hidden_dtype=hidden.dtype)
-        # Over the last axis of a matrix: over axis 1, ONNX Runtime adds up a lone row in another order than one in company.
-        mean = tokens.transpose(1, 2).reshape(-1, tokens.shape[1]).mean(dim=1).reshape(-1, tokens.shape[2])
-        dropped = set(self.massive[place])
-        if not dropped:
-            return mean
-        return mean * torch.tensor([float(channel not in dropped) for channel in range(mean.shape[1])])
+        return token_mean(tokens, self.massive[place])
 
 
 def massive_channels(
@@ -200,8 +194,6 @@ def massive_channels(
     with torch.no_grad():
         hidden = transformer.pos_embed(noise)
         for number, block in enumerate(transformer.transformer_blocks):
-            magnitude = hidden.abs().mean(dim=(0, 1))
-            massive = magnitude > MASSIVE * magnitude.median()
-            found[number] = tuple(int(channel) for channel in massive.nonzero()[:, 0])
+            found[number] = massive_of(hidden)
             hidden = block(hidden, timestep=steps, class_labels=prompts)
     return found

@@ -23,11 +23,12 @@ from export_scripts import small_pipeline
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.component_files import SAFETENSORS, check_tokenizer, entries, read_json, weights_kind
 from export_scripts.pipelines.config_check import INDEX, check_config, check_index, component_class
-from export_scripts.pipelines.known_fields import FORMER_NAMES, LEFTOVERS, PIPELINES, SCHEDULERS
+from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, FORMER_NAMES, PIPELINES
+from export_scripts.pipelines.known_text import LEFTOVERS
 from export_scripts.pipelines.parts import quiet_loading
 
 DIT = "DiTPipeline"
-SMALL, TOKENIZER = "SmallPipeline", "CLIPTokenizer"
+SMALL, SD3, TOKENIZER = "SmallPipeline", "StableDiffusion3Pipeline", "Tokenizer"
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ def _in_one_line(error: Exception, most: int = 300) -> str:
 def _check_component(place: Path, name: str) -> None:
     if not place.is_dir():
         raise PipelineError(f"{place} is missing, model_index.json names a {name} there: {entries(place.parent)}")
-    if name.startswith(TOKENIZER):
+    if TOKENIZER in name:
         check_tokenizer(place)
         return
-    config = place / ("scheduler_config.json" if name in SCHEDULERS else "config.json")
+    config = place / ("scheduler_config.json" if name in ALL_SCHEDULERS else "config.json")
     check_config(str(config), name, read_json(config), _defaults(name))
 
 
@@ -108,7 +109,7 @@ def _class(name: str) -> type:
 
 
 def _is_module(name: str) -> bool:
-    return not name.startswith(TOKENIZER) and name not in SCHEDULERS
+    return TOKENIZER not in name and name not in ALL_SCHEDULERS
 
 
 def _defaults(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A field is used (the exported mathematics follows its value), irrelevant (a forw
 depend on it) or supported at some values only. What is not here is refused.
 
 Source: constructors and forward passes of the classes named here in diffusers 0.42.1, `encode_prompt` of its pipelines,
-and CLIPTextConfig in transformers 5.23.0. A test holds the list against what is installed: a field that an upgrade adds
+and CLIPTextConfig and T5Config in transformers 5.23.0 (known_text.py). A test holds the list against what is installed: a field that an upgrade adds
 makes it fail until the field has its line here. OLDER_… are fields that today's classes no longer take and published
 checkpoints still carry.
 """
@@ -12,39 +12,13 @@ checkpoints still carry.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+
+from export_scripts.pipelines.field_rules import Fields, Irrelevant, Only, Used, every
+from export_scripts.pipelines.known_text import CLIP_TEXT, OLDER_CLIP_TEXT, OLDER_T5_TEXT, T5_TEXT
 
 EPSILON, V_PREDICTION, SAMPLE = "epsilon", "v_prediction", "sample"
 PREDICTION_TYPES = (EPSILON, V_PREDICTION, SAMPLE)
-
-
-@dataclass(frozen=True)
-class Used:
-    """The mathematics follows the value, whatever it is."""
-
-
-@dataclass(frozen=True)
-class Irrelevant:
-    """why: what the field is for, since it is not for the forward pass."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Only:
-    """values: the supported ones. why: what the others would need."""
-
-    values: tuple[Any, ...]
-    why: str
-
-
-Rule = Used | Irrelevant | Only
-Fields = Mapping[str, Rule]
-
-
-def _all(rule: Rule, names: str) -> dict[str, Rule]:
-    return dict.fromkeys(names.split(), rule)
+FLOW = "flow"  # ε - x: no field of a scheduler says so, but its class
 
 
 # --- schedulers: only the noising that the UNet was trained on counts, √ᾱ x + √(1-ᾱ) ε with ᾱ from betas ---------------
@@ -56,19 +30,19 @@ _NO_FLOW = "flow matching is another noising"
 _OWN_SIGMAS = "the noise levels are those of the betas"
 
 SCHEDULER: Fields = {
-    **_all(Used(), "num_train_timesteps beta_start beta_end trained_betas rescale_betas_zero_snr"),
+    **every(Used(), "num_train_timesteps beta_start beta_end trained_betas rescale_betas_zero_snr"),
     "beta_schedule": Only(("linear", "scaled_linear", "squaredcos_cap_v2"), "other schedules differ between samplers"),
     "prediction_type": Only(PREDICTION_TYPES, "what the UNet's output means must be known"),
     "timestep_type": Only(("discrete",), "the UNet is told continuous noise levels in place of timesteps"),
-    **_all(Only((None,), _OWN_SIGMAS), "sigma_min sigma_max"),
-    **_all(Only((False,), _NO_FLOW), "use_flow_sigmas use_dynamic_shifting"),
-    **_all(Only((None,), _NO_FLOW), "shift_terminal"),
-    **_all(Irrelevant("read with use_flow_sigmas or use_dynamic_shifting alone"), "flow_shift time_shift_type"),
-    **_all(_STEPS, "timestep_spacing steps_offset final_sigmas_type interpolation_type euler_at_final"),
-    **_all(_STEPS, "use_karras_sigmas use_exponential_sigmas use_beta_sigmas use_lu_lambdas lambda_min_clipped"),
-    **_all(_SOLVER, "variance_type set_alpha_to_one skip_prk_steps solver_order algorithm_type solver_type"),
-    **_all(_SOLVER, "lower_order_final predict_x0 disable_corrector solver_p"),
-    **_all(_CLIPPING, "clip_sample clip_sample_range thresholding dynamic_thresholding_ratio sample_max_value"),
+    **every(Only((None,), _OWN_SIGMAS), "sigma_min sigma_max"),
+    **every(Only((False,), _NO_FLOW), "use_flow_sigmas use_dynamic_shifting"),
+    **every(Only((None,), _NO_FLOW), "shift_terminal"),
+    **every(Irrelevant("read with use_flow_sigmas or use_dynamic_shifting alone"), "flow_shift time_shift_type"),
+    **every(_STEPS, "timestep_spacing steps_offset final_sigmas_type interpolation_type euler_at_final"),
+    **every(_STEPS, "use_karras_sigmas use_exponential_sigmas use_beta_sigmas use_lu_lambdas lambda_min_clipped"),
+    **every(_SOLVER, "variance_type set_alpha_to_one skip_prk_steps solver_order algorithm_type solver_type"),
+    **every(_SOLVER, "lower_order_final predict_x0 disable_corrector solver_p"),
+    **every(_CLIPPING, "clip_sample clip_sample_range thresholding dynamic_thresholding_ratio sample_max_value"),
 }
 OLDER_SCHEDULER: Fields = {
     "predict_epsilon": Only((True,), "prediction_type says what the UNet's output means"),
@@ -91,6 +65,20 @@ SCHEDULERS = (
     "DEISMultistepScheduler",
 )
 
+_SHIFTING = "σ would depend on the size of the image"
+FLOW_SCHEDULER: Fields = {
+    **every(Used(), "num_train_timesteps shift"),
+    "use_dynamic_shifting": Only((False,), _SHIFTING),
+    "shift_terminal": Only((None,), "σ of training is not stretched"),
+    "invert_sigmas": Only((False,), "σ would be that of the image"),
+    **every(Irrelevant("read with use_dynamic_shifting alone"), "base_shift max_shift base_image_seq_len"),
+    **every(Irrelevant("read with use_dynamic_shifting alone"), "max_image_seq_len time_shift_type"),
+    **every(_STEPS, "use_karras_sigmas use_exponential_sigmas use_beta_sigmas"),
+    "stochastic_sampling": _SOLVER,
+}
+FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler",)
+ALL_SCHEDULERS = (*SCHEDULERS, *FLOW_SCHEDULERS)
+
 OTHER_NOISINGS: Mapping[str, str] = {
     "EDM": "its UNet takes inputs scaled by σ and noise levels in place of timesteps",
     "FlowM": "flow matching mixes image and noise linearly, and its denoiser predicts a velocity",
@@ -106,7 +94,7 @@ OTHER_NOISINGS: Mapping[str, str] = {
 # not given to it, and unet.partial_unet repeats the first half of that pass --------------------------------------------
 
 UNET: Fields = {
-    **_all(
+    **every(
         Used(),
         "sample_size in_channels out_channels flip_sin_to_cos freq_shift down_block_types up_block_types "
         "only_cross_attention block_out_channels layers_per_block downsample_padding mid_block_scale_factor "
@@ -122,19 +110,19 @@ UNET: Fields = {
         ("UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "UNetMidBlock2DSimpleCrossAttn"), "features need a middle"
     ),
     "addition_embed_type": Only((None, "text", "text_time"), "conditions of images are not given to the UNet"),
-    **_all(
+    **every(
         Only((None,), "class labels and noise levels are not given to the UNet"), "class_embed_type num_class_embeds"
     ),
     "class_embeddings_concat": Only((False,), "class labels are not given to the UNet"),
     "time_cond_proj_dim": Only((None,), "the guidance scale of a distilled UNet (LCM) is not given to it"),
-    **_all(Only((None,), "prompts go to the UNet as they are"), "encoder_hid_dim encoder_hid_dim_type"),
+    **every(Only((None,), "prompts go to the UNet as they are"), "encoder_hid_dim encoder_hid_dim_type"),
     "dual_cross_attention": Only((False,), "one prompt is given to the UNet, not two"),
     "attention_type": Only(("default",), "boxes and phrases (GLIGEN) are not given to the UNet"),
     "center_input_sample": Only((False,), "latents go to the UNet as they are"),
     "time_embedding_act_fn": Only((None,), "features are read without it"),
     "num_attention_heads": Only((None,), "diffusers takes attention_head_dim alone"),
 }
-OLDER_UNET: Fields = _all(
+OLDER_UNET: Fields = every(
     Irrelevant("state of the weights' moving average in training, kept by diffusers' EMAModel"),
     "decay min_decay optimization_step update_after_step use_ema_warmup inv_gamma power",
 )
@@ -142,72 +130,44 @@ OLDER_UNET: Fields = _all(
 # --- DiT: diffusers' own forward pass runs, with rows of its label tables in place of labels (dit.py) ---------------------
 
 DIT: Fields = {
-    **_all(
+    **every(
         Used(), "num_attention_heads attention_head_dim in_channels out_channels num_layers attention_bias sample_size"
     ),
-    **_all(Used(), "patch_size activation_fn num_embeds_ada_norm upcast_attention norm_elementwise_affine norm_eps"),
+    **every(Used(), "patch_size activation_fn num_embeds_ada_norm upcast_attention norm_elementwise_affine norm_eps"),
     "norm_type": Only(("ada_norm_zero",), "labels enter by the blocks' adaptive norms"),
     "dropout": Irrelevant("training"),
     "norm_num_groups": Irrelevant("no group norm is in it"),
 }
 OLDER_DIT: Fields = {  # of Transformer2DModel, the class that DiT's makers published it as
-    **_all(Only((None,), "labels are the only condition"), "cross_attention_dim num_vector_embeds caption_channels"),
-    **_all(Only((False,), "its attention is over its own tokens"), "only_cross_attention double_self_attention"),
+    **every(Only((None,), "labels are the only condition"), "cross_attention_dim num_vector_embeds caption_channels"),
+    **every(Only((False,), "its attention is over its own tokens"), "only_cross_attention double_self_attention"),
     "use_linear_projection": Irrelevant("latents enter as patches"),
     "attention_type": Only(("default",), "boxes and phrases (GLIGEN) are not given to it"),
     "interpolation_scale": Only((None, 1, 1.0), "positions are those of the class"),
     "use_additional_conditions": Only((None, False), "sizes are not given to it"),
 }
 
+# --- Stable Diffusion 3: diffusers' own forward pass runs (sd3.py) ---------------------------------------------------------
+
+SD3: Fields = every(
+    Used(),
+    "sample_size patch_size in_channels num_layers attention_head_dim num_attention_heads joint_attention_dim "
+    "caption_projection_dim pooled_projection_dim out_channels pos_embed_max_size dual_attention_layers qk_norm",
+)
+
 # --- encoders of images ----------------------------------------------------------------------------------------------
 
 _DECODER = Irrelevant("the decoder")
 VAE: Fields = {
-    **_all(Used(), "down_block_types block_out_channels layers_per_block act_fn latent_channels norm_num_groups"),
-    **_all(Used(), "scaling_factor shift_factor force_upcast use_quant_conv mid_block_add_attention"),
+    **every(Used(), "down_block_types block_out_channels layers_per_block act_fn latent_channels norm_num_groups"),
+    **every(Used(), "scaling_factor shift_factor force_upcast use_quant_conv mid_block_add_attention"),
     "in_channels": Only((3,), "images have three channels"),
-    **_all(Only((None,), "latents are shifted and scaled as a whole"), "latents_mean latents_std"),
-    **_all(_DECODER, "out_channels up_block_types use_post_quant_conv"),
+    **every(Only((None,), "latents are shifted and scaled as a whole"), "latents_mean latents_std"),
+    **every(_DECODER, "out_channels up_block_types use_post_quant_conv"),
     "sample_size": Irrelevant("tiling, which the exporter does without"),
 }
-SPACE_TO_DEPTH: Fields = _all(Used(), "patch_size channels image_size shift scaling_factor")
-CLASS_EMBEDDING: Fields = _all(Used(), "class_names tokens width")
-
-# --- text encoders: what transformers builds is run by the pipeline's own encode_prompt -----------------------------------
-
-CLIP_TEXT: Fields = {
-    **_all(Used(), "vocab_size hidden_size intermediate_size projection_dim num_hidden_layers num_attention_heads"),
-    **_all(Used(), "max_position_embeddings hidden_act layer_norm_eps pad_token_id bos_token_id eos_token_id"),
-    **_all(Irrelevant("training"), "attention_dropout initializer_range initializer_factor"),
-    **_all(Irrelevant("labels of a classifier"), "id2label label2id problem_type"),
-    **_all(Irrelevant("how the module is called, which encode_prompt says itself"), "output_hidden_states return_dict"),
-    **_all(Irrelevant("where the file came from"), "transformers_version architectures"),
-    "dtype": Irrelevant("weights are read into float32"),
-    "chunk_size_feed_forward": Irrelevant("memory"),
-    "is_encoder_decoder": Only((False,), "the text encoder stands alone"),
-}
-OLDER_CLIP_TEXT: Fields = {
-    "use_attention_mask": Used(),
-    "model_type": Only(("clip_text_model",), "text encoders are CLIP's"),
-    **_all(Only((False,), "the text encoder is no decoder"), "is_decoder add_cross_attention tie_encoder_decoder"),
-    "pruned_heads": Only(({}, None), "heads are those of the class"),
-    "torch_dtype": Irrelevant("weights are read into float32"),
-    **_all(Irrelevant("training"), "dropout gradient_checkpointing finetuning_task tie_word_embeddings tf_legacy_loss"),
-    **_all(Irrelevant("how the module is called"), "output_attentions torchscript use_cache use_return_dict"),
-    **_all(Irrelevant("other hardware"), "use_bfloat16"),
-    **_all(Irrelevant("the tokenizer's place"), "tokenizer_class name_or_path prefix task_specific_params"),
-    **_all(
-        Irrelevant("writing text, which an encoder does not do"),
-        "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k "
-        "top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size "
-        "bad_words_ids num_return_sequences output_scores return_dict_in_generate forced_bos_token_id "
-        "forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens "
-        "begin_suppress_tokens sep_token_id decoder_start_token_id cross_attention_hidden_size",
-    ),
-}
-
-LEFTOVERS: Mapping[str, str] = {"text_projection.weight": "CLIPTextModel is the part before the projection"}
-"""Weights that a file may hold beyond those of its class."""
+SPACE_TO_DEPTH: Fields = every(Used(), "patch_size channels image_size shift scaling_factor")
+CLASS_EMBEDDING: Fields = every(Used(), "class_names tokens width")
 
 # --- the pipeline: model_index.json ----------------------------------------------------------------------------------
 
@@ -220,6 +180,8 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "class_embedding": ("ClassEmbedding",),
+    "text_encoder_3": ("T5EncoderModel",),
+    "tokenizer_3": ("T5Tokenizer", "T5TokenizerFast"),
     "scheduler": SCHEDULERS,
 }
 """The classes that a component may be of."""
@@ -233,20 +195,33 @@ PIPELINES: Mapping[str, tuple[str, ...]] = {
     "StableDiffusionImg2ImgPipeline": _TEXT_PARTS,
     "StableDiffusionXLPipeline": (*_TEXT_PARTS, "text_encoder_2", "tokenizer_2"),
     "StableDiffusionXLImg2ImgPipeline": (*_TEXT_PARTS, "text_encoder_2", "tokenizer_2"),
+    "StableDiffusion3Pipeline": (
+        *("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3"),
+        *("transformer", "scheduler"),
+    ),
     "DiTPipeline": ("vae", "transformer", "scheduler"),
     "SmallPipeline": ("vae", "class_embedding", "unet", "scheduler"),
 }
 """The pipelines, and the components that each must have."""
 
-_FLOW = "its denoiser is trained by flow matching, a schedule that the exporter does not have yet"
+OWN_COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "StableDiffusion3Pipeline": {
+        "text_encoder": ("CLIPTextModelWithProjection",),
+        "transformer": ("SD3Transformer2DModel",),
+        "scheduler": FLOW_SCHEDULERS,
+    },
+}
+"""Where a pipeline's components are of other classes than COMPONENTS."""
+
+_FLOW = "its denoiser is trained by flow matching, and of these the exporter reads Stable Diffusion 3 alone yet"
 OTHER_PIPELINES: Mapping[str, str] = {
-    **dict.fromkeys(("StableDiffusion3", "Flux", "Sana", "AuraFlow", "Lumina", "QwenImage"), _FLOW),
+    **dict.fromkeys(("Flux", "Sana", "AuraFlow", "Lumina", "QwenImage"), _FLOW),
     "PixArt": "its prompts need a mask, which no prompt table has yet",
 }
 """Beginnings of refused pipelines' names, and why; any other name is refused as unknown."""
 
 PIPELINE: Fields = {
-    **_all(Irrelevant("finished images"), "safety_checker feature_extractor requires_safety_checker add_watermarker"),
+    **every(Irrelevant("finished images"), "safety_checker feature_extractor requires_safety_checker add_watermarker"),
     "image_encoder": Irrelevant("prompts that are images"),
     "force_zeros_for_empty_prompt": Used(),
     "id2label": Used(),
@@ -256,10 +231,13 @@ PIPELINE: Fields = {
 FIELDS: Mapping[str, Fields] = {
     "UNet2DConditionModel": {**UNET, **OLDER_UNET},
     **{name: {**DIT, **OLDER_DIT} for name in COMPONENTS["transformer"]},
+    "SD3Transformer2DModel": SD3,
+    "T5EncoderModel": {**T5_TEXT, **OLDER_T5_TEXT},
     "AutoencoderKL": VAE,
     "SpaceToDepth": SPACE_TO_DEPTH,
     "ClassEmbedding": CLASS_EMBEDDING,
     **{name: {**CLIP_TEXT, **OLDER_CLIP_TEXT} for name in ("CLIPTextModel", "CLIPTextModelWithProjection")},
     **{name: {**SCHEDULER, **OLDER_SCHEDULER} for name in SCHEDULERS},
+    **dict.fromkeys(FLOW_SCHEDULERS, FLOW_SCHEDULER),
 }
 """The fields of each class that has a configuration of its own."""

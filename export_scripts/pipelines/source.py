@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.dit import read_dit_pipeline
 from export_scripts.pipelines.first_draws import read_first_draws
-from export_scripts.pipelines.folder import DIT, SMALL, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.folder import DIT, SD3, SMALL, PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipelines.parts import (
     KlEncoder,
     SourcePipeline,
@@ -26,6 +26,7 @@ from export_scripts.pipelines.parts import (
     training_scheduler,
 )
 from export_scripts.pipelines.prompt_table import check_rows
+from export_scripts.pipelines.sd3 import read_sd3_pipeline
 from export_scripts.pipelines.text import read_text_pipeline
 from export_scripts.pipelines.unet import unet_denoiser
 from export_scripts.settings import Wanted
@@ -102,6 +103,10 @@ def check_source(source: SourcePipeline) -> None:
         raise PipelineError(
             f"latents of {source.latent[1:]} cells do not divide by the {kind}'s downsampling of {latents.multiple}"
         )
+    if latents.greatest is not None and max(source.latent[1:]) > latents.greatest:
+        raise PipelineError(
+            f"latents of {source.latent[1:]} cells are larger than the {latents.greatest} of the {kind}"
+        )
     takes, gives = latents.channels, latents.gives
     if source.latent[0] != takes:
         raise PipelineError(
@@ -134,5 +139,6 @@ def check_source(source: SourcePipeline) -> None:
 READERS: Mapping[str, Callable[[PipelineFolder, Wanted], SourcePipeline]] = {
     SMALL: _load_small,
     DIT: read_dit_pipeline,
+    SD3: read_sd3_pipeline,
 }
 """Who reads a pipeline, by its class; any other that model_index.json may name has text encoders."""

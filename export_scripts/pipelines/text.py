@@ -5,6 +5,7 @@ Prompts are encoded by the pipeline's own `encode_prompt`: tokens, masks, layers
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from export_scripts.class_list import prompts_of
 from export_scripts.errors import PipelineError
-from export_scripts.pipelines.folder import PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.folder import SD3, PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipelines.known_fields import PIPELINES
 from export_scripts.pipelines.parts import (
     SourcePipeline,
@@ -32,7 +33,9 @@ from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
 ENCODED_AT_ONCE = 64
-TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
+# Arguments of encode_prompt that have no default: a further encoder gets the same prompt.
+SAME_PROMPT: Mapping[str, Mapping[str, None]] = {SD3: {"prompt_2": None, "prompt_3": None}}
 # Defaults where no profile was measured; assumed: the band and the features' place from diff-mining's script.
 PROFILE = ScoringProfile(
     t_min=0.1, t_max=0.7, dift_timestep=161, dift_block=1, window_fraction=0.5, rule="null", timestep_weights=None
@@ -119,7 +122,7 @@ def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
 
 
 def text_encoders(pipeline: DiffusionPipeline) -> list[tuple[Any, Any]]:
-    """The tokenizers, each with its encoder."""
+    """CLIP's tokenizers, each with its encoder; T5 takes longer prompts than CLIP does."""
     components = pipeline.components
     slots = [(f"tokenizer{end}", f"text_encoder{end}") for end in ("", "_2")]
     return [(components[t], components[e]) for t, e in slots if components.get(t) is not None]
@@ -148,7 +151,11 @@ def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tup
         texts = list(prompts[first : first + ENCODED_AT_ONCE])
         with torch.no_grad():
             encoded = pipeline.encode_prompt(
-                texts, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=False
+                texts,
+                device=torch.device("cpu"),
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+                **SAME_PROMPT.get(type(pipeline).__name__, {}),
             )
         tokens.append(encoded[0])
         if len(encoded) == 4:  # (prompt, negative, pooled, negative pooled) of two encoders; else (prompt, negative)

@@ -16,22 +16,29 @@ from client.embedded.wheel import embedded_problem
 from client.repository import read_identity
 from tests.e2e.command import manifest, picks, selector
 from tests.tiny_dit import LABELS, write_dit
+from tests.tiny_sd3 import write_sd3
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(embedded_problem()), reason=str(embedded_problem()))]
-CLASSES = tuple(LABELS.values())
-KINDS: dict[str, tuple[Callable[[Path], Path], str]] = {"dit": (write_dit, "1@161")}
+KINDS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], bool]] = {
+    "dit": (write_dit, tuple(LABELS.values()), False),
+    "sd3": (write_sd3, ("bee", "cup", "kite"), True),
+}
+"""Who writes the pipeline, the names of its classes, and whether they must be given."""
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_with_a_pipeline_of_the_kind_ends_with_its_picks(kind: str, tmp_path: Path) -> None:
-    write, features = KINDS[kind]
+    write, names, given = KINDS[kind]
     write(tmp_path / "pipeline")
-    repository = tmp_path / "repository"
-    done = selector("export", tmp_path / "pipeline", "--out", repository, "--draws", 8, "--max-batch", 8)
+    repository, listed = tmp_path / "repository", tmp_path / "classes.txt"
+    listed.write_text("".join(f"{index}\t{name}\n" for index, name in enumerate(names)))
+    flags = ("--draws", 8, "--max-batch", 8, *(("--classes", listed) if given else ()))
+    done = selector("export", tmp_path / "pipeline", "--out", repository, *flags)
     assert "served and compared with its configs" in done.stderr
     identity = read_identity(repository)
-    assert (identity.class_names, identity.dift, identity.precision) == (CLASSES, features, "fp32")
+    assert (identity.classes, identity.class_names) == (("0", "1", "2"), names)
+    assert (identity.dift, identity.precision) == ("1@161", "fp32")
     rng = np.random.default_rng(0)
     for folder in ("0", "1"):  # ids are indices
         (tmp_path / "images" / folder).mkdir(parents=True)
@@ -42,6 +49,6 @@ def test_a_run_with_a_pipeline_of_the_kind_ends_with_its_picks(kind: str, tmp_pa
         "run", tmp_path / "images", "--ipc", 3, "--repository", repository, "--draws", 4, "--out", tmp_path / "out"
     )
     chosen = picks(tmp_path / "out", 3)
-    assert [(p["class_name"], p["rank"]) for p in chosen] == [(name, n) for name in CLASSES[:2] for n in range(3)]
+    assert [(p["class_name"], p["rank"]) for p in chosen] == [(name, n) for name in names[:2] for n in range(3)]
     counts = manifest(tmp_path / "out", 3)["counts"]
     assert (counts["scored"], counts["failed"], counts["picked"]) == (10, 0, 6)

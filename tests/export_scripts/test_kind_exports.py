@@ -20,9 +20,13 @@ from export_scripts.export import export_pipeline
 from export_scripts.settings import FP16, TENSORRT_RTX, Settings, Wanted
 from export_scripts.steps import Steps
 from tests.tiny_dit import write_dit
+from tests.tiny_sd3 import write_sd3
 
 pytest.importorskip("tensorrt_rtx_bindings")
-KINDS: dict[str, tuple[Callable[[Path], Path], Wanted]] = {"dit": (write_dit, Wanted())}
+KINDS: dict[str, tuple[Callable[[Path], Path], Wanted]] = {
+    "dit": (write_dit, Wanted()),
+    "sd3": (write_sd3, Wanted(("bee", "coffee cup", "kite"))),
+}
 SETTINGS = Settings(draws=8, max_batch=4, precision=FP16, runtime=TENSORRT_RTX, capabilities=("8.9",))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, DiTPipeline, StableDiffusionPipeline
+from diffusers import DDPMScheduler, DiTPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline
 from torch import Tensor, nn
 
 from client import contract
@@ -23,13 +23,35 @@ from export_scripts.pipelines.parts import quiet_loading
 from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Wanted
 from tests.tiny_dit import one_table, tiny_dit, write_dit
+from tests.tiny_sd3 import write_sd3
 from tests.tiny_text_pipeline import write_sd1, write_sd2
 
 CLASSES = ("bee", "coffee cup", "kite")
 TEXT = Wanted(CLASSES, dift_block="mid")
 
 
-class TextReference:
+class Betas:
+    """Noise and loss by a scheduler of betas, of the saved configuration without a sampler's clipping."""
+
+    pipeline: Any
+
+    @property
+    def scheduler(self) -> DDPMScheduler:
+        return DDPMScheduler.from_config(self.pipeline.scheduler.config, clip_sample=False)
+
+    def noised(self, latent: Tensor, noise: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The noisy latents, and what the network is told."""
+        timesteps = torch.full((len(latent),), step)
+        return self.scheduler.add_noise(latent, noise, timesteps), timesteps
+
+    def errors(self, output: Tensor, noisy: Tensor, latent: Tensor, noise: Tensor, step: int) -> Tensor:
+        """(ε̂ - ε)², ε̂ from the scheduler's own estimate of the clean latent."""
+        clean = self.scheduler.step(output, step, noisy).pred_original_sample.double()
+        alpha = self.scheduler.alphas_cumprod[step].double()
+        return ((noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt() - noise).square()[0]
+
+
+class TextReference(Betas):
     """Stable Diffusion as its own pipeline reads and calls it. row: of the prompt table, 0 for no class."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +66,7 @@ class TextReference:
         return self.pipeline.unet(noisy, timesteps, encoder_hidden_states=tokens).sample
 
 
-class DitReference:
+class DitReference(Betas):
     """DiT as its own pipeline calls it: labels go in, and the null label is the last one."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,6 +82,32 @@ class DitReference:
         return torch.split(predicted, transformer.config.in_channels, dim=1)[0]
 
 
+class Sd3Reference:
+    """Stable Diffusion 3: noise and loss by its own scheduler of flow matching, whose timesteps descend."""
+
+    def __init__(self, folder: Path) -> None:
+        with quiet_loading():
+            self.pipeline = StableDiffusion3Pipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        self.hooked: nn.Module = self.pipeline.transformer.transformer_blocks[1].norm1
+        self.axes = (1,)
+
+    def noised(self, latent: Tensor, noise: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        scheduler = self.pipeline.scheduler
+        told = scheduler.timesteps[len(scheduler.timesteps) - 1 - step].expand(len(latent))
+        return scheduler.scale_noise(latent, told, noise), told
+
+    def errors(self, output: Tensor, noisy: Tensor, latent: Tensor, noise: Tensor, step: int) -> Tensor:
+        """(v̂ - v)², v from where the noisy latent lies between image and noise."""
+        sigma = self.pipeline.scheduler.sigmas.flip(0)[step].double()
+        velocity = (noisy.double() - latent) / sigma
+        return (output.double() - velocity).square()[0]
+
+    def output(self, noisy: Tensor, timesteps: Tensor, row: int) -> Tensor:
+        texts = [f"An image of {('', *CLASSES)[row]}."] * len(noisy)
+        tokens, _, pooled, _ = self.pipeline.encode_prompt(texts, None, None, "cpu", do_classifier_free_guidance=False)
+        return self.pipeline.transformer(noisy, tokens, pooled, timesteps).sample
+
+
 @dataclass(frozen=True)
 class Kind:
     write: Callable[[Path], Path]
@@ -70,6 +118,7 @@ class Kind:
 KINDS = {
     "sd1": Kind(write_sd1, TextReference, TEXT),
     "sd2": Kind(write_sd2, TextReference, TEXT),
+    "sd3": Kind(write_sd3, Sd3Reference, Wanted(CLASSES)),
     "dit": Kind(write_dit, DitReference),
     "dit of one table": Kind(lambda folder: write_dit(folder, one_table(tiny_dit())), DitReference),
     "dit without sigma": Kind(lambda folder: write_dit(folder, tiny_dit(out_channels=4)), DitReference),
@@ -82,11 +131,6 @@ class Read:
 
     reference: Any
     leaves: Leaves
-
-    @property
-    def scheduler(self) -> DDPMScheduler:
-        """Of the saved configuration, without a sampler's clipping."""
-        return DDPMScheduler.from_config(self.reference.pipeline.scheduler.config, clip_sample=False)
 
     def conditions(self, *rows: tuple[int, int]) -> tuple[Tensor, ...]:
         """COND and REFERENCE of pairs of rows of the table, by the model that serves them."""
@@ -106,7 +150,7 @@ def latents(read: Read, rows: int) -> Tensor:
 
 
 def test_the_loss_is_the_plain_definition_s(read: Read) -> None:
-    """‖ε̂ - ε‖², a row and a condition at a time; ε̂ from the scheduler's own estimate of the clean latent; within 1e-4."""
+    """A row and a condition at a time; within 1e-4."""
     pairs, draws, latent = ((1, 0), (2, 3), (3, 1)), (0, 5, 3), latents(read, 3)
     with torch.no_grad():
         conditions = read.conditions(*pairs)
@@ -114,14 +158,11 @@ def test_the_loss_is_the_plain_definition_s(read: Read) -> None:
             latent, *conditions, torch.tensor(draws, dtype=torch.int32)[:, None]
         )
         for number, (rows, draw) in enumerate(zip(pairs, draws, strict=True)):
-            step, scheduler = int(read.leaves.bank.timesteps[draw]), read.scheduler
-            noise, timestep = torch.from_numpy(read.leaves.bank.noises[draw])[None], torch.tensor([step])
-            noisy = scheduler.add_noise(latent[number : number + 1], noise, timestep)
-            alpha, maps = scheduler.alphas_cumprod[step].double(), []
-            for row in rows:
-                output = read.reference.output(noisy, timestep, row)
-                clean = scheduler.step(output, step, noisy).pred_original_sample.double()
-                maps.append(((noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt() - noise).square()[0])
+            step, noise = int(read.leaves.bank.timesteps[draw]), torch.from_numpy(read.leaves.bank.noises[draw])[None]
+            own = latent[number : number + 1]
+            noisy, told = read.reference.noised(own, noise, step)
+            outputs = [read.reference.output(noisy, told, row) for row in rows]
+            maps = [read.reference.errors(output, noisy, own, noise, step) for output in outputs]
             expected = [float(errors.mean()) for errors in maps]
             assert [float(loss[number]) for loss in losses] == pytest.approx(expected, rel=1e-4)
             difference = (maps[1] - maps[0]).mean(dim=0)
@@ -132,14 +173,12 @@ def test_the_loss_is_the_plain_definition_s(read: Read) -> None:
 def test_features_are_what_a_forward_hook_sees(read: Read) -> None:
     """The whole network runs in diffusers, the exported graph up to its block."""
     latent, seen = latents(read, 2), []
-    timesteps = torch.full((2,), 161)
     handle = read.reference.hooked.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     with torch.no_grad():
-        noisy = read.scheduler.add_noise(latent, torch.from_numpy(read.leaves.dift_noise)[None], timesteps)
-        read.reference.output(noisy, timesteps, 2)
+        read.reference.output(*read.reference.noised(latent, torch.from_numpy(read.leaves.dift_noise)[None], 161), 2)
         handle.remove()
-        cond, _ = read.conditions((2, 0), (2, 0))
-        features = read.leaves.by_name[contract.DIFT].module(latent, cond)
+        conditions = read.conditions((2, 0), (2, 0))
+        features = read.leaves.by_name[contract.DIFT].module(latent, *conditions[: len(conditions) // 2])
     output = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
     mean = output.mean(dim=read.reference.axes)
     torch.testing.assert_close(features, mean / mean.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)

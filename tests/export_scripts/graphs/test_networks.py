@@ -78,8 +78,8 @@ def test_delta_averages_to_the_difference_of_the_losses_and_is_zero_for_equal_pr
 
 
 def test_an_unknown_parametrisation_is_an_error() -> None:
-    with pytest.raises(ValueError, match="flow"):
-        noise_prediction("flow", *(torch.zeros(1) for _ in range(4)))
+    with pytest.raises(ValueError, match="sideways"):
+        noise_prediction("sideways", *(torch.zeros(1) for _ in range(4)))
 
 
 @pytest.mark.parametrize("block", ["mid", 0, 1])

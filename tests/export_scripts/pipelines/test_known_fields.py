@@ -11,14 +11,17 @@ import transformers
 from export_scripts import small_pipeline
 from export_scripts.pipelines import known_fields
 from export_scripts.pipelines.config_check import check_fields
-from export_scripts.pipelines.known_fields import Fields, Only
+from export_scripts.pipelines.field_rules import Fields, Only
 
 CLASSES: dict[str, tuple[type, Fields]] = {
     "UNet2DConditionModel": (diffusers.UNet2DConditionModel, known_fields.UNET),
     "DiTTransformer2DModel": (diffusers.DiTTransformer2DModel, known_fields.DIT),
+    "SD3Transformer2DModel": (diffusers.SD3Transformer2DModel, known_fields.SD3),
+    "FlowMatchEulerDiscreteScheduler": (diffusers.FlowMatchEulerDiscreteScheduler, known_fields.FLOW_SCHEDULER),
     "AutoencoderKL": (diffusers.AutoencoderKL, known_fields.VAE),
     "SpaceToDepth": (small_pipeline.SpaceToDepth, known_fields.SPACE_TO_DEPTH),
     "ClassEmbedding": (small_pipeline.ClassEmbedding, known_fields.CLASS_EMBEDDING),
+    "T5Config": (transformers.T5Config, known_fields.T5_TEXT),
     "CLIPTextConfig": (transformers.CLIPTextConfig, known_fields.CLIP_TEXT),
 }
 
