@@ -4,9 +4,9 @@ A field is used (the exported mathematics follows its value), irrelevant (a forw
 depend on it) or supported at some values only. What is not here is refused.
 
 Source: constructors and forward passes of the classes named here in diffusers 0.42.1, `encode_prompt` of its pipelines,
-and CLIPTextConfig and T5Config in transformers 5.23.0 (known_text.py). A test holds the list against what is installed: a field that an upgrade adds
-makes it fail until the field has its line here. OLDER_… are fields that today's classes no longer take and published
-checkpoints still carry.
+and CLIPTextConfig and T5Config in transformers 5.23.0 (known_text.py). A test holds the list against what is installed: a
+field that an upgrade adds makes it fail until the field has its line here. OLDER_… are fields that today's classes no longer
+take and published checkpoints still carry.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 import transformers
 
 from export_scripts import small_pipeline
-from export_scripts.pipelines import known_fields
+from export_scripts.pipelines import known_fields, known_text
 from export_scripts.pipelines.config_check import check_fields
 from export_scripts.pipelines.field_rules import Fields, Only
 
@@ -72,5 +72,5 @@ def test_weights_that_may_be_left_over_are_of_the_class_that_the_text_encoder_is
         vocab_size=10, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1
     )
     whole, part = transformers.CLIPTextModelWithProjection(config), transformers.CLIPTextModel(config)
-    assert set(known_fields.LEFTOVERS) <= set(whole.state_dict())
-    assert not set(known_fields.LEFTOVERS) & set(part.state_dict())
+    assert set(known_text.LEFTOVERS) <= set(whole.state_dict())
+    assert not set(known_text.LEFTOVERS) & set(part.state_dict())
