@@ -50,9 +50,9 @@ class Island(nn.Module):
     def forward(self, *inputs: Any, **named: Any) -> Any:
         half = {name: _cast(value, torch.float16) for name, value in named.items()}
         given = self.module(*(_cast(value, torch.float16) for value in inputs), **half)
-        return (
-            tuple(_cast(g, torch.float32) for g in given) if isinstance(given, tuple) else _cast(given, torch.float32)
-        )
+        if isinstance(given, tuple):
+            return tuple(_cast(each, torch.float32) for each in given)
+        return _cast(given, torch.float32)
 
 
 class Cast(nn.Module):
@@ -115,9 +115,10 @@ def check_half_range(
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            for given in (g for g in (output if isinstance(output, tuple) else (output,)) if isinstance(g, Tensor)):
+            given = output if isinstance(output, tuple) else (output,)
+            for each in (each for each in given if isinstance(each, Tensor)):
                 # NaN counts as more than anything: max() of Python would pass over it.
-                value = float(given.detach().abs().nan_to_num(nan=float("inf")).max())
+                value = float(each.detach().abs().nan_to_num(nan=float("inf")).max())
                 largest[name] = max(largest.get(name, 0.0), value)
 
         return hook

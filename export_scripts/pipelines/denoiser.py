@@ -1,6 +1,6 @@
 """What a denoiser is, as one record: a kind's own file fills it, and everything behind it reads it.
 
-A kind (`unet.py`, `dit.py`) is one file beside this one. Graphs, references, gates and checks ask the record and never
+A kind (`unet.py`, `dit.py`, `sd3.py`) is one file beside this one. Graphs, references, gates and checks ask the record and never
 the class of its network, so another kind changes nothing of them.
 """
 
@@ -83,8 +83,8 @@ class PromptShape:
 @dataclass(frozen=True)
 class LatentShape:
     """channels: C. gives: channels of the output: C, or twice that with a learned sigma. multiple: of what number of cells
-    a side must be. greatest: how many cells a side may have, None for any number. The encoder shifts
-    and scales (parts.KlEncoder)."""
+    a side must be. greatest: how many cells a side may have, None for any number. The encoder
+    shifts and scales (parts.KlEncoder)."""
 
     channels: int
     gives: int
@@ -101,10 +101,6 @@ class Taps:
     widths: Mapping[Place, int]
     told: str
     massive: Mapping[Place, tuple[int, ...]] = field(default_factory=dict)
-
-    def dropped(self, place: Place) -> tuple[int, ...]:
-        """The channels that are 0 at a place."""
-        return self.massive.get(place, ())
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,6 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     scheduler = training_scheduler(pipeline.scheduler)
     profile = chosen_profile(_profile(transformer, scheduler), wanted)
     denoiser = dit_denoiser(transformer, scheduler, table, profile.dift_timestep)
-    dropped = denoiser.taps.dropped(profile.dift_block)
-    if dropped:
-        notes += (f"features leave out {len(dropped)} channels of massive activations: {', '.join(map(str, dropped))}",)
     return SourcePipeline(
         digest=digest,
         encoder=encoder,

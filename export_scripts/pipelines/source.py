@@ -48,6 +48,10 @@ def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
     folder = open_folder(path)
     source = READERS.get(folder.kind, read_text_pipeline)(folder, wanted)
     check_source(source)
+    dropped = source.denoiser.taps.massive.get(source.profile.dift_block, ())
+    if dropped:
+        note = f"features leave out {len(dropped)} channels of massive activations: {', '.join(map(str, dropped))}"
+        source = replace(source, notes=(*source.notes, note))
     first = read_first_draws(path, source.latent, source.denoiser.schedule.steps)
     return source if first is None else replace(source, first_draws=first, digest=first.digest(source.digest))
 

@@ -60,7 +60,7 @@ def read_prompts(path: Path, wanted: Wanted) -> PromptTable:
         raise PipelineError(
             f"{path} is a {folder.kind}, which has no text encoder: name the pipeline of this repository"
         )
-    return make_table(load_folder(folder, leave_out=("unet", "vae")), wanted)
+    return make_table(load_folder(folder, leave_out=("unet", "transformer", "vae")), wanted)
 
 
 def read_text_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
