@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import DDPMScheduler, DiTPipeline, FlowMatchEulerDiscreteScheduler
+from torch import Tensor, nn
 
 from client import contract
 from export_scripts.class_list import read_class_list
-from export_scripts.errors import PipelineError
+from export_scripts.errors import PipelineError, ValueMismatch
+from export_scripts.gates.graph import check_values
 from export_scripts.graphs.leaves import make_leaves, make_networks
-from export_scripts.pipelines.denoiser import beta_schedule, default_band
+from export_scripts.graphs.networks import NoisePredictor
+from export_scripts.pipelines.denoiser import Conditions, Denoiser, beta_schedule, default_band
 from export_scripts.pipelines.parts import quiet_loading
 from export_scripts.pipelines.source import at_resolution, check_source, load_source
 from export_scripts.pipelines.text import read_prompts
@@ -133,6 +136,34 @@ def test_a_learned_sigma_read_as_epsilon_is_refused(dit: Path, tmp_path: Path) -
     change(without / "model_index.json", scheduler=["diffusers", "DDPMScheduler"])
     change(without / "scheduler" / "scheduler_config.json", variance_type="learned_range")
     assert "variance_type is learned_range, and the DiT gives 4 channels for latents of 4" in refusal(without)
+
+
+class ScoresTheSigma(Denoiser):
+    """The mistake: the second half of the output taken for the prediction."""
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
+        return self.call(self.network, noisy, timesteps, conditions)[:, self.latents.channels :]
+
+
+class InTorch:
+    """A session that runs a module in eager torch."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def run(self, _outputs: Any, inputs: Mapping[str, Any]) -> list[Any]:
+        with torch.no_grad():
+            return [output.numpy() for output in self.module(*(torch.from_numpy(a) for a in inputs.values()))]
+
+
+def test_a_graph_that_scores_the_sigma_does_not_pass_the_first_gate(dit: Path) -> None:
+    source = load_source(dit)
+    leaves = make_leaves(source, 8)
+    leaf = leaves.by_name[contract.UNET]
+    right = {f.name: getattr(source.denoiser, f.name) for f in fields(Denoiser)}
+    assert check_values(leaf, InTorch(leaf.module), 3) < 1e-4
+    with pytest.raises(ValueMismatch, match=contract.UNET):
+        check_values(leaf, InTorch(NoisePredictor(ScoresTheSigma(**right), leaves.bank)), 3)
 
 
 def test_a_flow_model_is_refused_by_name_whatever_schedule_it_comes_with(tmp_path: Path) -> None:
