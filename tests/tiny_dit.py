@@ -39,7 +39,7 @@ def tiny_dit(**config: Any) -> DiTTransformer2DModel:
 
 
 def one_table(transformer: DiTTransformer2DModel) -> DiTTransformer2DModel:
-    """As the published weights are: the same table in every block."""
+    """The same table in every block, as a conversion of the makers' single table leaves it."""
     tables = [block.norm1.emb.class_embedder.embedding_table for block in transformer.transformer_blocks]
     with torch.no_grad():
         for table in tables[1:]:

@@ -94,7 +94,7 @@ def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = 
 
 
 def prompt_leaf(model: contract.Model, table: Tensor, pooled: Tensor | None, precision: str) -> Leaf:
-    """The leaf of a prompt table, rounded to the UNet's precision."""
+    """The leaf of a prompt table, rounded to the denoiser's precision."""
     dtype = torch.float16 if precision == FP16 else torch.float32
     embedding = torch_graphs.PromptEmbedding(table.to(dtype), None if pooled is None else pooled.to(dtype)).eval()
     return Leaf(model, embedding, EXACT, embedding, precision)

@@ -107,7 +107,7 @@ class LabelRow(nn.Module):
 def take_labels(transformer: nn.Module) -> Tensor:
     """Takes the tables of labels out of the transformer: [n + 1, tables, D], row 0 that of no class.
 
-    Equal tables are one: where all are, as in the published weights, a prompt is [1, D].
+    Equal tables are one: where all are equal, a prompt is [1, D].
     """
     distinct: list[Tensor] = []
     for block in transformer.transformer_blocks:
