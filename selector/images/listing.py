@@ -42,6 +42,10 @@ LEFT_SCHEMA: pa.Schema = pa.schema(
 that lists. Bytes of `source` that are no text show as escapes."""
 
 
+_FEW = 8
+"""Texts that are looked for are few if there are this many times more to look among."""
+
+
 class Skipped(NamedTuple):
     """Something that is no item and why."""
 
@@ -200,7 +204,14 @@ def rows_in(texts: pa.Array | pa.ChunkedArray, wanted: pa.Array | pa.ChunkedArra
     texts, wanted = (joined(one) if isinstance(one, pa.ChunkedArray) else one for one in (texts, wanted))
     if texts.equals(wanted):
         return np.arange(len(texts))
-    return np.asarray(pc.fill_null(pc.index_in(wanted, value_set=texts), -1), np.int64)
+    if len(wanted) > len(texts) // _FEW:
+        return np.asarray(pc.fill_null(pc.index_in(wanted, value_set=texts), -1), np.int64)
+    encoded = wanted.dictionary_encode()  # few: the table in memory is of these
+    found = pc.fill_null(pc.index_in(texts, value_set=encoded.dictionary), -1).to_numpy()
+    rows = np.full(len(encoded.dictionary) + 1, -1, np.int64)
+    there = np.flatnonzero(found >= 0)
+    rows[found[there]] = there
+    return rows[np.asarray(encoded.indices.fill_null(-1), np.int64)]
 
 
 def joined(column: pa.ChunkedArray) -> pa.Array:

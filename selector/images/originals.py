@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError
 from selector.images.canvas import cut
 from selector.images.decoding import DecodeError, decode
-from selector.images.listing import Listing
+from selector.images.listing import Listing, rows_in
 from selector.images.locations import Data
 from selector.images.readers import Containers, ContentError, Place, image_id
 from selector.records import Box
@@ -28,6 +29,13 @@ class Originals:
         self._containers, self._listing, self._expected = containers, listing, expected
         self.root = listing.root
         self.image = lru_cache(maxsize=4)(self._image)
+
+    def places(self, sources: pa.ChunkedArray) -> list[Place]:
+        """Where images lie; raises SelectorError if one is not there any more."""
+        rows = rows_in(self._listing.sources, sources)
+        if (rows < 0).any():
+            self.place(sources[int(np.argmin(rows))].as_py())
+        return self._listing.places(rows)
 
     def place(self, source: str) -> Place:
         """Where an image lies; raises SelectorError if it is not there any more."""

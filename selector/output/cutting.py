@@ -61,11 +61,11 @@ class Cutter:
         return thumbnail(self._images.cut(source, box)) if made is None else made
 
     def _jobs(self, rows: pa.Table, cut: Cut, wanted: bool) -> Iterator[Job]:
-        for row in records(rows):
+        for row, place in zip(records(rows), self._images.places(rows["source"]), strict=True):
             box = window(row)
             whole = cut.box(box, row["image_height"], row["image_width"])
             shown = box if row["rank"] < self._shown else None
-            yield Job(self._images.place(row["source"]), row["image_id"], whole if wanted else None, shown)
+            yield Job(place, row["image_id"], whole if wanted else None, shown)
 
     def _ahead(self, jobs: Iterator[Job], cut: Cut, config: ExportConfig) -> Iterator[list[_Made]]:
         make = partial(_made, root=self._images.root, cut=cut, config=config)

@@ -81,8 +81,9 @@ _ASSIGNED = "assigned_margin assigned_standard_error assigned_unet_rows"
 IMAGE_SUMMARY: pa.Schema = pa.schema(
     [*(IMAGE_SCHEMA.field(name) for name in f"{_PER_IMAGE} {_ASSIGNED}".split()), *_PLACED]
 )
-PATCH_SUMMARY: pa.Schema = pa.schema([*PATCH_SCHEMA, *_PLACED])
-"""The columns of a store's summaries: rows with the shard and the row in it where they were committed."""
+PATCH_SUMMARY: pa.Schema = pa.schema([*PATCH_SCHEMA, *_PLACED, *_schema(by_source=pa.int32())])
+"""The columns of a store's summaries: rows with the shard and the row in it where they were committed. by_source: the numbers of
+all rows in the order of their sources, and of one source in the order in which they were committed."""
 
 
 @dataclass(frozen=True)

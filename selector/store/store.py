@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 
 from selector.errors import StoreError, UsageError
 from selector.images.labels import Labels
-from selector.images.listing import joined, rows_in
+from selector.images.listing import joined
 from selector.images.locations import Data, data_at
 from selector.records import PatchTable
 from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
 from selector.store.features import CommittedVectors, StoredFeatures
 from selector.store.fingerprint import Fingerprint, check_fingerprint, read_fingerprint, write_fingerprint
+from selector.store.joining import by_class, why_undescribed
 from selector.store.schema import (
     IMAGE_SCHEMA,
     IMAGE_SUMMARY,
@@ -51,6 +52,7 @@ from selector.store.summary import Summary, committed, latest, stem, summary
 
 DATA_FILE, HISTORY_FILE = "data.json", "history.json"
 
+_TEXTS = ("source", "image_id", "status", "reason")
 _FOLDERS = ("images", "patches")
 _OURS = re.compile(
     r"^((\d{5,}|listing|summary)\.parquet|\d{5,}\.npy|server\.log.*|\.selector\.lock|orders)$|\.[0-9a-f]{32}\.tmp$"
@@ -197,7 +199,7 @@ class Store:
 
     def patches(self) -> Summary:
         """All rows of stage II (PATCH_SUMMARY), sorted by (class_id, image_id, patch_rank)."""
-        return summary(self._patches, PATCH_SUMMARY, _by_class)
+        return summary(self._patches, PATCH_SUMMARY, by_class)
 
     def described(self, images: pa.Table) -> pa.Array:
         """Of rows of `images()` why stage II has no features for them, "" if it has; null if it does not account for them."""
@@ -252,7 +254,7 @@ class Store:
         self, made: Summary, kept: NDArray[np.int64], sources: ArrowTexts, image_ids: pa.ChunkedArray
     ) -> PatchTable:
         """These patches of a summary. sources: one for each of them. image_ids: one for each of the summary's rows."""
-        names = [name for name in PATCH_SUMMARY.names if name not in ("source", "image_id", "status", "reason")]
+        names = [name for name in PATCH_SUMMARY.names if name not in _TEXTS and name != "by_source"]
         commits = [CommittedVectors(stem(shard), one.rows, one.digest) for shard, one in made.commits.items()]
         numbers = np.fromiter(made.commits, np.int64, len(made.commits))
         columns = made.rows(*names)
@@ -267,25 +269,3 @@ class Store:
         for folder in (self._images, self._patches):
             for shard in committed(folder):
                 read_commit(folder, stem(shard), verify=True)
-
-
-def _by_class(rows: pa.Table) -> pa.Table:
-    keys = [(name, "ascending") for name in ("class_id", "image_id", "patch_rank", "shard")]
-    return rows.take(pc.sort_indices(rows, sort_keys=keys))
-
-
-def why_undescribed(images: pa.Table, made: Summary) -> tuple[pa.Array, NDArray[np.int64]]:
-    """See `Store.described`; what was committed last counts. And int64, for every patch the row of `images` that it is of: the
-    same source, and the same bytes; -1 if there is none, or the patch failed."""
-    patches = made.rows("source", "image_id", "status", "reason", "shard", "row")
-    owner = rows_in(images["source"], patches["source"])
-    same = pc.equal(images["image_id"].take(pa.array(owner, mask=owner < 0)), patches["image_id"]).fill_null(False)
-    owner[~np.asarray(same.to_numpy())] = -1
-    rows = np.flatnonzero(owner >= 0)
-    written = np.lexsort((patches["row"].to_numpy()[rows], patches["shard"].to_numpy()[rows]))
-    last = np.full(len(images), -1, np.int64)
-    last[owner[rows[written]]] = rows[written]
-    usable = pc.equal(patches["status"], "ok")
-    reasons = joined(pc.if_else(usable, "", patches["reason"])).take(pa.array(last, mask=last < 0))
-    owner[~np.asarray(usable.to_numpy())] = -1
-    return reasons, owner

@@ -27,7 +27,8 @@ from selector.store.schema import conforming
 
 SUMMARY_FILE = "summary.parquet"
 _KEY = b"selector.summary"
-_VERSION = 1
+_VERSION = 2
+_MADE_HERE = ("shard", "row", "by_source")
 _COMMIT = re.compile(r"(\d{5,})\.parquet")
 
 _READERS = 4
@@ -121,12 +122,14 @@ def _nothing(folder: Path, schema: pa.Schema, order: Order) -> Summary:
 
 
 def _commit(folder: Path, shard: int, stamp: tuple[int, ...], schema: pa.Schema) -> tuple[pa.Table, Commit]:
-    rows = read_rows(folder, stem(shard), [name for name in schema.names if name not in ("shard", "row")])
+    committed_columns = pa.schema([field for field in schema if field.name not in _MADE_HERE])
+    rows = read_rows(folder, stem(shard), committed_columns.names)
     width, digest = committed_vectors(folder, stem(shard), rows)
-    rows = conforming(rows, pa.schema([field for field in schema if field.name not in ("shard", "row")]))
-    rows = rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
-    rows = rows.append_column("row", pa.array(np.arange(len(rows), dtype=np.int32)))
-    return rows.select(schema.names).replace_schema_metadata(None).cast(schema), Commit(stamp, len(rows), width, digest)
+    rows, numbers = conforming(rows, committed_columns), np.arange(len(rows), dtype=np.int32)
+    made = {"shard": np.full(len(rows), shard, np.int32), "row": numbers, "by_source": numbers}
+    for name in (name for name in _MADE_HERE if name in schema.names):
+        rows = rows.append_column(name, pa.array(made[name]))
+    return rows.select(schema.names).cast(schema), Commit(stamp, len(rows), width, digest)
 
 
 def latest(rows: pa.Table) -> pa.Table:
@@ -159,6 +162,11 @@ def _write(folder: Path, rows: pa.Table, made: Mapping[int, Commit]) -> None:
         write_whole(
             folder / SUMMARY_FILE,
             lambda file: pq.write_table(
-                table, file, compression="zstd", write_page_checksum=True, row_group_size=whole
+                table,
+                file,
+                compression="zstd",
+                write_page_checksum=True,
+                row_group_size=whole,
+                use_dictionary=[name for name in ("status", "reason") if name in table.column_names],
             ),
         )

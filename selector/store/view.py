@@ -17,6 +17,7 @@ from selector.images.class_names import class_label
 from selector.images.listing import Listing, joined, row_in, rows_in
 from selector.records import PatchTable
 from selector.store.fingerprint import is_unlabelled
+from selector.store.joining import why_undescribed
 from selector.store.outcomes import (
     DUPLICATE,
     FAILED,
@@ -30,7 +31,7 @@ from selector.store.outcomes import (
     unread_outcomes,
 )
 from selector.store.schema import ArrowTexts
-from selector.store.store import Store, why_undescribed
+from selector.store.store import Store
 
 
 class ImageIds(Mapping[str, str]):

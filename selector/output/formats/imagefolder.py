@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from selector.output.classes import class_folder, indexed_folder
@@ -17,12 +18,19 @@ class ImageFolder(Exporter):
 
     pictures = True
 
+    @cached_property
+    def _made(self) -> set[Path]:
+        """Folders that are there."""
+        return set()
+
     def add(self, pick: Pick) -> None:
         """See Exporter."""
         folders = self.shared.class_folders
         path = self.folder / picture_path(folders, pick.of.index, pick.of.key, pick.folder, pick.name)
         path = path.with_name(path.name + SUFFIXES[self.shared.image_format])
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
         path.write_bytes(pick.picture())
 
     def finish(self) -> list[str]:
