@@ -19,19 +19,19 @@ class ImageFolder(Exporter):
     pictures = True
 
     @cached_property
-    def _made(self) -> set[Path]:
-        """Folders that are there."""
-        return set()
+    def _folders(self) -> dict[tuple[int, str], Path]:
+        """Folders that are there, by class and class folder."""
+        return {}
 
     def add(self, pick: Pick) -> None:
         """See Exporter."""
-        folders = self.shared.class_folders
-        path = self.folder / picture_path(folders, pick.of.index, pick.of.key, pick.folder, pick.name)
-        path = path.with_name(path.name + SUFFIXES[self.shared.image_format])
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        path.write_bytes(pick.picture())
+        own = (pick.of.index, pick.folder)
+        folder = self._folders.get(own)
+        if folder is None:
+            path = picture_path(self.shared.class_folders, pick.of.index, pick.of.key, pick.folder, pick.name)
+            folder = self._folders[own] = self.folder / path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{pick.name}{SUFFIXES[self.shared.image_format]}").write_bytes(pick.picture())
 
     def finish(self) -> list[str]:
         """See Exporter."""
