@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +19,23 @@ class RangeServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, root: Path, key: str = "", ranges: bool = True) -> None:
+    def __init__(
+        self, root: Path, key: str = "", ranges: bool = True, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+            self._scheme = "https"
         self.root, self.key, self.ranges = root, key, ranges
         self.failing = 0
         self.served: list[tuple[str, str]] = []  # (path, range)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self.server_port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,9 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(root: Path, key: str = "", ranges: bool = True) -> Iterator[RangeServer]:
-    """The server, running until the end of the context."""
-    server = RangeServer(root, key, ranges)
+def serving(
+    root: Path, key: str = "", ranges: bool = True, certificate: tuple[Path, Path] | None = None
+) -> Iterator[RangeServer]:
+    """The server, running until the end of the context. certificate: PEM files of a certificate and its key, for https."""
+    server = RangeServer(root, key, ranges, certificate)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -16,7 +16,8 @@ from selector.images.locations import Data, Location
 from selector.progress import Progress
 from selector.run import run
 from tests.e2e.command import manifest, picks, selector
-from tests.forms import as_folder, as_shards, in_every_form, pictures
+from tests.forms import as_folder, as_shards, as_tar, in_every_form, pictures
+from tests.integration.certificates import PROBLEM, make_certificates
 from tests.range_server import serving
 
 pytestmark = pytest.mark.server
@@ -74,6 +75,24 @@ def test_every_form_gives_the_same_scores_and_picks_of_300_images(
     datasets: ModuleType, tmp_path: Path, tiny: str
 ) -> None:
     compare(300, tmp_path, datasets, tiny)
+
+
+@pytest.mark.skipif(bool(PROBLEM), reason=str(PROBLEM))
+def test_https_gives_the_same_and_its_certificate_is_checked(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_certificates(tmp_path)
+    files = pictures(15, side=20)
+    (tmp_path / "web").mkdir()
+    as_tar(tmp_path / "web" / "data.tar", files)
+    expected = ran(as_folder(tmp_path / "folder", files), tmp_path / "expected", tiny)
+    options = ("--ipc", IPC, "--server", tiny, "--workers", 1, "--shard-size", 64)
+    with serving(tmp_path / "web", certificate=(made.server, made.server_key)) as web:
+        refused = selector("run", f"{web.url}/data.tar", *options, "--out", tmp_path / "refused", code=2)
+        assert "data.tar can't be listed" in refused.stderr
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
+        selector("run", f"{web.url}/data.tar", *options, "--out", tmp_path / "out")
+    assert outcome(tmp_path / "out") == expected
 
 
 def test_a_later_selection_lists_as_the_store_was_scored_without_the_flags(tmp_path: Path, tiny: str) -> None:
