@@ -43,7 +43,7 @@ class NoiseConfig:
     drop_share: float = 0.12  # of the conditions, replaced by the null prompt
 
 
-class Denoiser(nn.Module):
+class TrainedParts(nn.Module):
     """The trained parts together: latents, timesteps, prompt rows -> the U-Net's prediction (N, C, h, w)."""
 
     def __init__(self, unet: UNet2DConditionModel, class_embedding: ClassEmbedding) -> None:
@@ -99,7 +99,7 @@ def sample_timesteps(config: NoiseConfig, count: int, steps: int, generator: tor
 
 
 def denoising_loss(
-    model: Denoiser, scheduler: DDPMScheduler, latents: Tensor, rows: Tensor, timesteps: Tensor, noise: Tensor
+    model: TrainedParts, scheduler: DDPMScheduler, latents: Tensor, rows: Tensor, timesteps: Tensor, noise: Tensor
 ) -> Tensor:
     """Mean squared error of the prediction, a scalar in fp32."""
     noisy = scheduler.add_noise(latents, noise, timesteps)

@@ -19,9 +19,9 @@ from torch import Tensor
 from export_scripts.small_pipeline import SmallPipeline
 from export_scripts.training.images import ImageSet, batch_indices, zoom
 from export_scripts.training.model import (
-    Denoiser,
     ModelConfig,
     NoiseConfig,
+    TrainedParts,
     build_pipeline,
     denoising_loss,
     latent_statistics,
@@ -70,7 +70,7 @@ class Trainer:
         channels = "gray" if self.pixels.shape[1] == 1 else "rgb"
         self.pipeline = build_pipeline(config.model, images.class_names, channels, *latent_statistics(sample))
         self.pipeline.to(device)
-        self.model = Denoiser(self.pipeline.unet, self.pipeline.class_embedding).train()
+        self.model = TrainedParts(self.pipeline.unet, self.pipeline.class_embedding).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
