@@ -48,10 +48,11 @@ $(TEST_ENV)/installed: pyproject.toml constraints.txt
 	$(TEST_ENV)/bin/pip install $(PIP_FLAGS) --editable '.[test]'
 	touch $@
 
-$(S3_ENV)/installed: pyproject.toml
+$(S3_ENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(S3_ENV)
-	$(S3_ENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[s3]' 'moto[s3,server]>=5' \
-		filelock hypothesis pytest pytest-timeout pytest-xdist
+	grep -v '^python-dateutil==' constraints.txt > $(S3_ENV)/constraints.txt
+	$(S3_ENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(S3_ENV)/constraints.txt \
+		--editable '.[s3]' 'moto[s3,server]>=5' filelock hypothesis pytest pytest-timeout pytest-xdist
 	touch $@
 
 clean:
