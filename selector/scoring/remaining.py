@@ -41,7 +41,7 @@ def settled(store: Store, listing: Listing, *, retry_failed: bool) -> NDArray[np
 
 def failed_features(store: Store) -> pa.Array:
     """The source of every image whose features failed."""
-    images = store.images("source", "image_id")
+    images = store.images("source", "image_id", "status")
     return images["source"].filter(_failed(store.described(images))).combine_chunks()
 
 
