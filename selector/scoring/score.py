@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.config import ScoreConfig
-from selector.errors import UsageError
+from selector.errors import FileError, UsageError
 from selector.folders.locks import held
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
@@ -95,7 +95,8 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
 
     def keep() -> None:
         if whole.fresh:
-            keep_listing(config.store, whole)
+            with suppress(FileError):  # the next command lists again; what can't go on without room says so itself
+                keep_listing(config.store, whole)
 
     if _nothing_to_do(config, listing):
         keep()
