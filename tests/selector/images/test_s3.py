@@ -102,7 +102,7 @@ def scored(data: Data, folder: Path, server: str) -> tuple[Any, ...]:
     names = folder / "names.tsv"
     names.write_text("bee\tbag\ncup\tcoat\nkite\tdress\n")
     scoring = ScoreConfig(
-        data, folder / "out" / "store", builtin_repository(), (server,), draws=1, workers=1, class_names=names
+        data, folder / "out" / "store", builtin_repository(), (server,), draws=2, workers=1, class_names=names
     )
     counts = run(scoring, SelectConfig(5, folder / "out"), Progress(quiet=True))["counts"]
     assert (counts["scored"], counts["failed"], counts["unread"]) == (300, 0, 0)
