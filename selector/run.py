@@ -15,11 +15,10 @@ import pyarrow as pa
 from client.repository import read_identity
 from selector.builtin import builtin_scenes
 from selector.config import ScoreConfig, SelectConfig
-from selector.errors import FileError, SelectorError, UsageError
+from selector.errors import SelectorError, UsageError
 from selector.folders.locks import held
 from selector.images.class_folders import matched_folders
 from selector.images.class_names import composed, read_class_names
-from selector.images.datasets import list_items
 from selector.images.labels import Labels
 from selector.images.listing import Listing
 from selector.images.locations import Data
@@ -37,8 +36,8 @@ from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
 from selector.store.fingerprint import is_unlabelled
-from selector.store.kept_listing import keep_listing, read_listing
-from selector.store.losses import across_lines, bare_class_lines, explainer, fresh_lines, listing_lines, loss_lines
+from selector.store.kept_listing import keep_if_fresh, listed
+from selector.store.losses import across_lines, bare_class_lines, explainer, listing_lines, loss_lines
 from selector.store.outcomes import listing_outcomes
 from selector.store.outcomes_table import has_outcomes, outcomes_path, write_outcomes
 from selector.store.store import Store
@@ -63,15 +62,6 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
             view = view_store(scoring.store, report.listing, view.unread, selection.across_classes)
             write_outcomes(scoring.store, view.outcomes)
         return _publish(report.listing, view, selection, spent, progress)
-
-
-def _give_memory_back() -> None:
-    """Columns of millions of images come and go: jemalloc gives their memory back, and the default allocator keeps it.
-
-    A selection from an ImageNet took 813 MB so, and 950 to 1,090 otherwise.
-    """
-    with suppress(NotImplementedError):  # not built into this pyarrow
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def select(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
@@ -129,20 +119,33 @@ def report(
         return write_report(folder / REPORT_FILE, report_input(view, chosen, images, cutter, Spent(), taken_in(folder)))
 
 
+def _give_memory_back() -> None:
+    """Takes jemalloc for the columns of millions of images, which come and go.
+
+    A selection from 1.28 million images took 813 MB so; by the default allocator, mimalloc, 950 to 1,090.
+    """
+    with suppress(NotImplementedError):  # not built into this pyarrow
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+
+
 def _listed(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> Listing:
-    scored = Store.open(store).read_data_root()
+    opened = Store.open(store)
+    scored = opened.read_data_root()
     root = data or scored.root
     labels = scored.labels if selection.labels is None else selection.labels
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
-    before = None if selection.relist else read_listing(store)
-    unlabelled, own = is_unlabelled(Store.open(store).read_fingerprint()), (store, selection.out)
-    listing = list_items(root, exclude=selection.exclude, own=own, before=before, labels=labels, unlabelled=unlabelled)
-    for line in fresh_lines(listing, before):
-        progress.note(line)
-    if listing.fresh:
-        with suppress(FileError):  # a store that can only be read: the next command lists again
-            keep_listing(store, listing)
+    listing = listed(
+        store,
+        root,
+        selection.relist,
+        progress.note,
+        exclude=selection.exclude,
+        own=(store, selection.out),
+        labels=labels,
+        unlabelled=is_unlabelled(opened.read_fingerprint()),
+    )
+    keep_if_fresh(store, listing)
     return listing
 
 

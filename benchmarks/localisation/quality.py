@@ -105,6 +105,12 @@ def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[fl
     return float(low), float(high)
 
 
+def with_interval(values: NDArray[np.floating | np.bool_]) -> str:
+    """The mean over images and its interval, as a cell of a table."""
+    low, high = interval(values)
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
 def summary(measured: list[Measured]) -> list[dict[str, object]]:
     """One row per rule: pointing with intervals, overall and on decoy scenes, and the paired lead over the brightest."""
     brightest = next(m.found for m in measured if m.rule == "brightest window")

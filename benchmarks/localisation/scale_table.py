@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.localisation.maps import collect
 from benchmarks.localisation.pointing import Localisation, boxes_of_maps, localise_boxes
-from benchmarks.localisation.quality import interval
+from benchmarks.localisation.quality import interval, with_interval
 from benchmarks.scenes.generator import make_scenes
 from benchmarks.scenes.items import SOURCE, read_items
 from benchmarks.scenes.scenes import Scenes
@@ -50,12 +50,7 @@ def _name(setting: WindowSetting) -> str:
 
 def _measured(found: Localisation) -> tuple[str, ...]:
     decoys = found.hits[found.decoys]
-    return tuple(_cell(values) for values in (found.hits, decoys, found.iou))
-
-
-def _cell(values: NDArray[np.floating | np.bool_]) -> str:
-    low, high = interval(values)
-    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+    return tuple(with_interval(values) for values in (found.hits, decoys, found.iou))
 
 
 def _lead(ours: NDArray[np.floating | np.bool_], theirs: NDArray[np.floating | np.bool_]) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.localisation.quality import interval, make_test_scenes
+from benchmarks.localisation.quality import make_test_scenes, with_interval
 from benchmarks.scenes.items import CLASS_NAMES, SOURCE
 from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import write_tar
@@ -66,12 +66,12 @@ def table_row(name: str, images: list[dict[str, Any]], picks: list[dict[str, Any
     points = [Box(*(i[f"window_{e}"][0] for e in _EDGES)).points_at(truth.box[i["source"]]) for i in images if _used(i)]
     pure = _right(picks, truth)
     pointed = [Box(*(pick[e] for e in _EDGES)).points_at(truth.box[pick["source"]]) for pick in picks]
-    cells = [name, *["—"] * 3, *map(_cell, (np.array(points), pure, np.array(pointed)))]
+    cells = [name, *["—"] * 3, *map(with_interval, (np.array(points), pure, np.array(pointed)))]
     if images[0]["assigned_margin"] is not None:
         margins = np.array([image["assigned_margin"] for image in images])
         sure = right[margins >= np.quantile(margins, SURE)]
         cost = np.mean([image["assigned_unet_rows"] for image in images])
-        cells[1:4] = [f"{cost:.1f}", _cell(right), _cell(sure)]
+        cells[1:4] = [f"{cost:.1f}", with_interval(right), with_interval(sure)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -81,11 +81,6 @@ def _used(image: Mapping[str, Any]) -> bool:
 
 def _right(rows: list[dict[str, Any]], truth: Truth) -> NDArray[np.bool_]:
     return np.array([row["class_id"] == truth.class_id[row["source"]] for row in rows], np.bool_)
-
-
-def _cell(values: NDArray[np.bool_]) -> str:
-    low, high = interval(values)
-    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
 HEAD = (

@@ -84,9 +84,6 @@ class Memory:
             f"{filtered} filtered by --min-margin" + (f"; nearest to no image: {shown}" if bare else "")
         )
 
-    def _source_where(self, mask: pa.ChunkedArray) -> pa.ChunkedArray:
-        return self._rows["source"].filter(mask)
-
 
 def remembered(store: Store) -> Memory:
     """What the store knows of the classes of its images."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ import numpy as np
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from selector.config import ScoreConfig
-from selector.errors import FileError, UsageError
+from selector.errors import UsageError
 from selector.folders.locks import held
-from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.images.locations import Data
 from selector.processes import begin_work, process_pool, run_in_loop
@@ -28,8 +28,8 @@ from selector.scoring.assigning import remembered
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
 from selector.scoring.work import Spent, Work, opened_store
-from selector.store.kept_listing import keep_listing, read_listing
-from selector.store.losses import fresh_lines, listing_lines, loss_lines
+from selector.store.kept_listing import keep_if_fresh, listed
+from selector.store.losses import listing_lines, loss_lines
 from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
 from selector.store.store import DATA_FILE, Store
 from selector.store.view import StoreView, view_store
@@ -93,11 +93,7 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
             f"{config.store} was made from {before}: a file of {now} counts as scored where its path is the same"
         )
 
-    def keep() -> None:
-        if whole.fresh:
-            with suppress(FileError):  # the next command lists again; what can't go on without room says so itself
-                keep_listing(config.store, whole)
-
+    keep = partial(keep_if_fresh, config.store, whole)
     if _nothing_to_do(config, listing):
         keep()
     else:
@@ -128,17 +124,16 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
 
 def listing_of(config: ScoreConfig, progress: Progress) -> Listing:
     """The files of the data, of which those are listed that no listing kept in the store has. UsageError if there are none."""
-    before = None if config.relist else read_listing(config.store)
-    listing = list_items(
+    listing = listed(
+        config.store,
         config.data,
+        config.relist,
+        progress.note,
         exclude=config.exclude,
         own=(config.store,),
-        before=before,
         labels=config.labels,
         unlabelled=config.unlabelled,
     )
-    for line in fresh_lines(listing, before):
-        progress.note(line)
     if not len(listing):
         told = [*loss_lines(listing), *listing_lines(listing, config.exclude)]
         where = "" if config.unlabelled else " in class folders"

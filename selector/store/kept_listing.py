@@ -6,27 +6,51 @@ It may be absent, damaged or of another version: then the data are listed again.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selector.errors import FileError
 from selector.folders.files import file_errors
+from selector.images.datasets import list_items
 from selector.images.listing import ITEM_SCHEMA, LEFT_SCHEMA, Listing, Part
-from selector.images.locations import data_at
+from selector.images.locations import Data, data_at
 from selector.store.commits import write_whole
+from selector.store.losses import fresh_lines
 
 LISTING_FILE = "listing.parquet"
 _KEY = b"selector.listing"
 _VERSION = 1
 
 
+def listed(store: Path, root: Data, relist: bool, note: Callable[[str], None], **asked: Any) -> Listing:
+    """The data as `list_items` lists them, without listing again what a listing kept in the store has; UsageError as there.
+
+    relist: list all. note: takes a line about what changed. asked: further arguments of `list_items`.
+    """
+    before = None if relist else read_listing(store)
+    listing = list_items(root, before=before, **asked)
+    for line in fresh_lines(listing, before):
+        note(line)
+    return listing
+
+
+def keep_if_fresh(store: Path, listing: Listing) -> None:
+    """Keeps a whole listing of which something was listed now. A store that can't be written costs the next command a listing."""
+    if listing.fresh:
+        with suppress(FileError):
+            keep_listing(store, listing)
+
+
 def read_listing(store: Path) -> Listing | None:
     """The listing kept in the store; None if there is none that can be used."""
     with suppress(OSError, pa.ArrowException, ValueError, KeyError, TypeError):
-        with pq.ParquetFile(store / LISTING_FILE) as file:  # no data set around it: that would import pandas
+        with pq.ParquetFile(store / LISTING_FILE) as file:
             table = file.read(use_threads=False)
         stated = json.loads(table.schema.metadata[_KEY])
         if stated["version"] != _VERSION:

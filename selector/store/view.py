@@ -144,27 +144,21 @@ def view_store(
     classes = {data.folders[folder] for folder in listing.folders if folder in data.folders}
     if is_unlabelled(mark):
         classes = set(np.unique(np.asarray(seen["class_id"].to_numpy())[stands]).tolist())
-    failed = int(pc.sum(pc.equal(outcomes.rows["status"], FAILED)).as_py() or 0)
     gone = images["source"].filter(pa.array(complete & away)).to_pylist()
     return StoreView(
         store=path,
         fingerprint=mark,
         class_names={class_id: mark["classes"][class_id] for class_id in sorted(classes)},
         counts={
-            "seen": len(seen),
-            "scored": int(stands.sum()),
-            "filtered": len(outcomes) - failed - int(stands.sum()),
-            "failed": failed,
-            "duplicates": int(pc.sum(pc.starts_with(outcomes.rows["reason"], DUPLICATE)).as_py() or 0),
+            **_counts_of(outcomes),
+            **_counts_left(listing),
             "across_classes": len(crossings),
-            "skipped": len(listing.left) - int(pc.sum(listing.left["lost"]).as_py() or 0),
-            "passed_over": int(pc.sum(listing.left["lost"]).as_py() or 0),
             "gone": int((~listed).sum()) + len(gone),
             "unscored": len(listing) - int(done.sum()),
             "unread": len(unread),
             "patches": len(table),
         },
-        unet_rows=2 * (pc.sum(images["draws"]).as_py() or 0) + (pc.sum(images["assigned_unet_rows"]).as_py() or 0),
+        unet_rows=2 * _total(images["draws"]) + _total(images["assigned_unet_rows"]),
         conversions=conversions(outcomes),
         outcomes=outcomes + unread_outcomes(unread, gone) + listing_outcomes(listing),
         crossings=tuple(crossings),
@@ -173,3 +167,24 @@ def view_store(
         image_ids=ImageIds(seen if stands.all() else seen.filter(pa.array(stands))),
         unread=unread,
     )
+
+
+def _counts_of(outcomes: Outcomes) -> dict[str, int]:
+    scored, failed = int(outcomes.scored().sum()), _total(pc.equal(outcomes.rows["status"], FAILED))
+    return {
+        "seen": len(outcomes),
+        "scored": scored,
+        "filtered": len(outcomes) - failed - scored,
+        "failed": failed,
+        "duplicates": _total(pc.starts_with(outcomes.rows["reason"], DUPLICATE)),
+    }
+
+
+def _counts_left(listing: Listing) -> dict[str, int]:
+    lost = _total(listing.left["lost"])
+    return {"skipped": len(listing.left) - lost, "passed_over": lost}
+
+
+def _total(column: pa.ChunkedArray) -> int:
+    """The sum of numbers, or how many are true; 0 of none."""
+    return int(pc.sum(column).as_py() or 0)
