@@ -1,4 +1,4 @@
-"""Processes of a selection: those that order classes, each with one thread of BLAS and OpenMP, and those that cut pictures.
+"""Processes that order classes, each with one thread of BLAS and OpenMP.
 
 Their number is the parallelism: more threads in each would only compete, and change no order
 (`tests/selector/selection/`).
@@ -6,17 +6,13 @@ Their number is the parallelism: more threads in each would only compete, and ch
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-from selector.processes import begin_work, process_pool
-
-_WORTH_CUTTING = 1_000
-"""Pictures from which processes are started: about two seconds of work."""
+from selector.processes import begin_work, cores, process_pool
 
 
 @contextmanager
@@ -30,27 +26,12 @@ def order_pool(processes: int = 0) -> Iterator[Executor | None]:
         yield pool
 
 
-@contextmanager
-def cutting_pool(pictures: int, processes: int = 0) -> Iterator[Executor | None]:
-    """Processes for so many pictures, one for each core if 0 are asked for; None where starting them would take longer."""
-    processes = processes or _cores()
-    if processes == 1 or pictures < _WORTH_CUTTING:
-        yield None
-        return
-    with process_pool(processes, begin_work) as pool:
-        yield pool
-
-
 def default_processes() -> int:
     """One for each core that this process may use, and two that compute while others wait for the disk.
 
     1,000 classes of 1,300 × 1280 from a disk without its cache, two cores: 153 s by two processes, 89 s by four.
     """
-    return 2 + _cores()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 + cores()
 
 
 def _begin() -> None:

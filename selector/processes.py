@@ -76,6 +76,11 @@ def begin_work() -> None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_in_loop(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """As asyncio.run, of what `main` makes. A signal waits while the loop is made: half a loop complains when it goes."""
     work = main()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,14 @@ from selector.images.labels import Labels
 from selector.images.listing import Listing
 from selector.images.locations import Data
 from selector.images.originals import Originals, originals
-from selector.order_pool import cutting_pool, order_pool
-from selector.output.cutting import Cutter
+from selector.order_pool import order_pool
+from selector.output.cutting import Cutter, cutting_pool
 from selector.output.folder import REPORT_FILE, holds, left_out_of, refuse_foreign, settings_of, taken_in
 from selector.output.manifest import Spent, manifest_of, report_input
 from selector.output.publish import publish
 from selector.progress import Progress
 from selector.report import shown_of, write_report
 from selector.scoring.further_patches import further_patches, with_further
-from selector.scoring.score import data_root_of, listing_of, score
 from selector.selection.order_cache import OrderCache
 from selector.selection.selection import Selection, refuse_short
 from selector.selection.selection import select as select_patches
@@ -49,6 +49,8 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
 
     named_out: whether somebody chose the output folder; otherwise one that holds scores of other data raises UsageError.
     """
+    from selector.scoring.score import listing_of, score  # what speaks with servers; a selection needs none of it
+
     refuse_foreign(selection.out, selection.ipc)
     Store.refuse_foreign(scoring.store)
     if not named_out:
@@ -61,7 +63,8 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
         if selection.across_classes != "first":
             view = view_store(scoring.store, report.listing, view.unread, selection.across_classes)
             write_outcomes(scoring.store, view.outcomes)
-        return _publish(report.listing, view, selection, spent, progress)
+        with _cutting_pool(scoring.store, report.listing, selection) as pool:
+            return _publish(report.listing, view, selection, spent, progress, pool)
 
 
 def select(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
@@ -73,15 +76,16 @@ def select(store: Path, data: Data | None, selection: SelectConfig, progress: Pr
         progress.warn(line)
     for line in listing_lines(listing, selection.exclude):
         progress.note(line)
-    view = view_store(store, listing, across=selection.across_classes)
-    if view.counts["gone"]:
-        progress.note(f"{view.counts['gone']} scored files are no longer in {listing.root}: they are left out")
-    if view.counts["unscored"]:
-        progress.note(
-            f"{view.counts['unscored']} files of {listing.root} are not scored: only the others are chosen from"
-        )
-    with held(selection.out, wait=selection.wait, note=progress.note):
-        return _publish(listing, view, selection, Spent(), progress)
+    with _cutting_pool(store, listing, selection) as pool:
+        view = view_store(store, listing, across=selection.across_classes)
+        if view.counts["gone"]:
+            progress.note(f"{view.counts['gone']} scored files are no longer in {listing.root}: they are left out")
+        if view.counts["unscored"]:
+            progress.note(
+                f"{view.counts['unscored']} files of {listing.root} are not scored: only the others are chosen from"
+            )
+        with held(selection.out, wait=selection.wait, note=progress.note):
+            return _publish(listing, view, selection, Spent(), progress, pool)
 
 
 def report(
@@ -111,7 +115,7 @@ def report(
     selection = SelectConfig(ipc, out, **made, exclude=exclude, labels=labels, relist=relist)
     listing = _listed(store, data, selection, progress)
     view = view_store(store, listing, across=across)
-    with held(out, wait=wait, note=progress.note), originals(listing, view.image_ids) as images:
+    with held(out, wait=wait, note=progress.note), originals(listing, view.scored) as images:
         view, chosen = _chosen(view, selection, images, progress)
         if not holds(folder, chosen, view.patches):
             raise SelectorError(f"{folder} holds other picks than {store} gives now: select again (selector select)")
@@ -151,6 +155,8 @@ def _listed(store: Path, data: Data | None, selection: SelectConfig, progress: P
 
 def _refuse_other_data(scoring: ScoreConfig, out: Path) -> None:
     """Two data sets of one name have the same default folder."""
+    from selector.scoring.score import data_root_of
+
     before, now = data_root_of(scoring.store), scoring.data.resolve()
     if before not in (None, now) and now != builtin_scenes().resolve():
         raise UsageError(
@@ -211,17 +217,23 @@ def _chosen(
     return view, chosen
 
 
+def _cutting_pool(store: Path, listing: Listing, selection: SelectConfig) -> AbstractContextManager[Executor | None]:
+    classes = len(listing.folders) or len(Store.open(store).read_fingerprint()["classes"])
+    return cutting_pool(selection.ipc * classes, selection.workers)
+
+
 def _publish(
     listing: Listing,
     view: StoreView,
     selection: SelectConfig,
     spent: Spent,
     progress: Progress,
+    pool: Executor | None,
 ) -> dict[str, Any]:
     for line in across_lines(view.crossings, selection.across_classes):
         progress.warn(line)
     started = time.monotonic()
-    with originals(listing, view.image_ids) as images:
+    with originals(listing, view.scored) as images:
         view, chosen = _chosen(view, selection, images, progress)
         bare = [view.class_names[number] for number in view.class_names if not len(chosen.class_rows[number])]
         for line in bare_class_lines(bare, explainer(view.outcomes, view.folders, view.class_names)):
@@ -230,9 +242,8 @@ def _publish(
         started = time.monotonic()
         manifest = manifest_of(view, chosen, selection, spent)
         folder = refuse_foreign(selection.out, selection.ipc)
-        with cutting_pool(len(chosen), selection.workers) as pool:
-            cutter = Cutter(images, shown_of(len(view.class_names)), pool)
-            manifest = publish(folder, view, chosen, listing, cutter, manifest, selection.export, progress.note)
+        cutter = Cutter(images, shown_of(len(view.class_names)), pool)
+        manifest = publish(folder, view, chosen, listing, cutter, manifest, selection.export, progress.note)
         spent.seconds["export"] = round(time.monotonic() - started, 3)
         shown = report_input(view, chosen, images, cutter, spent, selection.export.take)
         write_report(folder / REPORT_FILE, shown)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple
@@ -22,11 +23,36 @@ from selector.images.readers import Containers, Place
 from selector.output.formats import EXPORTERS
 from selector.output.picks import records, window
 from selector.output.pictures import Cut, encoded
+from selector.processes import begin_work, cores, process_pool
 from selector.records import Box
 from selector.report import thumbnail
 
+_WORTH_PROCESSES = 1_000
+"""Pictures from which processes are started: about two seconds of work."""
+
 _BATCH = 32
 _AHEAD = 8  # batches
+
+
+@contextmanager
+def cutting_pool(pictures: int, processes: int = 0) -> Iterator[Executor | None]:
+    """Processes for so many pictures, one for each core if 0 are asked for; None where starting them would take longer.
+
+    They start now, while the caller goes on to what comes before the first picture.
+    """
+    processes = processes or cores()
+    if processes == 1 or pictures < _WORTH_PROCESSES:
+        yield None
+        return
+    with process_pool(processes, _begin) as pool:
+        for _ in range(processes):
+            pool.submit(cores)
+        yield pool
+
+
+def _begin() -> None:
+    """Lies here so that a process that begins has imported what it needs to cut."""
+    begin_work()
 
 
 class Job(NamedTuple):

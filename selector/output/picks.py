@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Pick:
     """A pick as formats write it.
 
     of: its class. folder: the class folder of the data. box: what is handed out of the original, whose size is image_height ×
-    image_width. picture: gives the bytes of the picture's file; they are made at the first call, and kept for further ones.
+    image_width. make: makes the bytes of the picture's file.
     """
 
     of: OutputClass
@@ -37,7 +37,12 @@ class Pick:
     image_height: int
     image_width: int
     typicality: float
-    picture: Callable[[], bytes]
+    make: Callable[[], bytes]
+
+    @cached_property
+    def picture(self) -> bytes:
+        """The bytes of the picture's file, made when a format first asks for them."""
+        return self.make()
 
     @property
     def name(self) -> str:
@@ -120,5 +125,5 @@ def picks(
             image_height=height,
             image_width=width,
             typicality=row["typicality"],
-            picture=cache(picture),
+            make=picture,
         )

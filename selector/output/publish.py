@@ -14,8 +14,6 @@ from selector.output.cutting import Cutter
 from selector.output.folder import write_selection
 from selector.output.table import selection_table
 from selector.selection.selection import Selection
-from selector.store.sizes import image_sizes
-from selector.store.store import Store
 from selector.store.view import StoreView
 
 
@@ -33,11 +31,10 @@ def publish(
 
     note: takes a line if several picks are of one image, which is handed out once.
     """
-    store = Store.open(view.store)
     classes = output_classes(view.class_names, view.names)
     sources = view.patches.source[chosen.row]
     folders = listing.folders_of(sources)
-    picks = selection_table(chosen, view.patches, classes, image_sizes(store, sources), folders)
+    picks = selection_table(chosen, view.patches, classes, view.scored.rows(sources), folders)
     with file_errors(final):
         written = write_selection(
             final, picks, classes, cutter.pictures, manifest, config, str(view.fingerprint["fit"])

@@ -10,7 +10,6 @@ from selector.records import Box
 from selector.report import Scene
 from selector.scoring.mean_maps import mean_maps
 from selector.selection.selection import Selection
-from selector.store.store import Store
 from selector.store.view import StoreView
 
 _SCENES = 24
@@ -23,7 +22,7 @@ def scenes_of(view: StoreView, chosen: Selection, images: Originals) -> tuple[Sc
     sources = dict.fromkeys(str(view.patches.source[row]) for row in rows)
     size = int(view.fingerprint["resolution"])
     scenes = []
-    for record, mean_map in mean_maps(Store.open(view.store), sources):
+    for record, mean_map in mean_maps(view, sources):
         source = record["source"]
         canvas, _ = fit(images.image(source), size, str(view.fingerprint["fit"]))
         boxes = zip(*(record[f"window_canvas_{name}"] for name in ("top", "left", "height", "width")), strict=True)

@@ -48,12 +48,12 @@ def selection_table(
     selection: Selection,
     table: PatchTable,
     classes: Sequence[OutputClass],
-    sizes: Mapping[str, tuple[int, int]],
+    images: pa.Table,
     folders: Mapping[str, str],
 ) -> pa.Table:
     """The picks as rows of SELECTION_SCHEMA.
 
-    sizes: source → height and width of its image. folders: source → the class folder that it lies in, "" for
+    images: height and width of every pick's image. folders: source → the class folder that it lies in, "" for
     one without labels, which gets its class's key.
     """
     picked = table.take(selection.row)
@@ -75,8 +75,8 @@ def selection_table(
         "cluster_label": selection.cluster_label,
         "membership": selection.membership,
         "draws": picked.draws,
-        "image_height": [sizes[source][0] for source in sources],
-        "image_width": [sizes[source][1] for source in sources],
+        "image_height": images["height"],
+        "image_width": images["width"],
         "class_index": [known[number].index for number in numbers],
         "class_key": [known[number].key for number in numbers],
         "class_folder": [folders[source] or known[number].key for source, number in zip(sources, numbers, strict=True)],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from selector.records import Box
 from selector.report.markup import plain, section, signed, text
-from selector.report.pictures import SCENE_PX, map_picture, scale_css, webp
+from selector.report.pictures import SCENE_PX, map_picture, scale_css, shrunk
 from selector.report.values import Scene
 
 SHOWN = 60
@@ -34,7 +34,7 @@ def typicality_maps(scenes: Sequence[Scene]) -> str:
 def _card(scene: Scene) -> str:
     scores, end = map_picture(scene.typicality_map)
     told = f"T {signed(scene.typicality)} ± {plain(scene.standard_error)}"
-    left = _panel(scene, webp(scene.image, SCENE_PX), f"scene {scene.source} with its chosen box")
+    left = _panel(scene, shrunk(scene.image, SCENE_PX), f"scene {scene.source} with its chosen box")
     right = _panel(scene, scores, f"typicality map of {scene.source}")
     return (
         f'<figure class="scene"><div class="pair">{left}{right}</div><figcaption><strong>{text(scene.class_name)}</strong>'

@@ -18,7 +18,6 @@ from selector.images.originals import Originals
 from selector.localisation.choice import chosen_windows, setting_of_store
 from selector.records import Box, PatchTable
 from selector.scoring.mean_maps import mean_maps
-from selector.store.store import Store
 from selector.store.view import StoreView
 
 _MOST = 16
@@ -35,7 +34,7 @@ def further_patches(view: StoreView, images: Originals, class_ids: Collection[in
     setting = setting_of_store(mark)
     sources = dict.fromkeys(table.source[np.isin(table.class_id, list(class_ids))])
     rows: list[dict[str, Any]] = []
-    for record, delta in mean_maps(Store.open(view.store), sources):
+    for record, delta in mean_maps(view, sources):
         canvas, mapping = fit(images.image(record["source"]), int(mark["resolution"]), str(mark["fit"]))
         taken = [Box(*edges) for edges in zip(*(record[f"window_canvas_{name}"] for name in _COLUMNS), strict=True)]
         kept = {name: record[name] for name in ("class_id", "image_id", "source", "draws")}

@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selector.images.listing import joined, rows_in
-from selector.store.summary import Summary
+
+OF_PATCHES = ("source", "image_id", "status", "reason", "by_source")
+"""What is read of patches to say which images they are of."""
 
 
 def by_class(rows: pa.Table) -> pa.Table:
@@ -22,10 +24,9 @@ def by_class(rows: pa.Table) -> pa.Table:
     return rows.set_column(place, rows.schema.field(place), order("source", "shard", "row").cast(pa.int32()))
 
 
-def why_undescribed(images: pa.Table, made: Summary) -> tuple[pa.Array, NDArray[np.int64]]:
+def why_undescribed(images: pa.Table, patches: pa.Table) -> tuple[pa.Array, NDArray[np.int64]]:
     """See `Store.described`; what was committed last counts. And int64, for every patch the row of `images` that it is of: the
-    same source, and the same bytes; -1 if there is none, or the patch failed."""
-    patches = made.rows("source", "image_id", "status", "reason", "by_source")
+    same source, and the same bytes; -1 if there is none, or the patch failed. patches: all of them, with OF_PATCHES."""
     by_source = patches["by_source"].to_numpy()
     owner = _owners(images, patches["source"], by_source)
     same = pc.equal(images["image_id"].take(pa.array(owner, mask=owner < 0)), patches["image_id"]).fill_null(False)

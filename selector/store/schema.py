@@ -143,9 +143,15 @@ def ids_of(column: pa.ChunkedArray) -> NDArray[np.str_]:
     """Image ids as <U16; made without an object for each where all have their 16 characters."""
     whole = joined(column)
     if len(whole) and pc.all(pc.equal(pc.binary_length(whole), _ID_LENGTH)).as_py():
-        fixed = whole.cast(pa.binary()).cast(pa.binary(_ID_LENGTH))
-        return np.frombuffer(fixed.buffers()[1], f"S{_ID_LENGTH}", len(fixed), _ID_LENGTH * fixed.offset).astype("<U16")
+        return ascii_of(whole).astype("<u4").view(f"<U{_ID_LENGTH}").ravel()
     return np.asarray(whole.to_pylist(), "<U16")
+
+
+def ascii_of(ids: pa.StringArray) -> NDArray[np.uint8]:
+    """uint8 [n, 16], the characters of ids that all have 16."""
+    fixed = ids.cast(pa.binary()).cast(pa.binary(_ID_LENGTH))
+    whole = np.frombuffer(fixed.buffers()[1], np.uint8, _ID_LENGTH * len(fixed), _ID_LENGTH * fixed.offset)
+    return whole.reshape(-1, _ID_LENGTH)
 
 
 class ArrowTexts:

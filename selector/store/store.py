@@ -35,7 +35,7 @@ from selector.records import PatchTable
 from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
 from selector.store.features import CommittedVectors, StoredFeatures
 from selector.store.fingerprint import Fingerprint, check_fingerprint, read_fingerprint, write_fingerprint
-from selector.store.joining import by_class, why_undescribed
+from selector.store.joining import OF_PATCHES, by_class, why_undescribed
 from selector.store.schema import (
     IMAGE_SCHEMA,
     IMAGE_SUMMARY,
@@ -203,7 +203,7 @@ class Store:
 
     def described(self, images: pa.Table) -> pa.Array:
         """Of rows of `images()` why stage II has no features for them, "" if it has; null if it does not account for them."""
-        return why_undescribed(images, self.patches())[0]
+        return why_undescribed(images, self.patches().rows(*OF_PATCHES))[0]
 
     def image_record(self, shard: int, row: int) -> tuple[dict[str, Any], NDArray[np.float16]]:
         """A row of stage I (IMAGE_SCHEMA) and its map, float16 [h, w]."""

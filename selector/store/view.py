@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from selector.images.class_names import class_label
 from selector.images.listing import Listing, joined, row_in, rows_in
 from selector.records import PatchTable
 from selector.store.fingerprint import is_unlabelled
-from selector.store.joining import why_undescribed
+from selector.store.joining import OF_PATCHES, why_undescribed
 from selector.store.outcomes import (
     DUPLICATE,
     FAILED,
@@ -33,13 +33,28 @@ from selector.store.outcomes import (
 from selector.store.schema import ArrowTexts
 from selector.store.store import Store
 
+_COLUMNS = (
+    *("source", "image_id", "class_id", "status", "reason", "draws", "assigned_unet_rows"),
+    *("height", "width", "shard", "row"),
+)
 
-class ImageIds(Mapping[str, str]):
-    """source → image_id, looked up in columns."""
+
+class ScoredImages(Mapping[str, str]):
+    """source → image_id, and further facts of images, looked up in columns."""
 
     def __init__(self, rows: pa.Table) -> None:
-        """rows: source and image_id, sorted by source."""
+        """rows: source, image_id, height, width, shard and row, sorted by source."""
         self._source, self._id = joined(rows["source"]), joined(rows["image_id"])
+        self._rows = rows.select(["source", "height", "width", "shard", "row"])
+
+    def rows(self, sources: Iterable[str]) -> pa.Table:
+        """Of each source its height and width, in pixels after EXIF rotation, and the shard and the row in it where it was
+        committed; raises KeyError for one that gave no patch."""
+        wanted = pa.array(list(sources), pa.string())
+        rows = rows_in(self._source, wanted)
+        if (rows < 0).any():
+            raise KeyError(wanted[int(np.argmin(rows))].as_py())
+        return self._rows.take(pa.array(rows))
 
     def __getitem__(self, source: str) -> str:
         row = row_in(self._source, source)
@@ -67,7 +82,7 @@ class StoreView:
     → class name, of all that the store knows of.
     class_names: class_id → id (its name, where it has none) of every class folder that the data have now: no two are equal.
     Without labels: of every class that an image can be chosen of.
-    unread: source → why it could not be read. image_ids: source → image_id of every scored file.
+    unread: source → why it could not be read. scored: every file that gave patches.
     """
 
     store: Path
@@ -80,7 +95,7 @@ class StoreView:
     crossings: tuple[Crossing, ...]
     folders: dict[str, str]
     patches: PatchTable
-    image_ids: Mapping[str, str]
+    scored: ScoredImages
     unread: Mapping[str, str]
 
     @cached_property
@@ -118,9 +133,9 @@ def view_store(
     """
     store = Store.open(path)
     data, mark = store.read_data_root(), store.read_fingerprint()
-    images = store.images("source", "image_id", "class_id", "status", "reason", "draws", "assigned_unet_rows")
     patches = store.patches()
-    described, owner = why_undescribed(images, patches)
+    images = store.images(*_COLUMNS)
+    described, owner = why_undescribed(images, patches.rows(*OF_PATCHES))
     complete = np.asarray(pc.or_(pc.not_equal(images["status"], "ok"), pc.is_valid(described)).to_numpy())
     place = rows_in(listing.sources, images["source"])
     listed = place >= 0
@@ -164,7 +179,7 @@ def view_store(
         crossings=tuple(crossings),
         folders={folder: mark["classes"][class_id] for folder, class_id in data.folders.items()},
         patches=table,
-        image_ids=ImageIds(seen if stands.all() else seen.filter(pa.array(stands))),
+        scored=ScoredImages(seen if stands.all() else seen.filter(pa.array(stands))),
         unread=unread,
     )
 

@@ -51,7 +51,7 @@ ROOMS = {
         "scoring": "client errors records progress folders localisation images store config processes",
         "calibration": "client errors records progress curves folders images localisation config processes scoring",
         "report": "records folders selection",
-        "output": "errors records folders images selection store config scoring report",
+        "output": "errors records processes folders images selection store config scoring report",
         "evaluation": "client errors records progress curves folders localisation selection images store config",
         "run": (
             "client errors progress builtin folders images selection store config order_pool scoring report output"

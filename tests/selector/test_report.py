@@ -18,7 +18,7 @@ from selector.records import Box
 from selector.report import ClassReport, Failed, Pick, ReportInput, Scene, class_reports, thumbnail, write_report
 from selector.report.markup import duration, signed, text
 from selector.report.page import render, typicality_gap
-from selector.report.pictures import diverging, map_picture, webp
+from selector.report.pictures import diverging, map_picture, shrunk
 from selector.report.sheets import PICTURE_BUDGET, contact_sheets, shown_within
 from selector.selection.selection import select
 from tests.patch_tables import patch_table
@@ -115,7 +115,10 @@ def test_the_page_is_well_formed_and_asks_for_nothing_from_outside() -> None:
     for tag, attrs in Page(page).found:
         for name in ("src", "href", "action", "data"):
             address = attrs.get(name)
-            assert address is None or address.startswith(("data:image/webp;base64,", "#")), (tag, address)
+            assert address is None or address.startswith(("data:image/webp;base64,", "data:image/png;base64,", "#")), (
+                tag,
+                address,
+            )
         assert tag not in ("link", "iframe", "object", "form")
     assert "@import" not in page
     assert not re.search(r"url\(|https?://|fetch\(|XMLHttpRequest", page)
@@ -139,14 +142,14 @@ def test_every_pick_is_shown_in_rank_order_with_its_facts() -> None:
 
 def test_a_thumbnail_of_a_small_patch_keeps_every_pixel() -> None:
     pixels = crop("a", Box(0, 0, 28, 20))
-    content = base64.b64decode(webp(pixels, 96).removeprefix("data:image/webp;base64,"))
+    content = base64.b64decode(shrunk(pixels, 96).removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(content)) as picture:
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), pixels)
 
 
 def test_a_thumbnail_of_a_large_patch_is_shrunk_in_proportion() -> None:
     content = base64.b64decode(
-        webp(np.zeros((300, 600, 3), dtype=np.uint8), 96).removeprefix("data:image/webp;base64,")
+        shrunk(np.zeros((300, 600, 3), dtype=np.uint8), 96).removeprefix("data:image/webp;base64,")
     )
     with Image.open(io.BytesIO(content)) as picture:
         assert picture.size == (96, 48)
@@ -190,7 +193,7 @@ def test_the_scale_is_white_at_zero_blue_below_and_red_above() -> None:
 def test_a_map_is_scaled_by_its_largest_size_and_keeps_zero_in_the_middle() -> None:
     uri, end = map_picture(np.array([[0.0, -4.0], [2.0, np.nan]], dtype=np.float16))
     assert end == 4.0
-    with Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/webp;base64,")))) as picture:
+    with Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))) as picture:
         np.testing.assert_array_equal(
             np.asarray(picture.convert("RGB")), diverging(np.array([[0.0, -1.0], [0.5, 0.0]]))
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -31,7 +32,9 @@ class ImageFolder(Exporter):
             path = picture_path(self.shared.class_folders, pick.of.index, pick.of.key, pick.folder, pick.name)
             folder = self._folders[own] = self.folder / path.parent
             folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{pick.name}{SUFFIXES[self.shared.image_format]}").write_bytes(pick.picture())
+        name = f"{pick.name}{SUFFIXES[self.shared.image_format]}"
+        with open(os.path.join(folder, name), "wb") as file:  # noqa: PTH118, PTH123  # a path would take as long as the file
+            file.write(pick.picture)
 
     def finish(self) -> list[str]:
         """See Exporter."""

@@ -60,7 +60,7 @@ class Parquet(Exporter):
 
     def add(self, pick: Pick) -> None:
         """See Exporter."""
-        content = pick.picture()
+        content = pick.picture
         image = {"bytes": content, "path": pick.key + SUFFIXES[self.shared.image_format]}
         self._rows.append({"image": image, "label": pick.of.index, **pick.facts()})
         self._bytes += len(content)

@@ -32,7 +32,7 @@ class WebDataset(Exporter):
         """See Exporter."""
         tar = self._tar or self._next()
         facts = {"label": pick.of.label, "class_index": pick.of.index, **pick.facts()}
-        _add(tar, pick.key + SUFFIXES[self.shared.image_format], pick.picture())
+        _add(tar, pick.key + SUFFIXES[self.shared.image_format], pick.picture)
         _add(tar, f"{pick.key}.cls", str(pick.of.index).encode())
         _add(tar, f"{pick.key}.json", json.dumps(facts, ensure_ascii=False).encode())
         self._picks += 1

@@ -67,9 +67,10 @@ def write(
     table = table or patch_table(counts or [9, 7])
     made = select(table, keys, ipc, **options)
     classes = output_classes(keys, names or keys)
-    sizes = {str(source): SIZE for source in table.source}
+    height, width = SIZE
+    images = pa.table({"height": [height] * len(made), "width": [width] * len(made)})
     folders = {str(source): str(source).partition("/")[0] for source in table.source}
-    rows = selection_table(made, table, classes, sizes, folders)
+    rows = selection_table(made, table, classes, images, folders)
     stated = {"versions": {"selector": "0.1"}, "selection": summary(made, table, keys)}
     folder = out / f"ipc-{ipc}"
     write_selection(folder, rows, classes, pictures_of(crop), stated, ExportConfig(**export or {}), mode)

@@ -104,7 +104,7 @@ def _record(row: dict[str, Any], draws: int) -> dict[str, Any]:
 
 
 def found(view: StoreView, class_ids: tuple[int, ...] = (0, 1)) -> PatchTable:
-    with originals(list_items(view.store.parent / "data"), view.image_ids) as images:
+    with originals(list_items(view.store.parent / "data"), view.scored) as images:
         return further_patches(view, images, class_ids)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selector.images.listing import rows_in
-from selector.store.joining import why_undescribed
+from selector.store.joining import OF_PATCHES, why_undescribed
 from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
 from selector.store.store import Store
 from tests.selector.store_writer import image_rows, patch_rows, vectors
@@ -63,7 +63,7 @@ def test_patches_are_joined_to_images_of_the_same_source_and_bytes(
             described[source, content] = row["reason"]
         store.commit_patches(number, pa.Table.from_pylist(patches, PATCH_SCHEMA), np.ones((len(shard), 2), np.float16))
     table, made = store.images(), store.patches()
-    reasons, owner = why_undescribed(table, made)
+    reasons, owner = why_undescribed(table, made.rows(*OF_PATCHES))
     known = table.to_pylist()
     assert reasons.to_pylist() == [described.get((row["source"], row["image_id"][0])) for row in known]
     place = {(row["source"], row["image_id"]): number for number, row in enumerate(known)}
