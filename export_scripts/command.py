@@ -26,6 +26,7 @@ from export_scripts.settings import (
     RANGES,
     RUNTIMES,
     TENSORRT_RTX,
+    Files,
     Settings,
     Wanted,
 )
@@ -74,6 +75,8 @@ def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any],
         "text encoders; names the labels of a DiT."
     ),
 )
+@click.option("--variant", help="Variant of the weights that is read, such as fp16 (*.fp16.safetensors).")
+@click.option("--allow-pickle", is_flag=True, help="Read .bin and .ckpt files too; safetensors need no trust.")
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights.")
@@ -127,7 +130,8 @@ def main(
         check_folder(out_dir, "--out")
     steps = Steps()
     try:
-        wanted = Wanted(**{k: flags.pop(k) for k in tuple(flags) if k in Wanted.__dataclass_fields__})
+        files = Files(**{k: flags.pop(k) for k in tuple(flags) if k in Files.__dataclass_fields__})
+        wanted = Wanted(files=files, **{k: flags.pop(k) for k in tuple(flags) if k in Wanted.__dataclass_fields__})
         settings = Settings(**flags)
     except ExportError as error:
         raise click.UsageError(str(error)) from None
@@ -163,6 +167,7 @@ def _run(
     from export_scripts.pipelines.source import find_pipeline
     from export_scripts.repository.exported import read_exported
 
+    variant = wanted.files.variant
     if reuse is not None or (check_only and pipeline is None):
         if out_dir is not None:
             raise click.UsageError("--reuse works on a repository in place: it takes no --out")
@@ -173,12 +178,12 @@ def _run(
             preflight(read_exported(place), settings, steps, keep=False)
             return None
         if wanted.classes is not None:
-            reused.replace_classes(place, wanted, find_pipeline(pipeline) if pipeline else None, steps)
+            reused.replace_classes(place, wanted, find_pipeline(pipeline, variant) if pipeline else None, steps)
         add_engines(place, settings, steps)
         return place
     if pipeline is None:
         raise click.UsageError("a PIPELINE is needed, or --reuse REPO")
-    folder = find_pipeline(pipeline)
+    folder = find_pipeline(pipeline, variant)
     if check_only:
         with TemporaryDirectory(prefix="selector-export-") as scratch:
             export.export_pipeline(folder, Path(scratch) / "repository", settings, wanted, steps)

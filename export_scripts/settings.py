@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from client.ranges import above, real, refuse_outside, whole
@@ -28,6 +29,34 @@ RANGES = {
 
 
 @dataclass(frozen=True)
+class Lora:
+    """path: a file of LoRA weights, or a folder that holds one. scale: how much of it is added to a pipeline's weights."""
+
+    path: Path
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises PipelineError for a scale that adds nothing, or no number."""
+        if not isfinite(self.scale) or not self.scale:
+            raise PipelineError(
+                f"the scale of the LoRA {self.path} is {self.scale:g}: it must be a number other than 0"
+            )
+
+
+@dataclass(frozen=True)
+class Files:
+    """Which of a pipeline's files are read. variant: of the weights, such as "fp16" (`*.fp16.safetensors`), None for those
+    without one. config: the folder of configurations and tokenizers that goes with a single file of weights. allow_pickle:
+    whether weights that may hold a program are read. loras: what is added to the weights, in this order.
+    """
+
+    variant: str | None = None
+    config: Path | None = None
+    allow_pickle: bool = False
+    loras: tuple[Lora, ...] = ()
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What is read from a pipeline, and how. None stands for the pipeline's own value or, without one, the default.
 
@@ -36,7 +65,7 @@ class Wanted:
     0.7 of Stable Diffusion's, and as much noise of others, assumed: those of diff-mining's script). dift_timestep,
     dift_block: where features are taken (161, and 1 of a UNet or the middle block, assumed). class_names:
     as many as classes, or none where each class's name is its id. truncate: whether prompts may be cut to what the text
-    encoder takes.
+    encoder takes. files: which files of the pipeline are read.
     """
 
     classes: tuple[str, ...] | None = None
@@ -49,6 +78,7 @@ class Wanted:
     dift_block: int | str | None = None
     class_names: tuple[str, ...] = ()
     truncate: bool = False
+    files: Files = Files()
 
     def __post_init__(self) -> None:
         """Raises PipelineError for a value that no export can have."""

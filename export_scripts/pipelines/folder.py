@@ -21,11 +21,20 @@ from torch import nn
 
 from export_scripts import small_pipeline
 from export_scripts.errors import PipelineError
-from export_scripts.pipelines.component_files import SAFETENSORS, check_tokenizer, entries, read_json, weights_kind
+from export_scripts.pipelines.component_files import (
+    SAFETENSORS,
+    Stems,
+    check_tokenizer,
+    entries,
+    find_weights,
+    read_json,
+    variants_in,
+)
 from export_scripts.pipelines.config_check import INDEX, check_config, check_index, component_class
 from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, FORMER_NAMES, PIPELINES
 from export_scripts.pipelines.known_text import LEFTOVERS
 from export_scripts.pipelines.parts import quiet_loading
+from export_scripts.settings import Files
 
 DIT = "DiTPipeline"
 SMALL, SD3, TOKENIZER = "SmallPipeline", "StableDiffusion3Pipeline", "Tokenizer"
@@ -33,10 +42,11 @@ SMALL, SD3, TOKENIZER = "SmallPipeline", "StableDiffusion3Pipeline", "Tokenizer"
 
 @dataclass(frozen=True)
 class PipelineFolder:
-    """A folder whose model_index.json is one that the exporter reads; index: its content."""
+    """A folder whose model_index.json is one that the exporter reads; index: its content. files: which ones are read."""
 
     path: Path
     index: Mapping[str, Any]
+    files: Files = Files()
 
     @property
     def kind(self) -> str:
@@ -44,7 +54,7 @@ class PipelineFolder:
         return str(self.index["_class_name"])
 
 
-def open_folder(path: Path) -> PipelineFolder:
+def open_folder(path: Path, files: Files | None = None) -> PipelineFolder:
     """The pipeline saved in `path`, not yet loaded. Raises PipelineError."""
     if path.is_file():
         raise PipelineError(
@@ -55,7 +65,18 @@ def open_folder(path: Path) -> PipelineFolder:
         raise PipelineError(f"{path} is not a diffusers pipeline: it has no {INDEX} ({entries(path)})")
     index = read_json(path / INDEX)
     check_index(str(path / INDEX), index)
-    return PipelineFolder(path, index)
+    folder = PipelineFolder(path, index, files or Files())
+    _check_variant(folder)
+    return folder
+
+
+def variant_notes(folder: PipelineFolder) -> tuple[str, ...]:
+    """A line for the components that have no weights of the wanted variant, and whose others are read."""
+    wanted = folder.files.variant
+    without = [slot for slot, found in _variants(folder).items() if wanted not in found]
+    if wanted is None or not without:
+        return ()
+    return (f"no weights of the variant {wanted}: those without a variant are read for {', '.join(without)}",)
 
 
 def load_folder(folder: PipelineFolder, leave_out: tuple[str, ...] = ()) -> DiffusionPipeline:
@@ -66,7 +87,9 @@ def load_folder(folder: PipelineFolder, leave_out: tuple[str, ...] = ()) -> Diff
     needed = {slot: component_class(folder.index, slot) for slot in PIPELINES[folder.kind] if slot not in leave_out}
     for slot, name in needed.items():
         _check_component(folder.path / slot, name)
-    modules = {slot: _module(folder.path / slot, name) for slot, name in needed.items() if _is_module(name)}
+    modules = {
+        slot: _module(folder.path / slot, name, folder.files) for slot, name in needed.items() if _is_module(name)
+    }
     absent = [slot for slot, entry in folder.index.items() if isinstance(entry, list) and slot not in needed]
     loader = small_pipeline.SmallPipeline if folder.kind == SMALL else DiffusionPipeline
     with one_line(str(folder.path)):
@@ -119,15 +142,38 @@ def _defaults(name: str) -> dict[str, Any]:
     return {k: p.default for k, p in inspect.signature((config or found).__init__).parameters.items()}
 
 
-def _module(place: Path, name: str) -> nn.Module:
+def _stems(name: str) -> Stems:
+    text = issubclass(_class(name), transformers.PreTrainedModel)
+    return ("model", "pytorch_model") if text else ("diffusion_pytorch_model", "diffusion_pytorch_model")
+
+
+def _variants(folder: PipelineFolder) -> dict[str, list[str]]:
+    """The variants of each component that has weights."""
+    named = {slot: component_class(folder.index, slot) for slot in PIPELINES[folder.kind]}
+    return {slot: variants_in(folder.path / slot, _stems(name)) for slot, name in named.items() if _is_module(name)}
+
+
+def _check_variant(folder: PipelineFolder) -> None:
+    """Raises PipelineError for a variant that no component has."""
+    wanted, found = folder.files.variant, {name for names in _variants(folder).values() for name in names}
+    if wanted is not None and wanted not in found:
+        there = f"its variants are {', '.join(sorted(found))}" if found else "its weights have no variants"
+        raise PipelineError(f"{folder.path} has no weights of the variant {wanted}: {there}")
+
+
+def _module(place: Path, name: str, files: Files) -> nn.Module:
     """The component with all its weights. Raises PipelineError if some are missing, too many or of another shape."""
     found, own = _class(name), not issubclass(_class(name), transformers.PreTrainedModel)
-    stems = ("diffusion_pytorch_model",) * 2 if own else ("model", "pytorch_model")
-    kind = weights_kind(place, *stems)
+    weights = find_weights(place, _stems(name), files.variant, files.allow_pickle)
     more = {"low_cpu_mem_usage": False} if own else {"dtype": torch.float32}
     with one_line(str(place)):
         module, account = found.from_pretrained(
-            place, output_loading_info=True, local_files_only=True, use_safetensors=kind == SAFETENSORS, **more
+            place,
+            output_loading_info=True,
+            local_files_only=True,
+            use_safetensors=weights.kind == SAFETENSORS,
+            variant=weights.variant,
+            **more,
         )
         module = module.to(torch.float32).eval()
     missing, left = sorted(account["missing_keys"]), sorted(set(account["unexpected_keys"]) - set(LEFTOVERS))

@@ -14,7 +14,16 @@ from diffusers import DiffusionPipeline
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.dit import read_dit_pipeline
 from export_scripts.pipelines.first_draws import read_first_draws
-from export_scripts.pipelines.folder import DIT, SD3, SMALL, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.folder import (
+    DIT,
+    SD3,
+    SMALL,
+    PipelineFolder,
+    load_folder,
+    one_line,
+    open_folder,
+    variant_notes,
+)
 from export_scripts.pipelines.parts import (
     KlEncoder,
     SourcePipeline,
@@ -33,20 +42,21 @@ from export_scripts.settings import Wanted
 from export_scripts.small_pipeline import ScoringProfile
 
 
-def find_pipeline(name: str) -> Path:
-    """The folder of a pipeline that is named by its folder or its hub id, fetched if need be. Raises PipelineError."""
+def find_pipeline(name: str, variant: str | None = None) -> Path:
+    """The folder or file of a pipeline that is named by its path or its hub id, fetched if need be. Raises PipelineError."""
     folder = Path(name)
     if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return folder
     with one_line(f"{name} is no folder here, and the hub's pipeline of that name"):
-        return Path(DiffusionPipeline.download(name))
+        return Path(DiffusionPipeline.download(name, variant=variant))
 
 
 def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
     """The pipeline saved in `path`. Raises PipelineError that says what is missing or unsupported."""
     wanted = wanted or Wanted()
-    folder = open_folder(path)
+    folder = open_folder(path, wanted.files)
     source = READERS.get(folder.kind, read_text_pipeline)(folder, wanted)
+    source = replace(source, notes=(*variant_notes(folder), *source.notes))
     check_source(source)
     dropped = source.denoiser.taps.massive.get(source.profile.dift_block, ())
     if dropped:

@@ -55,7 +55,7 @@ class PromptTable:
 
 def read_prompts(path: Path, wanted: Wanted) -> PromptTable:
     """The prompt table of the pipeline in `path` for the wanted classes; only its text encoders are loaded."""
-    folder = open_folder(path)
+    folder = open_folder(path, wanted.files)
     if "text_encoder" not in PIPELINES[folder.kind]:
         raise PipelineError(
             f"{path} is a {folder.kind}, which has no text encoder: name the pipeline of this repository"

@@ -75,13 +75,13 @@ def a_cut_pickle(folder: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a variant alone": (only_a_variant, "which is the variant fp16"),
+    "a variant alone": (only_a_variant, "weights of the variant fp16 alone"),
     "cut weights": (lambda d: cut(d / UNET), "diffusion_pytorch_model.safetensors is cut or damaged"),
     "cut text weights": (lambda d: cut(d / TEXT), "model.safetensors is cut or damaged"),
-    "a cut pickle": (a_cut_pickle, "unet can't be read"),
+    "a pickle": (a_cut_pickle, "diffusion_pytorch_model.bin is a pickle"),
     "empty weights": (lambda d: (d / UNET).write_bytes(b""), "diffusion_pytorch_model.safetensors is empty"),
     "no weights": (lambda d: (d / UNET).unlink(), "unet holds no weights"),
-    "a missing shard": (a_missing_shard, "part-1-of-2.safetensors can't be read: No such file"),
+    "a missing shard": (a_missing_shard, "names: part-1-of-2.safetensors"),
     "a pointer for weights": (lambda d: (d / UNET).write_text(POINTER), "is a git-lfs pointer"),
     "a pointer for words": (lambda d: (d / "tokenizer/tokenizer.json").write_text(POINTER), "is a git-lfs pointer"),
     "a pointer for the index": (lambda d: (d / "model_index.json").write_text(POINTER), "is a git-lfs pointer"),
@@ -125,13 +125,6 @@ def test_a_safety_checker_is_not_needed(copy: Path) -> None:
     index["feature_extractor"] = ["transformers", "CLIPImageProcessor"]
     (copy / "model_index.json").write_text(json.dumps(index))
     assert load_source(copy, WANTED).classes == WANTED.classes
-
-
-def test_pickled_weights_are_loaded_and_are_the_same(sd1: Path, copy: Path) -> None:
-    weights = load_file(copy / UNET)
-    (copy / UNET).unlink()
-    torch.save(weights, copy / "unet/diffusion_pytorch_model.bin")
-    assert load_source(copy, WANTED).digest == load_source(sd1, WANTED).digest
 
 
 def test_weights_that_older_versions_named_otherwise_are_complete(sd1: Path, copy: Path) -> None:
