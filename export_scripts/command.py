@@ -27,6 +27,7 @@ from export_scripts.settings import (
     RUNTIMES,
     TENSORRT_RTX,
     Files,
+    Lora,
     Settings,
     Wanted,
 )
@@ -58,6 +59,24 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, value: s
     return parts
 
 
+def _loras(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Lora, ...]:
+    return tuple(map(_lora, values))
+
+
+def _lora(value: str) -> Lora:
+    path, colon, scale = value.rpartition(":")
+    if not colon or Path(value).exists():
+        return Lora(Path(value))
+    try:
+        return Lora(Path(path), float(scale))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} ends in no scale: expected FILE or FILE:SCALE, such as style.safetensors:0.8"
+        ) from None
+    except ExportError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any], Any]:
     """The option of a setting that has a range."""
     numbers = Number(RANGES[flag.removeprefix("--").replace("-", "_")])
@@ -76,6 +95,17 @@ def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any],
     ),
 )
 @click.option("--variant", help="Variant of the weights that is read, such as fp16 (*.fp16.safetensors).")
+@click.option(
+    "--config", type=FOLDER, help="Folder of configurations and tokenizers, if PIPELINE is a single file of weights."
+)
+@click.option(
+    "--lora",
+    "loras",
+    multiple=True,
+    metavar="FILE[:SCALE]",
+    callback=_loras,
+    help="LoRA added to the weights, a file or a folder; may be given several times.",
+)
 @click.option("--allow-pickle", is_flag=True, help="Read .bin and .ckpt files too; safetensors need no trust.")
 @click.option("--out", "out_dir", type=_FOLDER, help="The repository to write; an earlier export there is replaced.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=ONNXRUNTIME, show_default=True, help="What serves it.")
@@ -121,7 +151,9 @@ def main(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Turn a diffusers PIPELINE (a folder or a hub id) into a Triton repository; a gate that fails leaves nothing.
+    """Turn a diffusers PIPELINE into a Triton repository; a gate that fails leaves nothing.
+
+    PIPELINE is a folder, a hub id, or a single file of weights with --config.
 
     With --reuse REPO an exported repository is taken instead: --classes gives it a new list of classes, --runtime
     tensorrt adds plans for this machine's GPU, and --check-only --runtime tensorrt-rtx tries its graphs in the builder.

@@ -84,7 +84,8 @@ def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: 
             add_to_manifest(folder / contract.UNET, precision_gate=result)
     _write_rest(folder, source, leaves, settings)
     if source.text_digest:
-        origin = {"pipeline": str(pipeline_dir.resolve()), "text_digest": source.text_digest}
+        files = (wanted or Wanted()).files.record()
+        origin = {"pipeline": str(pipeline_dir.resolve()), "text_digest": source.text_digest, "files": files}
         add_to_manifest(folder / contract.PROMPT_EMBEDDING, source=origin)
 
 

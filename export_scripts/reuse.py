@@ -35,6 +35,7 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
     if origin is None:
         raise PipelineError(f"{repository} has a learned prompt table: train for other classes, and export again")
     found = pipeline or Path(origin["pipeline"])
+    wanted = replace(wanted, files=wanted.files.or_recorded(origin.get("files", {})))
     with steps.step("prompts encoded", contract.PROMPT_EMBEDDING):
         table = read_prompts(found, wanted)
         for note in table.notes:
@@ -46,7 +47,8 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
         )
     with steps.step("written", contract.PROMPT_EMBEDDING), swapped(folder) as staged:
         _write(staged, exported, table, wanted)
-        add_to_manifest(staged, source={"pipeline": str(found.resolve()), "text_digest": table.digest})
+        origin = {"pipeline": str(found.resolve()), "text_digest": table.digest, "files": wanted.files.record()}
+        add_to_manifest(staged, source=origin)
 
 
 def _write(folder: Path, exported: Exported, table: PromptTable, wanted: Wanted) -> None:

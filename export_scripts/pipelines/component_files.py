@@ -104,8 +104,8 @@ def variants_in(folder: Path, stems: Stems) -> list[str]:
 def refused_pickle(path: Path) -> str:
     """Why a pickle is not read without being asked for."""
     return (
-        f"{path} is a pickle, which may hold a program: fetch the .{SAFETENSORS} in its place, or pass --allow-pickle if you trust "
-        "its maker (torch then reads it with weights_only)"
+        f"{path} is a pickle, which may hold a program: fetch the .{SAFETENSORS} in its place, or pass --allow-pickle if you "
+        "trust its maker (torch then reads it with weights_only)"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from export_scripts.pipelines.component_files import (
     SAFETENSORS,
     Stems,
     check_tokenizer,
+    check_whole,
     entries,
     find_weights,
     read_json,
@@ -33,7 +34,16 @@ from export_scripts.pipelines.component_files import (
 from export_scripts.pipelines.config_check import INDEX, check_config, check_index, component_class
 from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, FORMER_NAMES, PIPELINES
 from export_scripts.pipelines.known_text import LEFTOVERS
+from export_scripts.pipelines.lora import fuse_loras
 from export_scripts.pipelines.parts import quiet_loading
+from export_scripts.pipelines.single_file import (
+    DENOISERS,
+    SUFFIXES,
+    check_single_file,
+    check_text_encoder,
+    module_of,
+    read_single_file,
+)
 from export_scripts.settings import Files
 
 DIT = "DiTPipeline"
@@ -42,11 +52,13 @@ SMALL, SD3, TOKENIZER = "SmallPipeline", "StableDiffusion3Pipeline", "Tokenizer"
 
 @dataclass(frozen=True)
 class PipelineFolder:
-    """A folder whose model_index.json is one that the exporter reads; index: its content. files: which ones are read."""
+    """A folder whose model_index.json is one that the exporter reads; index: its content. files: which ones are read.
+    single: a file of weights that are not in the folder."""
 
     path: Path
     index: Mapping[str, Any]
-    files: Files = Files()
+    files: Files = field(default_factory=Files)
+    single: Path | None = None
 
     @property
     def kind(self) -> str:
@@ -56,18 +68,31 @@ class PipelineFolder:
 
 def open_folder(path: Path, files: Files | None = None) -> PipelineFolder:
     """The pipeline saved in `path`, not yet loaded. Raises PipelineError."""
-    if path.is_file():
+    files, single = files or Files(), None
+    if path.is_file() or path.suffix in SUFFIXES:
+        path, single = _beside(path, files), path
+    elif files.config is not None:
         raise PipelineError(
-            f"{path} is a single file, the exporter reads diffusers folders: make one with "
-            f"StableDiffusionPipeline (or StableDiffusionXLPipeline).from_single_file(FILE).save_pretrained(FOLDER)"
+            f"{path} is a folder with configurations of its own: --config goes with a single file of weights"
         )
     if not (path / INDEX).is_file():
         raise PipelineError(f"{path} is not a diffusers pipeline: it has no {INDEX} ({entries(path)})")
     index = read_json(path / INDEX)
     check_index(str(path / INDEX), index)
-    folder = PipelineFolder(path, index, files or Files())
+    folder = PipelineFolder(path, index, files, single)
     _check_variant(folder)
     return folder
+
+
+def _beside(file: Path, files: Files) -> Path:
+    """The folder of configurations that goes with a file of weights. Raises PipelineError."""
+    check_whole(file)
+    if files.config is None:
+        raise PipelineError(
+            f"{file} is a single file of weights, which says neither its schedule nor its tokenizer: name a folder with the "
+            f"{INDEX}, configurations and tokenizers of such a pipeline with --config (its own weights are not needed)"
+        )
+    return files.config
 
 
 def variant_notes(folder: PipelineFolder) -> tuple[str, ...]:
@@ -80,21 +105,58 @@ def variant_notes(folder: PipelineFolder) -> tuple[str, ...]:
 
 
 def load_folder(folder: PipelineFolder, leave_out: tuple[str, ...] = ()) -> DiffusionPipeline:
-    """The pipeline in eager torch, float32, without the components `leave_out`. Raises PipelineError.
+    """The pipeline in eager torch, float32, its LoRAs added, without the components `leave_out`. Raises PipelineError.
 
     All configurations are checked before the first weights are read. What judges finished images is never loaded.
     """
+    pipeline = _load(folder, leave_out)
+    fuse_loras(pipeline, folder.files, one_line)
+    return pipeline
+
+
+def _load(folder: PipelineFolder, leave_out: tuple[str, ...]) -> DiffusionPipeline:
     needed = {slot: component_class(folder.index, slot) for slot in PIPELINES[folder.kind] if slot not in leave_out}
     for slot, name in needed.items():
         _check_component(folder.path / slot, name)
+    absent = [slot for slot, entry in folder.index.items() if isinstance(entry, list) and slot not in needed]
+    if folder.single is not None:
+        return _load_single(folder, folder.single, needed, dict.fromkeys(absent))
     modules = {
         slot: _module(folder.path / slot, name, folder.files) for slot, name in needed.items() if _is_module(name)
     }
-    absent = [slot for slot, entry in folder.index.items() if isinstance(entry, list) and slot not in needed]
     loader = small_pipeline.SmallPipeline if folder.kind == SMALL else DiffusionPipeline
     with one_line(str(folder.path)):
         # What is handed over is not read again; diffusers reads tokenizers and the scheduler.
         return loader.from_pretrained(folder.path, **dict.fromkeys(absent), **modules, local_files_only=True)
+
+
+def _load_single(
+    folder: PipelineFolder, path: Path, needed: Mapping[str, str], absent: Mapping[str, None]
+) -> DiffusionPipeline:
+    """As load_folder; what is not in the file of weights is read from the folder. needed: classes by slot."""
+    with one_line(str(path)):
+        file = read_single_file(path, folder.files.allow_pickle)
+        check_single_file(file, folder.path, needed)
+    modules, texts = {}, []
+    parts = sorted((slot for slot, name in needed.items() if _is_module(name)), key=lambda slot: slot not in DENOISERS)
+    for slot, name in ((slot, needed[slot]) for slot in parts):
+        if not file.holds(slot):
+            modules[slot] = _module(folder.path / slot, name, folder.files)
+        elif issubclass(_class(name), transformers.PreTrainedModel):
+            texts.append(slot)
+        else:
+            with one_line(f"the {slot} in {path}"):
+                modules[slot] = module_of(file, _class(name), folder.path, slot)
+    if not texts:
+        with one_line(str(folder.path)):
+            return DiffusionPipeline.from_pretrained(folder.path, **absent, **modules, local_files_only=True)
+    with one_line(str(path)):
+        pipeline: DiffusionPipeline = getattr(diffusers, folder.kind).from_single_file(
+            str(path), config=str(folder.path), **absent, **modules, local_files_only=True
+        )
+    for slot in texts:
+        check_text_encoder(file, slot, pipeline.components[slot])
+    return pipeline
 
 
 @contextmanager

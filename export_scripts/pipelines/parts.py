@@ -129,6 +129,11 @@ def digest_of(components: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def digest_of_all(*digests: str) -> str:
+    """16 hex digits of several digests, in their order."""
+    return hashlib.blake2b("/".join(digests).encode(), digest_size=8).hexdigest()
+
+
 def _config_text(component: Any) -> str:
     if hasattr(component, "get_vocab"):  # a tokenizer
         return json.dumps(component.get_vocab(), sort_keys=True)

@@ -29,6 +29,7 @@ from export_scripts.pipelines.parts import (
     SourcePipeline,
     chosen_profile,
     digest_of,
+    digest_of_all,
     encoder_of,
     latent_shape,
     native_resolution,
@@ -56,7 +57,9 @@ def load_source(path: Path, wanted: Wanted | None = None) -> SourcePipeline:
     wanted = wanted or Wanted()
     folder = open_folder(path, wanted.files)
     source = READERS.get(folder.kind, read_text_pipeline)(folder, wanted)
-    source = replace(source, notes=(*variant_notes(folder), *source.notes))
+    # Other text encoders are other prompts, and so other scores of the same denoiser.
+    digest = digest_of_all(source.digest, source.text_digest) if source.text_digest else source.digest
+    source = replace(source, digest=digest, notes=(*variant_notes(folder), *source.notes))
     check_source(source)
     dropped = source.denoiser.taps.massive.get(source.profile.dift_block, ())
     if dropped:
