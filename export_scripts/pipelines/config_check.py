@@ -14,6 +14,7 @@ from torch import Tensor
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.field_rules import Fields, Irrelevant, Only, Used
+from export_scripts.pipelines.further_inputs import EXTRA_CHANNELS, OTHER_INPUTS
 from export_scripts.pipelines.known_fields import (
     COMPONENTS,
     FIELDS,
@@ -34,7 +35,9 @@ def check_index(where: str, index: Mapping[str, Any]) -> None:
     """Raises PipelineError for a pipeline, component or setting of model_index.json that is not in the list."""
     kind = index.get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
-        why = next((f": {why}" for start, why in OTHER_PIPELINES.items() if str(kind).startswith(start)), "")
+        whys = [why for part, why in OTHER_INPUTS.items() if part in str(kind)]
+        whys += [why for start, why in OTHER_PIPELINES.items() if str(kind).startswith(start)]
+        why = "".join(f": {why}" for why in whys[:1])
         raise PipelineError(
             f"{where} is of a {_shown(kind)}{why}; the exporter reads {', '.join(PIPELINES)}: if its UNet is one of text to "
             "image without further inputs, load it as one of these with diffusers and save it"
@@ -106,6 +109,13 @@ def check_fields(where: str, config: Mapping[str, Any], fields: Fields, defaults
                         f"{where}: the exporter does not know the field {name}, which is {_shown(value)}: scores may "
                         "depend on it. Remove it if you are sure that they don't"
                     )
+
+
+def check_channels(where: str, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+    """Raises PipelineError for a UNet that is given more than the noisy latent; both are configurations."""
+    takes, gives = unet.get("in_channels", 4), vae.get("latent_channels")
+    if gives is not None and takes != gives and takes in EXTRA_CHANNELS:
+        raise PipelineError(f"{where}: in_channels is {takes}, for latents of {gives}: {EXTRA_CHANNELS[takes]}")
 
 
 def check_schedule(scheduler: str, own: Tensor | None, training: Tensor, steps: int) -> None:

@@ -31,7 +31,7 @@ from export_scripts.pipelines.component_files import (
     read_json,
     variants_in,
 )
-from export_scripts.pipelines.config_check import INDEX, check_config, check_index, component_class
+from export_scripts.pipelines.config_check import INDEX, check_channels, check_config, check_index, component_class
 from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, FORMER_NAMES, PIPELINES
 from export_scripts.pipelines.known_text import LEFTOVERS
 from export_scripts.pipelines.lora import fuse_loras
@@ -118,6 +118,9 @@ def _load(folder: PipelineFolder, leave_out: tuple[str, ...]) -> DiffusionPipeli
     needed = {slot: component_class(folder.index, slot) for slot in PIPELINES[folder.kind] if slot not in leave_out}
     for slot, name in needed.items():
         _check_component(folder.path / slot, name)
+    if "unet" in needed and needed["vae"] == "AutoencoderKL":
+        unet, vae = (folder.path / slot / "config.json" for slot in ("unet", "vae"))
+        check_channels(str(unet), read_json(unet), read_json(vae))
     absent = [slot for slot, entry in folder.index.items() if isinstance(entry, list) and slot not in needed]
     if folder.single is not None:
         return _load_single(folder, folder.single, needed, dict.fromkeys(absent))

@@ -213,14 +213,6 @@ OWN_COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Where a pipeline's components are of other classes than COMPONENTS."""
 
-EXTRA_CHANNELS: Mapping[int, str] = {
-    9: "an inpainting UNet is given a mask and the image around it beside the noisy latent, and no image has them",
-    8: "an InstructPix2Pix UNet is given the latent of another image beside the noisy one",
-    7: "an upscaling UNet is given a smaller image beside the noisy latent",
-    5: "a depth UNet is given a map of depths beside the noisy latent",
-}
-"""Denoisers that are given more than a noisy latent of four channels, by the channels that they take, and what it is."""
-
 _FLOW = "its denoiser is trained by flow matching, and of these the exporter reads Stable Diffusion 3 alone yet"
 OTHER_PIPELINES: Mapping[str, str] = {
     **dict.fromkeys(("Flux", "Sana", "AuraFlow", "Lumina", "QwenImage"), _FLOW),

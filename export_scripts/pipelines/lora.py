@@ -39,12 +39,12 @@ def fuse_loras(pipeline: DiffusionPipeline, files: Files, one_line: Any) -> None
 def _fuse(pipeline: DiffusionPipeline, lora: Lora, allow_pickle: bool, one_line: Any) -> None:
     file, slots = _file_of(lora.path), _slots(pipeline, lora.path)
     content: Any = None
+    check_whole(file)
     if file.suffix != f".{SAFETENSORS}":
         if not allow_pickle:
             raise PipelineError(refused_pickle(file))
         with one_line(str(file)):
             content = torch.load(file, map_location="cpu", weights_only=True)
-    check_whole(file)
     with one_line(f"the LoRA {file}"):
         weights, alphas, about = _read(pipeline, file, content)
     _check_names(file, weights, slots)

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import is_accelerate_available
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.component_files import SAFETENSORS, check_whole, read_json, refused_pickle
-from export_scripts.pipelines.known_fields import EPSILON, EXTRA_CHANNELS, SCHEDULERS, V_PREDICTION
+from export_scripts.pipelines.further_inputs import EXTRA_CHANNELS
+from export_scripts.pipelines.known_fields import EPSILON, SCHEDULERS, V_PREDICTION
 
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 SUFFIXES = (f".{SAFETENSORS}", *PICKLES)
@@ -70,6 +72,8 @@ def read_single_file(path: Path, allow_pickle: bool) -> SingleFile:
     """The weights in the file. Raises PipelineError for what is no pipeline's weights, or a pickle that is not allowed."""
     if path.suffix not in SUFFIXES:
         raise PipelineError(f"{path} is no file of weights that is read: {', '.join(SUFFIXES)}")
+    if not is_accelerate_available():  # with it, a text encoder's weights that the file lacks are known
+        raise PipelineError(f"a single file such as {path} needs the package accelerate: pip install '.[export]'")
     check_whole(path)
     said: Mapping[str, str] = {}
     if path.suffix in PICKLES:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from diffusers.loaders import TextualInversionLoaderMixin
 from torch import Tensor
 
 from export_scripts.class_list import prompts_of
@@ -106,7 +107,7 @@ def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
     for tokenizer, encoder in text_encoders(pipeline):
         limit = token_limit(tokenizer, encoder)
         with one_line("a prompt's tokens"):
-            tokens = tokenizer(list(prompts)).input_ids
+            tokens = tokenizer(_with_all_vectors(pipeline, list(prompts), tokenizer)).input_ids
         notes |= dict.fromkeys(check_lengths(labels, [len(row) for row in tokens], limit, wanted.truncate))
         # A cut prompt keeps its last token, the end.
         cut = [
@@ -119,6 +120,14 @@ def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
     notes |= dict.fromkeys(check_rows(wanted.classes, names, table, pooled))
     digest = digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
     return PromptTable(prompts, table, pooled, digest, tuple(notes))
+
+
+def _with_all_vectors(pipeline: DiffusionPipeline, prompts: list[str], tokenizer: Any) -> list[str]:
+    """The prompts as diffusers encodes them: a learned token of several vectors stands there with all of them."""
+    if not isinstance(pipeline, TextualInversionLoaderMixin):
+        return prompts
+    written: list[str] = pipeline.maybe_convert_prompt(prompts, tokenizer)
+    return written
 
 
 def text_encoders(pipeline: DiffusionPipeline) -> list[tuple[Any, Any]]:
