@@ -203,6 +203,10 @@ def _run(
     if reuse is not None or (check_only and pipeline is None):
         if out_dir is not None:
             raise click.UsageError("--reuse works on a repository in place: it takes no --out")
+        if wanted.files != Files() and (check_only or wanted.classes is None):
+            raise click.UsageError(
+                "--variant, --config, --lora and --allow-pickle say which weights of a PIPELINE are read, and nothing here is"
+            )
         place = reuse or builtin_repository()
         if check_only:
             if settings.runtime != TENSORRT_RTX:

@@ -20,6 +20,7 @@ from export_scripts.graphs.draw_bank import save_draws
 from export_scripts.graphs.leaves import Leaves, make_leaves, make_networks
 from export_scripts.graphs.onnx_export import export_onnx
 from export_scripts.pipelines.parts import SourcePipeline
+from export_scripts.pipelines.recorded import record_of
 from export_scripts.pipelines.source import at_resolution, load_source
 from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER
 from export_scripts.repository.manifest import add_to_manifest, write_ensemble_manifest, write_leaf_manifest
@@ -84,7 +85,7 @@ def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: 
             add_to_manifest(folder / contract.UNET, precision_gate=result)
     _write_rest(folder, source, leaves, settings)
     if source.text_digest:
-        files = (wanted or Wanted()).files.record()
+        files = record_of((wanted or Wanted()).files)
         origin = {"pipeline": str(pipeline_dir.resolve()), "text_digest": source.text_digest, "files": files}
         add_to_manifest(folder / contract.PROMPT_EMBEDDING, source=origin)
 

@@ -15,6 +15,7 @@ from export_scripts.export import save_prompts
 from export_scripts.gates.graph import GATE_LOAD, check
 from export_scripts.graphs.leaves import prompt_leaf
 from export_scripts.graphs.onnx_export import export_onnx
+from export_scripts.pipelines.recorded import as_recorded, record_of
 from export_scripts.pipelines.text import PromptTable, read_prompts
 from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER, Exported, read_exported
 from export_scripts.repository.manifest import add_to_manifest, read_manifest, write_leaf_manifest
@@ -35,7 +36,7 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
     if origin is None:
         raise PipelineError(f"{repository} has a learned prompt table: train for other classes, and export again")
     found = pipeline or Path(origin["pipeline"])
-    wanted = replace(wanted, files=wanted.files.or_recorded(origin.get("files", {})))
+    wanted = replace(wanted, files=as_recorded(wanted.files, origin.get("files", {})))
     with steps.step("prompts encoded", contract.PROMPT_EMBEDDING):
         table = read_prompts(found, wanted)
         for note in table.notes:
@@ -47,7 +48,7 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
         )
     with steps.step("written", contract.PROMPT_EMBEDDING), swapped(folder) as staged:
         _write(staged, exported, table, wanted)
-        origin = {"pipeline": str(found.resolve()), "text_digest": table.digest, "files": wanted.files.record()}
+        origin = {"pipeline": str(found.resolve()), "text_digest": table.digest, "files": record_of(wanted.files)}
         add_to_manifest(staged, source=origin)
 
 

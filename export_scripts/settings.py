@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from client.ranges import above, real, refuse_outside, whole
 from export_scripts.class_list import NULL_PROMPT, PROMPT
@@ -56,22 +54,6 @@ class Files:
     config: Path | None = None
     allow_pickle: bool = False
     loras: tuple[Lora, ...] = ()
-
-    def record(self) -> dict[str, Any]:
-        """JSON-ready values by which the same files are found again; trust in pickles is not kept."""
-        config = None if self.config is None else str(self.config.resolve())
-        loras = [[str(lora.path.resolve()), lora.scale] for lora in self.loras]
-        return {"variant": self.variant, "config": config, "loras": loras}
-
-    def or_recorded(self, record: Mapping[str, Any]) -> Files:
-        """These files; what is not named here is as in the record of an export."""
-        config = record.get("config")
-        return replace(
-            self,
-            variant=self.variant or record.get("variant"),
-            config=self.config or (None if config is None else Path(config)),
-            loras=self.loras or tuple(Lora(Path(path), scale) for path, scale in record.get("loras", ())),
-        )
 
 
 @dataclass(frozen=True)

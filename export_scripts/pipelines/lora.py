@@ -37,7 +37,7 @@ def fuse_loras(pipeline: DiffusionPipeline, files: Files, one_line: Any) -> None
 
 
 def _fuse(pipeline: DiffusionPipeline, lora: Lora, allow_pickle: bool, one_line: Any) -> None:
-    file, slots = _file_of(lora.path), _slots(pipeline, lora.path)
+    file, slots = file_of(lora.path), _slots(pipeline, lora.path)
     content: Any = None
     check_whole(file)
     if file.suffix != f".{SAFETENSORS}":
@@ -61,7 +61,7 @@ def _fuse(pipeline: DiffusionPipeline, lora: Lora, allow_pickle: bool, one_line:
         pipeline.unload_lora_weights()
 
 
-def _file_of(path: Path) -> Path:
+def file_of(path: Path) -> Path:
     """The file itself, or the one in a folder. Raises PipelineError without exactly one."""
     if not path.is_dir():
         return path

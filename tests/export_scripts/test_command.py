@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from client import contract
 from export_scripts import command, export
 from export_scripts.errors import PipelineError
-from export_scripts.settings import Settings, Wanted
+from export_scripts.settings import Files, Lora, Settings, Wanted
 from selector.errors import UsageError
 
 
@@ -34,8 +34,15 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
         (("--reuse", "tests", "--out", "x"), "takes no --out"),
         (("--check-only",), "add --runtime tensorrt-rtx"),
         (("tests", "--out", "x", "--dift-block", "last"), "neither 'mid' nor the index"),
+        (("tests", "--out", "x", "--lora", "style.safetensors:much"), "ends in no scale"),
+        (("tests", "--out", "x", "--lora", "style.safetensors:0"), "must be a number other than 0"),
+        (("--reuse", "tests", "--lora", "style.safetensors"), "say which weights of a PIPELINE are read"),
+        (
+            ("--check-only", "--runtime", "tensorrt-rtx", "--variant", "fp16"),
+            "say which weights of a PIPELINE are read",
+        ),
     ],
-    ids=["nothing", "no place", "two places", "nothing to check", "block"],
+    ids=["nothing", "no place", "two places", "nothing to check", "block", "scale", "no scale", "reused", "checked"],
 )
 def test_flags_that_do_not_go_together_are_usage_errors(flags: tuple[str, ...], says: str) -> None:
     result = invoke(*flags)
@@ -65,6 +72,18 @@ def test_flags_become_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     ((settings, wanted),) = asked
     assert settings == Settings(8, 4, "fp16", "tensorrt-rtx", ("8.6",), 64, None, False)
     assert wanted == Wanted(("a", "b"), "An image of {class}.", "x", 256, 0.2, 0.5, 7, 2)
+
+
+def test_flags_say_which_files_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A colon in a path that exists is no scale."""
+    asked: list[Wanted] = []
+    monkeypatch.setattr(export, "export_pipeline", lambda _p, _o, _settings, wanted, _s: asked.append(wanted))
+    (tmp_path / "a:1").touch()
+    loras = ("--lora", "x.safetensors", "--lora", "y.safetensors:-0.5", "--lora", tmp_path / "a:1")
+    files = ("--variant", "fp16", "--config", tmp_path, "--allow-pickle", *loras)
+    assert not invoke(tmp_path, "--out", tmp_path / "repo", *files).exit_code
+    fused = (Lora(Path("x.safetensors")), Lora(Path("y.safetensors"), -0.5), Lora(tmp_path / "a:1"))
+    assert asked == [Wanted(files=Files("fp16", tmp_path, True, fused))]
 
 
 def test_a_check_without_a_pipeline_preflights_the_built_in_repository(tiny_repository: Path) -> None:

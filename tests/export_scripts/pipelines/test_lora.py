@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import onnx
@@ -176,10 +177,12 @@ def test_new_classes_for_a_repository_are_encoded_with_the_loras_of_its_export(
         expected.digest
         == json.loads((tmp_path / "repo/prompt_embedding/manifest.json").read_text())["source"]["text_digest"]
     )
-    with pytest.raises(PipelineError, match="another pipeline's prompts would mean nothing"):
-        replace_classes(
-            tmp_path / "repo", Wanted(("kite",), files=Files(loras=(Lora(text_lora, 2.0),))), None, Steps(say=False)
-        )
+    moved = shutil.copytree(text_lora, tmp_path / "moved")
+    same = Wanted(("bee",), files=Files(loras=(Lora(lora), Lora(moved, 0.5))))
+    replace_classes(tmp_path / "repo", same, None, Steps(say=False))
+    for other in ((Lora(lora),), (Lora(lora, 2.0), Lora(moved, 0.5)), (Lora(moved, 0.5), Lora(lora))):
+        with pytest.raises(PipelineError, match="has other LoRAs than these"):
+            replace_classes(tmp_path / "repo", Wanted(("kite",), files=Files(loras=other)), None, Steps(say=False))
 
 
 @pytest.mark.parametrize("slot", ["text_encoder", "text_encoder_2"])
