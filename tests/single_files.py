@@ -1,4 +1,4 @@
-"""Single files of weights in the layout that Stable Diffusion's makers published (LDM), from a pipeline that diffusers saved.
+"""Single files of weights in the layouts that Stable Diffusion's makers published, from a pipeline that diffusers saved.
 
 The reverse of what diffusers' `from_single_file` does to names, written from the layout's own modules.
 """
@@ -18,6 +18,8 @@ _TOP = {
     "time_embedding.linear_2": "time_embed.2",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 _RESNET = {
     "norm1": "in_layers.0",
@@ -27,22 +29,72 @@ _RESNET = {
     "conv2": "out_layers.3",
     "conv_shortcut": "skip_connection",
 }
+_OPENCLIP = {
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "embeddings.token_embedding": "token_embedding",
+    "final_layer_norm": "ln_final",
+    "encoder.layers": "transformer.resblocks",
+    "layer_norm": "ln_",
+    "fc1": "c_fc",
+    "fc2": "c_proj",
+    "self_attn": "attn",
+}
 _ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
 def ldm_file(pipeline: Path) -> Weights:
     """All weights of a Stable Diffusion 1.x pipeline in the folder, by their names in one file."""
+    return _denoiser_and_vae(pipeline) | _clip(pipeline, "cond_stage_model.transformer.text_model.")
+
+
+def sd2_file(pipeline: Path) -> Weights:
+    """As ldm_file for Stable Diffusion 2.x: OpenCLIP, with a last layer that its prompts do not use."""
+    start = "cond_stage_model.model."
+    text = _openclip(pipeline, "text_encoder", start)
+    layers = [name for name in text if name.startswith(f"{start}transformer.resblocks.1.")]
+    unused = {name.replace("resblocks.1.", "resblocks.2."): torch.zeros_like(text[name]) for name in layers}
+    return _denoiser_and_vae(pipeline) | text | unused
+
+
+def sdxl_file(pipeline: Path) -> Weights:
+    """As ldm_file for Stable Diffusion XL: CLIP and OpenCLIP."""
+    first = _clip(pipeline, "conditioner.embedders.0.transformer.text_model.")
+    return _denoiser_and_vae(pipeline) | first | _openclip(pipeline, "text_encoder_2", "conditioner.embedders.1.model.")
+
+
+def _denoiser_and_vae(pipeline: Path) -> Weights:
     unet = load_file(pipeline / "unet" / "diffusion_pytorch_model.safetensors")
     vae = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
-    text = load_file(pipeline / "text_encoder" / "model.safetensors")
     levels = sum(name.endswith("resnets.0.norm1.weight") and name.startswith("decoder.up_blocks") for name in vae)
     return {
         **{f"model.diffusion_model.{_unet_name(name)}": value for name, value in unet.items()},
         **{f"first_stage_model.{_vae_name(name, levels)}": _vae_value(name, value) for name, value in vae.items()},
-        **{f"cond_stage_model.transformer.text_model.{k.removeprefix('text_model.')}": v for k, v in text.items()},
-        "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(24)[None],
         "alphas_cumprod": torch.ones(1000),  # what training left behind is in published files too
     }
+
+
+def _clip(pipeline: Path, start: str) -> Weights:
+    text = load_file(pipeline / "text_encoder" / "model.safetensors")
+    named = {f"{start}{name.removeprefix('text_model.')}": value for name, value in text.items()}
+    return named | {f"{start}embeddings.position_ids": torch.arange(24)[None]}
+
+
+def _openclip(pipeline: Path, slot: str, start: str) -> Weights:
+    """Queries, keys and values are one matrix, and the projection is transposed."""
+    text = {k.removeprefix("text_model."): v for k, v in load_file(pipeline / slot / "model.safetensors").items()}
+    result: Weights = {}
+    for name, value in text.items():
+        if ".q_proj." in name:
+            joined = torch.cat([text[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"])
+            name, value = name.replace("q_proj.weight", "in_proj_weight").replace("q_proj.bias", "in_proj_bias"), joined
+        elif ".k_proj." in name or ".v_proj." in name:
+            continue
+        if name == "text_projection.weight":
+            name, value = "text_projection", value.T.contiguous()
+        for new, old in _OPENCLIP.items():
+            name = name.replace(new, old)
+        result[f"{start}{name}"] = value
+    return result
 
 
 def _unet_name(name: str, layers: int = 1) -> str:

@@ -86,11 +86,11 @@ def write_sd2(folder: Path) -> Path:
     return _save_sd(folder, unet, tiny_vae(force_upcast=False), scheduler, activation="gelu")
 
 
-def write_sdxl(folder: Path, *, force_upcast: bool = True) -> Path:
+def write_sdxl(folder: Path, *, force_upcast: bool = True, second_width: int = 8) -> Path:
     """Stable Diffusion XL: two encoders side by side, pooled text and time ids beside the timestep."""
     torch.manual_seed(3)
     unet = tiny_unet(
-        cross_attention_dim=16,
+        cross_attention_dim=8 + second_width,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=4,
@@ -100,7 +100,7 @@ def write_sdxl(folder: Path, *, force_upcast: bool = True) -> Path:
         StableDiffusionXLPipeline(
             vae=tiny_vae(force_upcast=force_upcast),
             text_encoder=tiny_text_encoder(),
-            text_encoder_2=tiny_text_encoder(CLIPTextModelWithProjection, activation="gelu"),
+            text_encoder_2=tiny_text_encoder(CLIPTextModelWithProjection, width=second_width, activation="gelu"),
             tokenizer=letter_tokenizer(TOKENS),
             tokenizer_2=letter_tokenizer(TOKENS),
             unet=unet,

@@ -15,10 +15,10 @@ from export_scripts.errors import PipelineError
 from export_scripts.pipelines.source import load_source
 from export_scripts.pipelines.text import read_prompts
 from export_scripts.settings import Files, Wanted
-from tests.single_files import Weights, ldm_file
+from tests.single_files import Weights, ldm_file, sd2_file, sdxl_file
 from tests.tiny_dit import write_dit
 from tests.tiny_sd3 import write_sd3
-from tests.tiny_text_pipeline import write_sd1
+from tests.tiny_text_pipeline import write_sd1, write_sd2, write_sdxl
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 TEXT = "cond_stage_model.transformer.text_model."
@@ -71,6 +71,32 @@ def test_a_file_in_the_makers_layout_is_the_pipeline_of_its_folder(
     with torch.no_grad():
         assert torch.equal(got.encoder(images), expected.encoder(images))
     assert read_prompts(file, wanted(config=config)).digest == expected.text_digest
+
+
+@pytest.mark.parametrize("kind", ["sd2", "sdxl"])
+def test_stable_diffusion_2_and_xl_are_the_pipelines_of_their_folders(kind: str, tmp_path: Path) -> None:
+    """Their makers took OpenCLIP, whose names and matrices are others. XL's encoders are told apart by their widths."""
+    if kind == "sd2":
+        folder = write_sd2(tmp_path / "folder")
+        file = written(sd2_file(folder), tmp_path / "model.safetensors", modelspec_prediction_type="v")
+    else:
+        folder = write_sdxl(tmp_path / "folder", second_width=12)
+        file = written(sdxl_file(folder), tmp_path / "model.safetensors")
+    got, expected = load_source(file, wanted(config=folder)), load_source(folder, wanted())
+    assert (got.digest, got.text_digest) == (expected.digest, expected.text_digest)
+
+
+def test_a_layer_of_open_clip_that_is_missing_or_too_many_is_refused(tmp_path: Path) -> None:
+    folder = write_sdxl(tmp_path / "folder", second_width=12)
+    weights, start = sdxl_file(folder), "conditioner.embedders.1.model.transformer.resblocks."
+    layer = {name: value for name, value in weights.items() if name.startswith(f"{start}1.")}
+    more = weights | {name.replace(f"{start}1.", f"{start}2."): value.clone() for name, value in layer.items()}
+    said = refusal(written(more, tmp_path / "more.safetensors"), config=folder)
+    assert "has more weights than the CLIPTextModelWithProjection" in said
+    fewer = {name: value for name, value in weights.items() if name not in layer}
+    said = refusal(written(fewer, tmp_path / "fewer.safetensors"), config=folder)
+    assert "lacks the CLIPTextModelWithProjection" in said
+    assert "encoder.layers.1." in said
 
 
 def test_a_checkpoint_is_refused_unless_pickles_are_allowed_and_is_then_the_same(
