@@ -64,13 +64,18 @@ def sdxl_file(pipeline: Path) -> Weights:
 
 def _denoiser_and_vae(pipeline: Path) -> Weights:
     unet = load_file(pipeline / "unet" / "diffusion_pytorch_model.safetensors")
-    vae = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
-    levels = sum(name.endswith("resnets.0.norm1.weight") and name.startswith("decoder.up_blocks") for name in vae)
     return {
         **{f"model.diffusion_model.{_unet_name(name)}": value for name, value in unet.items()},
-        **{f"first_stage_model.{_vae_name(name, levels)}": _vae_value(name, value) for name, value in vae.items()},
+        **vae_part(pipeline),
         "alphas_cumprod": torch.ones(1000),  # what training left behind is in published files too
     }
+
+
+def vae_part(pipeline: Path) -> Weights:
+    """The VAE's weights by their names in one file."""
+    vae = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
+    levels = sum(name.endswith("resnets.0.norm1.weight") and name.startswith("decoder.up_blocks") for name in vae)
+    return {f"first_stage_model.{_vae_name(name, levels)}": _vae_value(name, value) for name, value in vae.items()}
 
 
 def _clip(pipeline: Path, start: str) -> Weights:

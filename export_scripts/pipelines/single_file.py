@@ -138,6 +138,7 @@ def module_of(file: SingleFile, found: type, config: Path, slot: str) -> nn.Modu
 def check_text_encoder(file: SingleFile, slot: str, encoder: nn.Module) -> None:
     """Raises PipelineError unless all its weights came from the file: with accelerate, those that did not have no values."""
     name = type(encoder).__name__
+    encoder.tie_weights()  # T5's table of words has two names, and files have one of them
     _refuse(file, name, "lacks", [key for key, value in encoder.state_dict().items() if value.is_meta])
     takes = int(encoder.config.num_hidden_layers)
     if file.layers(slot) > takes:

@@ -162,12 +162,6 @@ def test_prompts_alone_need_no_unet(sd1: Path, copy: Path) -> None:
     assert read_prompts(copy, WANTED).digest == load_source(sd1, WANTED).text_digest
 
 
-def test_a_single_file_is_refused_with_the_way_to_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(PipelineError, match=r"single file.*from_single_file"):
-        load_source(tmp_path / "model.safetensors", WANTED)
-
-
 def test_a_folder_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("x")
     with pytest.raises(PipelineError, match=r"no model_index\.json \(it holds README\.md\)"):

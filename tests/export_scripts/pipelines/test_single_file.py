@@ -15,6 +15,7 @@ from export_scripts.errors import PipelineError
 from export_scripts.pipelines.source import load_source
 from export_scripts.pipelines.text import read_prompts
 from export_scripts.settings import Files, Wanted
+from tests.sd3_files import sd3_file
 from tests.single_files import Weights, ldm_file, sd2_file, sdxl_file
 from tests.tiny_dit import write_dit
 from tests.tiny_sd3 import write_sd3
@@ -217,6 +218,18 @@ def test_a_transformer_alone_is_completed_from_the_folder_s_own_weights(tmp_path
     doubled = expected.denoiser.network.state_dict()
     for name, value in source.denoiser.network.state_dict().items():
         assert torch.equal(value, 2 * doubled[name]) or name == "pos_embed.pos_embed"
+
+
+def test_stable_diffusion_3_in_its_makers_names_is_the_pipeline_of_its_folder(tmp_path: Path) -> None:
+    """Without CLIP, which comes from the folder."""
+    folder = write_sd3(tmp_path / "sd3")
+    expected = load_source(folder, Wanted(("bee", "cup")))
+    file = written(sd3_file(folder), tmp_path / "sd3.safetensors")
+    for part in ("transformer", "vae", "text_encoder_3"):
+        next((folder / part).glob("*.safetensors")).unlink()
+    got = load_source(file, Wanted(("bee", "cup"), files=Files(config=folder)))
+    assert (got.digest, got.text_digest) == (expected.digest, expected.text_digest)
+    assert torch.equal(got.table, expected.table)
 
 
 def test_a_dit_is_in_no_single_file(tmp_path: Path) -> None:
