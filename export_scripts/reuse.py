@@ -36,7 +36,10 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
     if origin is None:
         raise PipelineError(f"{repository} has a learned prompt table: train for other classes, and export again")
     found = pipeline or Path(origin["pipeline"])
-    wanted = replace(wanted, files=as_recorded(wanted.files, origin.get("files", {})))
+    files = as_recorded(wanted.files, origin.get("files", {}))
+    if found.is_dir():  # a folder has configurations of its own, and the repository may have been made of a file
+        files = replace(files, config=wanted.files.config)
+    wanted = replace(wanted, files=files)
     with steps.step("prompts encoded", contract.PROMPT_EMBEDDING):
         table = read_prompts(found, wanted)
         for note in table.notes:

@@ -7,8 +7,7 @@ weights, since diffusers makes up random ones for those that a file lacks.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from export_scripts.pipelines.config_check import INDEX, check_channels, check_c
 from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, FORMER_NAMES, PIPELINES
 from export_scripts.pipelines.known_text import LEFTOVERS
 from export_scripts.pipelines.lora import fuse_loras
-from export_scripts.pipelines.parts import quiet_loading
+from export_scripts.pipelines.parts import one_line
 from export_scripts.pipelines.single_file import (
     DENOISERS,
     SUFFIXES,
@@ -98,6 +97,8 @@ def _beside(file: Path, files: Files) -> Path:
 def variant_notes(folder: PipelineFolder) -> tuple[str, ...]:
     """A line for the components that have no weights of the wanted variant, and whose others are read."""
     wanted = folder.files.variant
+    if folder.single is not None:
+        return ()
     without = [slot for slot, found in _variants(folder).items() if wanted not in found]
     if wanted is None or not without:
         return ()
@@ -110,7 +111,7 @@ def load_folder(folder: PipelineFolder, leave_out: tuple[str, ...] = ()) -> Diff
     All configurations are checked before the first weights are read. What judges finished images is never loaded.
     """
     pipeline = _load(folder, leave_out)
-    fuse_loras(pipeline, folder.files, one_line)
+    fuse_loras(pipeline, folder.files)
     return pipeline
 
 
@@ -160,23 +161,6 @@ def _load_single(
     for slot in texts:
         check_text_encoder(file, slot, pipeline.components[slot])
     return pipeline
-
-
-@contextmanager
-def one_line(what: str) -> Iterator[None]:
-    """Whatever a library raises over `what` becomes one PipelineError of one line."""
-    try:
-        with quiet_loading():
-            yield
-    except PipelineError:
-        raise
-    except Exception as error:  # diffusers, transformers, torch and the hub's client have errors of every class
-        raise PipelineError(f"{what} can't be read: {_in_one_line(error)}") from error
-
-
-def _in_one_line(error: Exception, most: int = 300) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _check_component(place: Path, name: str) -> None:

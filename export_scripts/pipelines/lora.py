@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.component_files import SAFETENSORS, check_whole, entries, refused_pickle
+from export_scripts.pipelines.parts import one_line
 from export_scripts.settings import Files, Lora
 
 ADAPTER = "exported"
@@ -27,16 +28,16 @@ USUAL = f"pytorch_lora_weights.{SAFETENSORS}"  # the file that diffusers writes 
 Weights = Mapping[str, Tensor]
 
 
-def fuse_loras(pipeline: DiffusionPipeline, files: Files, one_line: Any) -> None:
-    """Adds the LoRAs to the pipeline's weights, one after the other. one_line: makes an error of a library one line.
+def fuse_loras(pipeline: DiffusionPipeline, files: Files) -> None:
+    """Adds the LoRAs to the pipeline's weights, one after the other.
 
     Raises PipelineError for a LoRA that is not this pipeline's, whole.
     """
     for lora in files.loras:
-        _fuse(pipeline, lora, files.allow_pickle, one_line)
+        _fuse(pipeline, lora, files.allow_pickle)
 
 
-def _fuse(pipeline: DiffusionPipeline, lora: Lora, allow_pickle: bool, one_line: Any) -> None:
+def _fuse(pipeline: DiffusionPipeline, lora: Lora, allow_pickle: bool) -> None:
     file, slots = file_of(lora.path), _slots(pipeline, lora.path)
     content: Any = None
     check_whole(file)

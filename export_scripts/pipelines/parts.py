@@ -144,6 +144,23 @@ def _config_text(component: Any) -> str:
 
 
 @contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Whatever a library raises over `what` becomes one PipelineError of one line."""
+    try:
+        with quiet_loading():
+            yield
+    except PipelineError:
+        raise
+    except Exception as error:  # diffusers, transformers, torch and the hub's client have errors of every class
+        raise PipelineError(f"{what} can't be read: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error: Exception, most: int = 300) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+@contextmanager
 def quiet_loading() -> Iterator[None]:
     """diffusers and transformers warn of their own future defaults and draw progress bars; neither is about the model."""
     enabled, level = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -37,6 +37,7 @@ from export_scripts.pipelines.parts import (
 )
 from export_scripts.pipelines.prompt_table import check_rows
 from export_scripts.pipelines.sd3 import read_sd3_pipeline
+from export_scripts.pipelines.single_file import SUFFIXES
 from export_scripts.pipelines.text import read_text_pipeline
 from export_scripts.pipelines.unet import unet_denoiser
 from export_scripts.settings import Wanted
@@ -46,7 +47,7 @@ from export_scripts.small_pipeline import ScoringProfile
 def find_pipeline(name: str, variant: str | None = None) -> Path:
     """The folder or file of a pipeline that is named by its path or its hub id, fetched if need be. Raises PipelineError."""
     folder = Path(name)
-    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or folder.suffix in SUFFIXES:
         return folder
     with one_line(f"{name} is no folder here, and the hub's pipeline of that name"):
         return Path(DiffusionPipeline.download(name, variant=variant))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -26,6 +27,7 @@ from export_scripts.repository.exported import read_exported
 from export_scripts.reuse import replace_classes
 from export_scripts.settings import Files, Lora, Settings, Wanted
 from export_scripts.steps import Steps
+from tests.single_files import ldm_file
 from tests.tiny_dit import write_dit
 from tests.tiny_sd3 import write_sd3
 from tests.tiny_text_pipeline import write_sd1, write_sdxl
@@ -80,6 +82,20 @@ def text_lora(sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_lora(sd1, tmp_path_factory.mktemp("text"), seed=1, text_encoder=["q_proj", "v_proj", "fc1"])
 
 
+@pytest.fixture(scope="module")
+def exported(
+    sd1: Path, lora: Path, text_lora: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, Wanted]:
+    """A repository of a single file of weights with both LoRAs, the file, and what was wanted."""
+    place = tmp_path_factory.mktemp("exported")
+    save_file(ldm_file(sd1), place / "model.safetensors")
+    chosen = wanted(Lora(lora, 0.7), Lora(text_lora, 0.5))
+    chosen = replace(chosen, files=replace(chosen.files, config=sd1))
+    settings = Settings(draws=2, max_batch=1, served_gate=False)
+    export_pipeline(place / "model.safetensors", place / "repo", settings, chosen, Steps(say=False))
+    return place / "repo", place / "model.safetensors", chosen
+
+
 def refusal(folder: Path, *loras: Lora) -> str:
     with pytest.raises(PipelineError) as error:
         load_source(folder, wanted(*loras))
@@ -122,13 +138,12 @@ def test_two_loras_with_scales_are_the_definition_and_what_diffusers_fuses(
         torch.testing.assert_close(value, fused[name], rtol=1e-5, atol=1e-6)
 
 
-def test_the_exported_graph_holds_the_fused_weights(sd1: Path, lora: Path, tmp_path: Path) -> None:
-    chosen = wanted(Lora(lora, 0.7))
-    export_pipeline(sd1, tmp_path / "repo", Settings(draws=2, max_batch=1, served_gate=False), chosen, Steps(say=False))
-    graph = onnx.load(tmp_path / "repo" / contract.UNET / "1" / "model.onnx").graph
+def test_the_exported_graph_holds_the_fused_weights(sd1: Path, exported: tuple[Path, Path, Wanted]) -> None:
+    repository, file, chosen = exported
+    graph = onnx.load(repository / contract.UNET / "1" / "model.onnx").graph
     held = {numpy_helper.to_array(value).tobytes() for value in graph.initializer}
     held |= {numpy_helper.to_array(value).T.copy().tobytes() for value in graph.initializer if len(value.dims) == 2}
-    network = load_source(sd1, chosen).denoiser.network
+    network = load_source(file, chosen).denoiser.network
     plain = load_source(sd1, wanted()).denoiser.network.state_dict()
     changed = {k: v for k, v in network.state_dict().items() if not torch.equal(v, plain[k])}
     assert len(changed) == 16
@@ -162,27 +177,24 @@ def test_every_lora_and_scale_is_another_identity(sd1: Path, lora: Path, text_lo
     assert again in found
 
 
-def test_new_classes_for_a_repository_are_encoded_with_the_loras_of_its_export(
-    sd1: Path, lora: Path, text_lora: Path, tmp_path: Path
+def test_new_classes_for_a_repository_are_encoded_with_the_file_and_the_loras_of_its_export(
+    sd1: Path, lora: Path, text_lora: Path, exported: tuple[Path, Path, Wanted], tmp_path: Path
 ) -> None:
-    chosen = wanted(Lora(lora), Lora(text_lora, 0.5))
-    settings = Settings(draws=2, max_batch=1, served_gate=False)
-    export_pipeline(sd1, tmp_path / "repo", settings, chosen, Steps(say=False))
-    before = read_exported(tmp_path / "repo").identity.pipeline
-    replace_classes(tmp_path / "repo", Wanted(("kite",)), None, Steps(say=False))
-    exported = read_exported(tmp_path / "repo").identity
-    assert (exported.classes, exported.pipeline) == (("kite",), before)
-    expected = read_prompts(sd1, Wanted(("kite",), files=chosen.files))
-    assert (
-        expected.digest
-        == json.loads((tmp_path / "repo/prompt_embedding/manifest.json").read_text())["source"]["text_digest"]
-    )
+    repository, file, chosen = exported
+    before = read_exported(repository).identity.pipeline
+    replace_classes(repository, Wanted(("kite",)), None, Steps(say=False))
+    identity = read_exported(repository).identity
+    assert (identity.classes, identity.pipeline) == (("kite",), before)
+    expected = read_prompts(file, Wanted(("kite",), files=chosen.files)).digest
+    manifest = json.loads((repository / contract.PROMPT_EMBEDDING / "manifest.json").read_text())
+    assert manifest["source"]["text_digest"] == expected
     moved = shutil.copytree(text_lora, tmp_path / "moved")
-    same = Wanted(("bee",), files=Files(loras=(Lora(lora), Lora(moved, 0.5))))
-    replace_classes(tmp_path / "repo", same, None, Steps(say=False))
-    for other in ((Lora(lora),), (Lora(lora, 2.0), Lora(moved, 0.5)), (Lora(moved, 0.5), Lora(lora))):
+    same = Wanted(("bee",), files=Files(loras=(Lora(lora, 0.7), Lora(moved, 0.5))))
+    replace_classes(repository, same, sd1, Steps(say=False))  # the same weights, in a folder
+    assert read_exported(repository).identity.classes == ("bee",)
+    for other in ((Lora(lora, 0.7),), (Lora(lora, 2.0), Lora(moved, 0.5)), (Lora(moved, 0.5), Lora(lora, 0.7))):
         with pytest.raises(PipelineError, match="has other LoRAs than these"):
-            replace_classes(tmp_path / "repo", Wanted(("kite",), files=Files(loras=other)), None, Steps(say=False))
+            replace_classes(repository, Wanted(("kite",), files=Files(loras=other)), None, Steps(say=False))
 
 
 @pytest.mark.parametrize("slot", ["text_encoder", "text_encoder_2"])
