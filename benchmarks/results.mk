@@ -1,5 +1,5 @@
 # What writes the tables of docs/: included by the Makefile, whose variables it uses.
-.PHONY: bench-client quality export-sd15
+.PHONY: bench-client quality rehearse
 
 # Our connection against tritonclient's own ways, on one server: docs/client.md has a table of it.
 bench-client: $(TEST_ENV)/installed
@@ -9,10 +9,15 @@ bench-client: $(TEST_ENV)/installed
 quality: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.quality
 
-# Stable Diffusion 1.5 at full size, random weights: exports, gates, engines for SM 8.0 and 8.9 (docs/export.md). Needs
-# 14 GB of memory and 20 GB of disk; no GPU, no download.
-export-sd15: $(TEST_ENV)/installed
-	$(TEST_ENV)/bin/python -m benchmarks.export.sd15 --out runs/sd15
+# A published architecture at full size, random weights, on the way of a GPU user: export with its gates, TensorRT-RTX preflight,
+# then selector run by the embedded server, to picks (docs/export.md). No GPU, no download; without MODEL: what each model needs.
+# make rehearse MODEL=sd15|dit-xl-2-256|sdxl|sd35-medium|pixart-sigma PRECISION=fp16|fp32
+PRECISION ?= fp16
+REHEARSED = rehearsal-$(or $(MODEL),models)
+rehearse: $(TEST_ENV)/installed
+	mkdir -p runs/rehearsals
+	$(TEST_ENV)/bin/python -m benchmarks.export.rehearsal $(MODEL) --precision $(PRECISION) > runs/rehearsals/$(REHEARSED).md
+	$(TEST_ENV)/bin/python -m benchmarks.document docs/export.md $(REHEARSED) runs/rehearsals/$(REHEARSED).md
 
 # The tables of docs/results/, one target each. Students go on where they were stopped.
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \

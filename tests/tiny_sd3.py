@@ -8,25 +8,19 @@ from typing import Any
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 from torch import nn
-from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-from benchmarks.export.letter_tokenizer import letter_tokenizer
+from benchmarks.export.letter_tokenizer import letter_t5_tokenizer, letter_tokenizer
 from export_scripts.pipelines.parts import quiet_loading
 from tests.tiny_text_pipeline import TOKENS, tiny_text_encoder, tiny_vae
 
 WIDTH = 16  # of prompts and of the transformer
 
 
-def letters() -> T5Tokenizer:
-    """A tokenizer of single letters."""
-    pieces = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ."]
-    return T5Tokenizer(vocab=[(piece, 0.0 if piece.startswith("<") else -2.0) for piece in pieces], extra_ids=0)
-
-
 def write_sd3(folder: Path, *, shift_factor: float | None = 0.06, **schedule: Any) -> Path:
     """Saves the pipeline in `folder` and returns it. schedule: arguments of its scheduler."""
     torch.manual_seed(5)
-    words = letters()
+    words = letter_t5_tokenizer()
     t5 = T5Config(vocab_size=len(words), d_model=WIDTH, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0)
     transformer = SD3Transformer2DModel(
         sample_size=16,

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from client.embedded import health, overlay, runfolder, wheel
+from client.embedded.patience import patience_s
 from client.embedded.supervisor import STOP_FILE
 from client.errors import EmbeddedError
 
@@ -34,11 +35,11 @@ class EmbeddedServer:
     """The tritonserver of the installed wheel, serving `repository` on loopback; a context manager.
 
     log: where the server writes (appended to); without it the log lives as long as the server, and is kept if the start
-    fails. ready_timeout_s: how long loading may take. grpc_port, http_port: 0 takes free ones. threads: of each model,
-    shared by its instances (overlay.py); None is one per core. restarts: how often within restarts_within_s a server that
-    dies is replaced, on the same ports, before it is given up; a long run may outlive more deaths than that. grace_s: how
-    long a stop waits for requests in flight. arguments: more flags of tritonserver, such as those of TLS or of restricted
-    protocols.
+    fails. ready_timeout_s: how long loading may take; None is `patience_s`. grpc_port, http_port: 0 takes free ones.
+    threads: of each model, shared by its instances (overlay.py); None is one per core. restarts: how often within
+    restarts_within_s a server that dies is replaced, on the same ports, before it is given up; a long run may outlive more
+    deaths than that. grace_s: how long a stop waits for requests in flight. arguments: more flags of tritonserver, such as
+    those of TLS or of restricted protocols.
 
     After the start: `grpc_url` and `http_url` ("127.0.0.1:PORT"), `metrics_url` (with scheme and path), `version`,
     `log`.
@@ -49,7 +50,7 @@ class EmbeddedServer:
         repository: Path,
         *,
         log: Path | None = None,
-        ready_timeout_s: float = 60.0,
+        ready_timeout_s: float | None = None,
         grpc_port: int = 0,
         http_port: int = 0,
         threads: int | None = None,
@@ -82,6 +83,11 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def patience_s(self) -> float:
+        """How long it may take to load, and to answer a request (patience.py)."""
+        return patience_s(self._repository)
 
     @property
     def pid(self) -> int:
@@ -203,12 +209,13 @@ class EmbeddedServer:
         assert self._supervisor is not None
         assert self._run_folder is not None
         http_url = f"{LOOPBACK}:{ports[1]}"
-        deadline = time.monotonic() + self._ready_timeout_s
+        timeout_s = self.patience_s if self._ready_timeout_s is None else self._ready_timeout_s
+        deadline = time.monotonic() + timeout_s
         while not health.live(http_url):
             if self._supervisor.poll() is not None:
                 raise EmbeddedError(f"tritonserver ended before it was ready\n{self._log_tail()}")
             if time.monotonic() > deadline:
-                waited = f"{self._ready_timeout_s:g} s (ready_timeout_s)"
+                waited = f"{timeout_s:g} s (ready_timeout_s)"
                 raise EmbeddedError(f"tritonserver was not ready after {waited}\n{self._log_tail()}")
             time.sleep(POLL_S)
         # The endpoints open after the initial load: what is not ready now has failed.

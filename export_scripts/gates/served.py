@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client import ClientConfig, ScoringClient
 from client.contract import Geometry, Identity
+from client.embedded.patience import patience_s
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError
@@ -32,7 +33,7 @@ def check_served(folder: Path, wanted: bool | None, steps: Steps) -> None:
     with steps.step("served and compared with its configs"):
         try:
             # Warm-up runs every model once at both ends of its batch sizes.
-            with EmbeddedServer(folder, ready_timeout_s=READY_S) as server:
+            with EmbeddedServer(folder, ready_timeout_s=max(READY_S, patience_s(folder))) as server:
                 served = asyncio.run(_served(server.grpc_url))
         except ClientError as error:
             raise NotServed(f"the server does not serve the repository as declared: {error}") from error

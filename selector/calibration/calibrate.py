@@ -30,6 +30,7 @@ from selector.localisation.choice import WindowSetting, setting_of
 from selector.localisation.windows import window_grid
 from selector.processes import run_in_loop
 from selector.progress import Advance, Progress
+from selector.scoring.asking import client_config
 
 CALIBRATION_FILE = "calibration.json"
 LEAST_IMAGES = 12
@@ -50,8 +51,8 @@ def calibrate(config: ScoreConfig, images: int, wanted: float, progress: Progres
             f"{config.data} gives {len(sampled)} usable images, a calibration needs {LEAST_IMAGES}: name more data, or more "
             "--images"
         )
-    with _addresses(config) as addresses:
-        windows = run_in_loop(lambda: _windows(config, addresses, identity, setting, sampled, progress))
+    with _asked(config) as asked:
+        windows = run_in_loop(lambda: _windows(config, asked, identity, setting, sampled, progress))
     given = identity.draw_order if made_for_places(identity) else None
     if given is not None:
         progress.note("the repository's draws were made for their places: their order stands, their number is found")
@@ -85,28 +86,27 @@ def uncalibrated(identity: Identity) -> Identity:
 
 
 @contextmanager
-def _addresses(config: ScoreConfig) -> Iterator[tuple[str, ...]]:
+def _asked(config: ScoreConfig) -> Iterator[ClientConfig]:
     if config.servers:
-        yield config.servers
+        yield client_config(config)
         return
     with EmbeddedServer(config.repository, log=config.server_log) as server:
-        yield (server.grpc_url,)
+        yield client_config(config, server)
 
 
 async def _windows(
     config: ScoreConfig,
-    addresses: tuple[str, ...],
+    asked: ClientConfig,
     identity: Identity,
     setting: WindowSetting,
     sampled: list[Sampled],
     progress: Progress,
 ) -> list[NDArray[np.float32]]:
-    asked = ClientConfig(addresses, security=config.security, trace=config.trace)
     async with ScoringClient(asked) as client, client.outages_told(progress.warn):
         if uncalibrated(client.identity) != uncalibrated(identity):
             raise MismatchError(
-                f"the servers {', '.join(addresses)} serve another repository than {config.repository}: name the one that they "
-                "serve"
+                f"the servers {', '.join(asked.servers)} serve another repository than {config.repository}: name the one that "
+                "they serve"
             )
         with progress.stage("draws", 2 * identity.draws * len(sampled), "UNet rows") as advance:
             found: list[NDArray[np.float32]] = []

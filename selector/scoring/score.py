@@ -17,6 +17,7 @@ import numpy as np
 
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
+from client.scoring import ClientConfig
 from selector.config import ScoreConfig
 from selector.errors import UsageError
 from selector.folders.locks import held
@@ -24,6 +25,7 @@ from selector.images.listing import Listing
 from selector.images.locations import Data
 from selector.processes import begin_work, process_pool, run_in_loop
 from selector.progress import Progress
+from selector.scoring.asking import client_config
 from selector.scoring.assigning import remembered
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
@@ -97,9 +99,9 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
     if _nothing_to_do(config, listing):
         keep()
     else:
-        with _server(config, progress, spent) as addresses, process_pool(config.decoders, begin_work) as pool:
+        with _server(config, progress, spent) as asked, process_pool(config.decoders, begin_work) as pool:
             work = Work(config, listing, progress, pool, spent, keep)
-            run_in_loop(lambda: work.everything(addresses))
+            run_in_loop(lambda: work.everything(asked))
     store = Store.open(config.store)
     if spent.commits:
         store.append_history(
@@ -169,16 +171,16 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
 
 
 @contextmanager
-def _server(config: ScoreConfig, progress: Progress, spent: Spent) -> Iterator[tuple[str, ...]]:
-    """Addresses of the servers to use. The embedded one, if it dies, is started again by its supervisor on its ports."""
+def _server(config: ScoreConfig, progress: Progress, spent: Spent) -> Iterator[ClientConfig]:
+    """The servers to use, and how. The embedded one, if it dies, is started again by its supervisor on its ports."""
     if config.servers:
-        yield config.servers
+        yield client_config(config)
         return
     started = time.monotonic()
     with EmbeddedServer(config.repository, log=config.server_log or config.store / "server.log", restarts=5) as server:
         spent.seconds["server start"] = round(time.monotonic() - started, 3)
         progress.note(f"embedded Triton {server.version} on {server.grpc_url}, log {server.log}")
-        yield (server.grpc_url,)
+        yield client_config(config, server)
         spent.restarts = server.restarts
         if spent.restarts:
             progress.note(f"the embedded server died and was replaced {spent.restarts} times")

@@ -96,9 +96,8 @@ class Work:
         self._pool, self._spent, self._keep = pool, spent, keep
         self._known: Known = {}
 
-    async def everything(self, addresses: tuple[str, ...]) -> None:
+    async def everything(self, asked: ClientConfig) -> None:
         config = self._config
-        asked = ClientConfig(addresses, security=config.security, trace=config.trace, metrics_port=config.metrics_port)
         async with ScoringClient(asked) as client, client.outages_told(self._progress.warn):
             if client.metrics_url:
                 self._progress.warn(f"metrics of this run: {client.metrics_url}")

@@ -10,6 +10,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from client import contract
 from client.embedded.overlay import (
+    LARGE_BYTES,
     LEAST_BYTES,
     MOST_BYTES,
     MOST_INSTANCES,
@@ -18,6 +19,7 @@ from client.embedded.overlay import (
     without_queue_policies,
     write_overlay,
 )
+from client.embedded.patience import LEAST_S, PER_GB_S, patience_s
 from export_scripts.repository.triton_config import model_config
 from tests.toy_repository import GEOMETRY, write_toy_repository
 
@@ -105,3 +107,28 @@ def test_only_the_unet_of_a_repository_gets_more_instances(tmp_path: Path) -> No
         name: parsed((overlay / name / "config.pbtxt").read_text()).instance_group[0].count for name in contract.LEAVES
     }
     assert counts == {name: 2 if name == contract.UNET else 1 for name in contract.LEAVES}
+
+
+def test_a_repository_of_large_graphs_is_served_a_row_at_a_time(tmp_path: Path) -> None:
+    """By Triton's own parser, nothing else changes but what changes for every repository; ensembles take no more either."""
+    repository = write_toy_repository(tmp_path / "toy", max_batch=8)
+    small = write_overlay(repository, tmp_path / "small")
+    with (repository / contract.UNET / "1" / "model.onnx.data").open("wb") as file:
+        file.truncate(LARGE_BYTES)
+    large = write_overlay(repository, tmp_path / "large")
+    for name in contract.models(GEOMETRY):
+        expected, found = (parsed((overlay / name / "config.pbtxt").read_text()) for overlay in (small, large))
+        assert [warmup.batch_size for warmup in expected.model_warmup] == ([] if name in contract.ENSEMBLES else [1, 8])
+        del expected.model_warmup[1:]
+        expected.max_batch_size = 1
+        assert found == expected
+
+
+def test_patience_grows_with_the_weights_of_all_models(tmp_path: Path) -> None:
+    repository = write_toy_repository(tmp_path / "toy")
+    assert patience_s(repository) == pytest.approx(LEAST_S, abs=0.1)
+    for name in (contract.UNET, contract.DIFT):
+        with (repository / name / "1" / "model.onnx.data").open("wb") as file:
+            file.truncate(3_000_000_000)
+    (repository / "README.md").write_text("no model")
+    assert patience_s(repository) == pytest.approx(LEAST_S + 6 * PER_GB_S, abs=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -13,14 +14,19 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
+from client import ClientConfig, ScoringClient, encode_row
+from client.contract import UNET
 from client.embedded import health, runfolder
+from client.embedded.overlay import LARGE_BYTES
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from client.errors import EmbeddedError
 from tests.integration.processes import SHARED_MEMORY, alive, family, left, mapped_regions, until
+from tests.toy_repository import write_toy_repository
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[2]
@@ -124,6 +130,22 @@ def test_a_server_that_is_too_slow_is_given_up_with_its_log(toy_repository: Path
     with pytest.raises(EmbeddedError, match=r"not ready after 0\.01 s"):
         EmbeddedServer(toy_repository, ready_timeout_s=0.01, log=tmp_path / "log").start()
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
+
+
+def test_a_large_model_answers_a_row_at_a_time(tmp_path: Path) -> None:
+    """Clients send requests of one row."""
+    repository = write_toy_repository(tmp_path / "toy")
+    with (repository / UNET / "1" / "model.onnx.data").open("wb") as file:
+        file.truncate(LARGE_BYTES)  # which the graph does not refer to
+
+    async def answered(address: str) -> tuple[int, list[float]]:
+        async with ScoringClient(ClientConfig((address,))) as client:
+            rows = [encode_row(level, np.full((16, 16, 3), level, np.uint8)) for level in (0, 51, 255)]
+            found = {result.key: float(result.outputs["LATENT"].max()) async for result in client.score(rows)}
+            return client.max_batch, [found[row.key] for row in rows]
+
+    with EmbeddedServer(repository) as server:
+        assert asyncio.run(answered(server.grpc_url)) == (1, pytest.approx([0.0, 0.2, 1.0]))
 
 
 @pytest.mark.parametrize("victim", ["server", "stub"])
