@@ -58,10 +58,8 @@ def obstacle(name: str, architecture: Architecture, precision: str, folder: Path
         ("disk", DISK_OF_WEIGHTS * 4 * count, disk),
     ):
         if needed > free:
-            return (
-                f"{name} stops before its export: in {precision} its denoiser of {count / 1e6:,.0f} M parameters takes about "
-                f"{needed / 1e9:.0f} GB of {what}, and {free / 1e9:.0f} are free"
-            )
+            takes = f"{needed / 1e9:.0f} GB of {what} ({count / 1e6:,.0f} M parameters in {precision})"
+            return f"{name} stops before its export: it takes about {takes}, and {free / 1e9:.0f} are free"
     return None
 
 

@@ -29,7 +29,8 @@ def steps_table(written: Watched, exported: Watched, ran: Watched, manifest: Map
     rows.append(("export", "all of it", exported.seconds, exported.peak_bytes))
     seconds, evaluations, images = manifest["seconds"], manifest["unet_rows"], manifest["counts"]["scored"]
     rows.append(("server", "started: weights loaded, every model run once", seconds["server start"], 0))
-    rows.append(("server", f"{evaluations} evaluations of the denoiser", seconds["typicality"], 0))
+    each = f"{seconds['typicality'] / evaluations:.1f} s each"
+    rows.append(("server", f"{evaluations} evaluations of the denoiser, {each}", seconds["typicality"], 0))
     rows.append(("server", f"features of {images} patches", seconds["features"], 0))
     rows += [("server", f"memory of {name}", None, ran.peaks[name]) for name in contract.LEAVES]
     rows.append(("selector run", "all of it, to picks", ran.seconds, ran.peak_bytes))

@@ -36,6 +36,8 @@ from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
 from selector.store.store import DATA_FILE, Store
 from selector.store.view import StoreView, view_store
 
+_LONG_START_S = 120.0  # is said before, so that nobody takes the silence for a hang
+
 
 @dataclass(frozen=True)
 class ScoreReport:
@@ -177,7 +179,10 @@ def _server(config: ScoreConfig, progress: Progress, spent: Spent) -> Iterator[C
         yield client_config(config)
         return
     started = time.monotonic()
-    with EmbeddedServer(config.repository, log=config.server_log or config.store / "server.log", restarts=5) as server:
+    server = EmbeddedServer(config.repository, log=config.server_log or config.store / "server.log", restarts=5)
+    if server.patience_s >= _LONG_START_S:
+        progress.note(f"the embedded server loads large models, for up to {server.patience_s / 60:.0f} minutes")
+    with server:
         spent.seconds["server start"] = round(time.monotonic() - started, 3)
         progress.note(f"embedded Triton {server.version} on {server.grpc_url}, log {server.log}")
         yield client_config(config, server)

@@ -44,7 +44,7 @@ def test_a_model_too_large_for_the_memory_is_refused_with_the_number(
     free(monkeypatch, 23e9)
     done = CliRunner().invoke(main, ["sdxl", "--out", str(tmp_path)])
     assert done.exit_code == 1
-    assert "2,567 M parameters takes about 39 GB of memory, and 23 are free" in done.stderr
+    assert "about 39 GB of memory (2,567 M parameters in fp16), and 23 are free" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,7 +52,7 @@ def test_what_fits_the_memory_may_lack_disk(tmp_path: Path, monkeypatch: pytest.
     """The numbers are of the disk then."""
     model = ARCHITECTURES["sd15"]
     free(monkeypatch, memory_needed(model, "fp16") + 1, 10e9)
-    assert "17 GB of disk, and 10 are free" in str(obstacle("sd15", model, "fp16", tmp_path))
+    assert "17 GB of disk (860 M parameters in fp16), and 10 are free" in str(obstacle("sd15", model, "fp16", tmp_path))
     free(monkeypatch, memory_needed(model, "fp16") + 1)
     assert obstacle("sd15", model, "fp16", tmp_path) is None
 
@@ -69,7 +69,7 @@ def test_a_kind_that_the_exporter_does_not_read_stops_before_its_weights_are_mad
 
 def test_the_memory_of_a_commands_children_counts(tmp_path: Path) -> None:
     """And is known by a word of their command line."""
-    child = "import time; held = bytearray(300 << 20); time.sleep(2)"
+    child = "import time; held = bytearray(300 << 20); time.sleep(3)"
     run = f"subprocess.run([sys.executable, '-c', {child!r}, 'stub' + '-of-unet'])"
     script = f"import subprocess, sys; {run}; print('said')"
     done = watch([sys.executable, "-c", script], ("stub-of-unet", "stub-of-vae"))
@@ -88,6 +88,9 @@ def test_a_rehearsal_goes_from_random_weights_to_picks(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     for step in ("unet_noise_predictor | gates passed at 16 px", "dift_extractor | TensorRT-RTX engine for 8.9"):
         assert re.search(rf"^\| {re.escape(step)} \| \d+ \| 0\.\d \|$", done.stdout, re.MULTILINE)
-    assert "| server | 24 evaluations of the denoiser |" in done.stdout  # 6 images, 2 draws, prompt and reference
+    served = (
+        r"^\| server \| 24 evaluations of the denoiser, \d\.\d s each \| \d+ \|  \|$"  # 6 images, 2 draws, 2 prompts
+    )
+    assert re.search(served, done.stdout, re.MULTILINE)
     assert re.search(r"^\| server \| memory of unet_noise_predictor \|  \| 0\.\d \|$", done.stdout, re.MULTILINE)
     assert len(list((tmp_path / "out" / "ipc-1" / "images").glob("*/*.png"))) == 2
