@@ -65,19 +65,19 @@ class Progress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:>7.1f} " + unit + "/s"),
+            TextColumn("{task.fields[pace]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
         with self._console() as console, RichProgress(*columns, console=console) as bar:
             started = time.monotonic()
-            task = bar.add_task(f"{name:<10}", total=total, rate=0.0)
+            task = bar.add_task(f"{name:<10}", total=total, pace="")
             done = 0
 
             def advance(count: int) -> None:
                 nonlocal done
                 done += count
-                bar.update(task, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
+                bar.update(task, completed=done, pace=pace(done, time.monotonic() - started, f" {unit}"))
 
             yield advance
 
@@ -99,12 +99,19 @@ class Progress:
             now = time.monotonic()
             if now - last >= self._line_every_s:
                 last = now
-                rate = done / (now - started)
-                self.note(f"{name}: {done}/{total} {unit}, {rate:.1f}/s, {(total - done) / rate:.0f} s left")
+                elapsed = now - started
+                left = (total - done) * elapsed / done
+                self.note(f"{name}: {done}/{total} {unit}, {pace(done, elapsed)}, {left:.0f} s left")
 
         yield advance
         elapsed = time.monotonic() - started
-        self.note(f"{name}: {done}/{total} {unit} in {elapsed:.1f} s ({done / max(elapsed, 1e-9):.1f}/s)")
+        self.note(f"{name}: {done}/{total} {unit} in {elapsed:.1f} s ({pace(done, elapsed)})")
+
+
+def pace(done: int, elapsed_s: float, unit: str = "") -> str:
+    """How many a second; of what takes longer, the seconds of each."""
+    rate = done / max(elapsed_s, 1e-9)
+    return f"{rate:.1f}{unit}/s" if rate >= 1 or not done else f"{elapsed_s / done:.1f} s each"
 
 
 def _ignore(_: int) -> None:
