@@ -32,7 +32,7 @@ def check_served(folder: Path, wanted: bool | None, steps: Steps) -> None:
     declared = read_exported(folder)
     with steps.step("served and compared with its configs"):
         try:
-            # Warm-up runs every model once at both ends of its batch sizes.
+            # Warm-up runs every model once at both ends of its batch sizes, a large one with a row alone (overlay.py).
             with EmbeddedServer(folder, ready_timeout_s=max(READY_S, patience_s(folder))) as server:
                 served = asyncio.run(_served(server.grpc_url))
         except ClientError as error:
