@@ -79,6 +79,7 @@ def test_the_memory_of_a_commands_children_counts(tmp_path: Path) -> None:
     assert done.peaks["stub-of-vae"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.skipif(bool(embedded_problem()), reason=str(embedded_problem()))
 @pytest.mark.timeout(600)
