@@ -9,13 +9,15 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 from safetensors import SafetensorError
 
 from client.ranges import SEED, above, real, whole
-from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline
+from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline, SpaceToDepth
+from export_scripts.training.dit import DitConfig
 from export_scripts.training.draw_order import write_order
 from export_scripts.training.images import read_image_set
 from export_scripts.training.model import ModelConfig, NoiseConfig
@@ -28,12 +30,16 @@ from selector.folders.replacement import replaced
 from selector.progress import Progress
 
 log = logging.getLogger("train_small")
+UNET, DIT = "unet", "dit"
+OWN_FLAGS = {UNET: ("channels", "attention", "layers"), DIT: ("width", "heads", "blocks", "token_cells")}
+PIPELINES = {SmallPipeline.__name__: UNET, "DiTPipeline": DIT}
 
 
 def default_profile(config: TrainConfig) -> ScoringProfile:
-    """Settings for a pipeline nobody has measured: the trained band, features from the middle of the U-Net."""
+    """Settings for a pipeline nobody has measured: the trained band, features from the middle of the network."""
     low, high = config.noise.band
-    return ScoringProfile(low, high, 250, "mid", 28 / 64, "rotating")
+    middle = config.model.blocks // 2 if isinstance(config.model, DitConfig) else "mid"
+    return ScoringProfile(low, high, 250, middle, 28 / 64, "rotating")
 
 
 def write_pipeline(trainer: Trainer, folder: Path) -> None:
@@ -47,18 +53,37 @@ def write_pipeline(trainer: Trainer, folder: Path) -> None:
         profile.save(part)
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Raises ClickException if something lies there that no training wrote."""
+def refuse_foreign(folder: Path, architecture: str) -> None:
+    """Raises ClickException if something lies there that no training wrote, or that one of another architecture did."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
-        written = json.loads((folder / "model_index.json").read_text())["_class_name"]
-    except (OSError, ValueError, KeyError):
+        index = json.loads((folder / "model_index.json").read_text())
+        written = PIPELINES[index["_class_name"]] if SpaceToDepth.__name__ in index["vae"] else None
+    except (OSError, ValueError, KeyError, TypeError):
         written = None
-    if written != SmallPipeline.__name__:
+    if written is None:
         raise click.ClickException(
             f"{folder} holds what no training wrote: name another place for the pipeline (--out)"
         )
+    if written != architecture:
+        raise click.ClickException(
+            f"{folder} holds a pipeline of --architecture {written}: name another place for one of {architecture} (--out)"
+        )
+
+
+def model_of(
+    architecture: str, image_size: int, patch_size: int, prediction: str, flags: dict[str, Any]
+) -> ModelConfig | DitConfig:
+    """flags: those of OWN_FLAGS, None where nobody gave one. Raises UsageError for one of another architecture."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    for other in set(given) - set(OWN_FLAGS[architecture]):
+        raise click.UsageError(f"--{other.replace('_', '-')} says nothing to --architecture {architecture}")
+    if architecture == DIT:
+        return DitConfig(image_size, patch_size, prediction_type=prediction, **given)
+    names = {"channels": "block_channels", "attention": "attention_levels", "layers": "layers_per_block"}
+    own = {names[name]: value for name, value in given.items()}
+    return ModelConfig(image_size, patch_size, prediction_type=prediction, **own)
 
 
 def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
@@ -85,18 +110,29 @@ def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
 @click.option("--image-size", type=Number(whole(8, 4096)), default=64, show_default=True)
 @click.option("--patch-size", type=Number(whole(1, 64)), default=ModelConfig.patch_size, show_default=True)
 @click.option(
+    "--architecture", type=click.Choice([UNET, DIT]), default=UNET, show_default=True, help="What is trained."
+)
+@click.option(
     "--channels",
     type=Numbers(whole(1, 65536)),
-    default=",".join(map(str, ModelConfig.block_channels)),
-    show_default=True,
+    help=f"Of a UNet's levels; default: {','.join(map(str, ModelConfig.block_channels))}.",
 )
 @click.option(
     "--attention",
     type=Numbers(whole(0, 16), none=True),
-    default="",
-    help="Levels with attention besides the middle, e.g. 1,2.",
+    help="A UNet's levels with attention besides the middle, e.g. 1,2.",
 )
-@click.option("--layers", type=Number(whole(1, 16)), default=ModelConfig.layers_per_block, show_default=True)
+@click.option(
+    "--layers", type=Number(whole(1, 16)), help=f"Of a UNet's levels; default: {ModelConfig.layers_per_block}."
+)
+@click.option("--width", type=Number(whole(4, 65536)), help=f"Of a DiT's tokens; default: {DitConfig.width}.")
+@click.option("--heads", type=Number(whole(1, 1024)), help=f"Of a DiT's attention; default: {DitConfig.heads}.")
+@click.option("--blocks", type=Number(whole(1, 1024)), help=f"Of a DiT; default: {DitConfig.blocks}.")
+@click.option(
+    "--token-cells",
+    type=Number(whole(1, 64)),
+    help=f"Latent cells on the side of a DiT's token; default: {DitConfig.token_cells}.",
+)
 @click.option("--prediction", type=click.Choice(["v_prediction", "epsilon"]), default=ModelConfig.prediction_type)
 @click.option("--band", nargs=2, type=Number(real(0, 1)), default=NoiseConfig.band, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -107,20 +143,19 @@ def train(trainer: Trainer, out: Path, checkpoint_every: int) -> None:
 @click.option("--resume/--fresh", default=True, help="Continue from a checkpoint beside OUT, or start again.")
 def main(
     source: Path, out: Path, classes: click.utils.LazyFile | None, device: str, threads: int | None,
-    resume: bool, checkpoint_every: int, image_size: int, patch_size: int, channels: tuple[int, ...], attention: tuple[int, ...],
-    layers: int, prediction: str, band: tuple[float, float], steps: int, batch: int, learning_rate: float,
-    bf16: bool, seed: int,
+    resume: bool, checkpoint_every: int, architecture: str, image_size: int, patch_size: int, prediction: str,
+    band: tuple[float, float], steps: int, batch: int, learning_rate: float, bf16: bool, seed: int, **flags: Any,
 ) -> None:  # fmt: skip
     """Train a small pipeline on DATA, a folder or tar of class folders, and write it in the diffusers format."""
     if band[0] >= band[1]:
         raise click.UsageError(f"--band must begin before it ends, not {band[0]:g} {band[1]:g}")
     check_folder(out, "--out")
-    refuse_foreign(out)
+    refuse_foreign(out, architecture)
+    model = model_of(architecture, image_size, patch_size, prediction, flags)
     if threads:
         torch.set_num_threads(threads)
     order = [line.strip() for line in classes if line.strip()] if classes is not None else None
     images = read_image_set(source, image_size, order)
-    model = ModelConfig(image_size, patch_size, channels, attention, layers, prediction_type=prediction)
     config = TrainConfig(steps, batch, learning_rate, seed=seed, bf16=bf16, model=model, noise=NoiseConfig(band=band))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -30,18 +30,20 @@ from export_scripts.pipelines.denoiser import (
 from export_scripts.pipelines.folder import DIT, PipelineFolder, load_folder, one_line
 from export_scripts.pipelines.labels import classes_of, read_labels
 from export_scripts.pipelines.parts import (
+    KlEncoder,
     SourcePipeline,
     chosen_profile,
     digest_of,
     encoder_of,
     latent_shape,
     native_resolution,
+    own_profile,
     training_scheduler,
 )
 from export_scripts.pipelines.prompt_table import check_rows
 from export_scripts.pipelines.tokens import massive_of, token_mean
 from export_scripts.settings import Wanted
-from export_scripts.small_pipeline import ScoringProfile
+from export_scripts.small_pipeline import ScoringProfile, SpaceToDepth
 
 KIND = "DiT"
 # Assumed, nobody measured them: the rule and the features' timestep are those of text pipelines, the band has their noise.
@@ -65,10 +67,13 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     if wanted.resolution not in (None, resolution):
         raise PipelineError(f"this {KIND} knows positions of images of {resolution} px, not {wanted.resolution}")
     table = take_labels(transformer)
+    trained = isinstance(encoder, SpaceToDepth)  # by train_small
     ids, names = classes_of(KIND, labels, len(table) - 1, wanted)
+    if trained and wanted.classes is None:
+        ids = names  # the folders that it was trained on, one of which may be called by another one's index
     notes = check_rows(ids, names, table, None)
     scheduler = training_scheduler(pipeline.scheduler)
-    profile = chosen_profile(_profile(transformer, scheduler), wanted)
+    profile = chosen_profile(own_profile(folder.path) if trained else _profile(transformer, scheduler), wanted)
     denoiser = dit_denoiser(transformer, scheduler, table, profile.dift_timestep)
     return SourcePipeline(
         digest=digest,
@@ -81,7 +86,7 @@ def read_dit_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
         resolution=resolution,
         latent=latent_shape(encoder, resolution, cell_px),
         profile=profile,
-        half_encoder=not pipeline.vae.config.force_upcast,
+        half_encoder=isinstance(encoder, KlEncoder) and not pipeline.vae.config.force_upcast,
         notes=notes,
     )
 

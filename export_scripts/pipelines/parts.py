@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from logging import CRITICAL
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -109,6 +110,14 @@ def latent_shape(encoder: nn.Module, resolution: int, cell_px: int) -> tuple[int
     with torch.no_grad():
         channels = encoder(torch.zeros(1, 3, 2 * cell_px, 2 * cell_px)).shape[1]
     return int(channels), resolution // cell_px, resolution // cell_px
+
+
+def own_profile(folder: Path) -> ScoringProfile:
+    """What a trained pipeline says of itself. Raises PipelineError if it says nothing."""
+    try:
+        return ScoringProfile.load(folder)
+    except (AttributeError, OSError, TypeError, ValueError) as error:
+        raise PipelineError(f"{folder}: its scoring.json is missing or damaged: {error}") from error
 
 
 def chosen_profile(profile: ScoringProfile, wanted: Wanted) -> ScoringProfile:

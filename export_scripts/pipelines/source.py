@@ -33,6 +33,7 @@ from export_scripts.pipelines.parts import (
     encoder_of,
     latent_shape,
     native_resolution,
+    own_profile,
     training_scheduler,
 )
 from export_scripts.pipelines.prompt_table import check_rows
@@ -41,7 +42,6 @@ from export_scripts.pipelines.single_file import SUFFIXES
 from export_scripts.pipelines.text import read_text_pipeline
 from export_scripts.pipelines.unet import unet_denoiser
 from export_scripts.settings import Wanted
-from export_scripts.small_pipeline import ScoringProfile
 
 
 def find_pipeline(name: str, variant: str | None = None) -> Path:
@@ -86,11 +86,7 @@ def _load_small(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
     """A small class-conditional pipeline of this project: its table of prompts is learned."""
     if wanted.classes is not None or wanted.resolution is not None:
         raise PipelineError(f"{folder.path} is a {SMALL}: its classes and resolution are learned and can't be chosen")
-    try:
-        profile = ScoringProfile.load(folder.path)
-    except (AttributeError, OSError, TypeError, ValueError) as error:
-        raise PipelineError(f"{folder.path}: its scoring.json is missing or damaged: {error}") from error
-    pipeline = load_folder(folder)
+    profile, pipeline = own_profile(folder.path), load_folder(folder)
     with one_line("the VAE"):
         encoder, cell_px = encoder_of(pipeline.vae)
     learned = getattr(pipeline.vae.config, "image_size", None)

@@ -1,6 +1,6 @@
-"""What a small pipeline is made of, and the loss it is trained with.
+"""What the small pipeline of a UNet is made of, and the loss that any small pipeline is trained with.
 
-Shapes: latents (N, C, h, w); timesteps (N,) int64; rows (N,) int64 of the prompt table.
+Shapes: latents (N, C, h, w); timesteps (N,) int64; rows (N,) int64 of the prompt table, 0 for no class.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -43,8 +43,16 @@ class NoiseConfig:
     drop_share: float = 0.12  # of the conditions, replaced by the null prompt
 
 
-class TrainedParts(nn.Module):
-    """The trained parts together: latents, timesteps, prompt rows -> the U-Net's prediction (N, C, h, w)."""
+class Parts(nn.Module):
+    """What is trained of a pipeline, whatever its architecture: latents, timesteps, prompt rows -> prediction (N, C, h, w)."""
+
+    def pipeline(self, vae: SpaceToDepth, scheduler: DDPMScheduler) -> DiffusionPipeline:
+        """The parts as a pipeline that diffusers saves."""
+        raise NotImplementedError
+
+
+class TrainedParts(Parts):
+    """Those of a UNet: itself and its learned prompts."""
 
     def __init__(self, unet: UNet2DConditionModel, class_embedding: ClassEmbedding) -> None:
         super().__init__()
@@ -55,12 +63,12 @@ class TrainedParts(nn.Module):
         prediction: Tensor = self.unet(latents, timesteps, self.class_embedding(rows)).sample
         return prediction
 
+    def pipeline(self, vae: SpaceToDepth, scheduler: DDPMScheduler) -> SmallPipeline:
+        return SmallPipeline(vae, self.class_embedding, self.unet, scheduler)
 
-def build_pipeline(
-    config: ModelConfig, class_names: Sequence[str], channels: str, shift: float, scaling_factor: float
-) -> SmallPipeline:
-    """An untrained pipeline. `shift` and `scaling_factor` normalise the latents (see `latent_statistics`)."""
-    vae = SpaceToDepth(config.patch_size, channels, config.image_size, shift, scaling_factor)
+
+def build_unet(config: ModelConfig, class_names: Sequence[str], vae: SpaceToDepth) -> TrainedParts:
+    """An untrained UNet for the latents of `vae`."""
     levels = len(config.block_channels)
     attention = [level in config.attention_levels for level in range(levels)]
     unet = UNet2DConditionModel(
@@ -78,8 +86,7 @@ def build_pipeline(
         resnet_time_scale_shift="scale_shift",
         norm_num_groups=config.norm_groups,
     )
-    scheduler = DDPMScheduler(prediction_type=config.prediction_type, clip_sample=False)
-    return SmallPipeline(vae, ClassEmbedding(list(class_names), config.tokens, config.width), unet, scheduler)
+    return TrainedParts(unet, ClassEmbedding(list(class_names), config.tokens, config.width))
 
 
 def latent_statistics(pixels: Tensor) -> tuple[float, float]:
@@ -99,7 +106,7 @@ def sample_timesteps(config: NoiseConfig, count: int, steps: int, generator: tor
 
 
 def denoising_loss(
-    model: TrainedParts, scheduler: DDPMScheduler, latents: Tensor, rows: Tensor, timesteps: Tensor, noise: Tensor
+    model: Parts, scheduler: DDPMScheduler, latents: Tensor, rows: Tensor, timesteps: Tensor, noise: Tensor
 ) -> Tensor:
     """Mean squared error of the prediction, a scalar in fp32."""
     noisy = scheduler.add_noise(latents, noise, timesteps)

@@ -9,20 +9,22 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from diffusers import DDPMScheduler, DiffusionPipeline
 from torch import Tensor
 
-from export_scripts.small_pipeline import SmallPipeline
+from export_scripts.small_pipeline import SpaceToDepth
+from export_scripts.training.dit import DitConfig, build_dit
 from export_scripts.training.images import ImageSet, batch_indices, zoom
 from export_scripts.training.model import (
     ModelConfig,
     NoiseConfig,
-    TrainedParts,
-    build_pipeline,
+    Parts,
+    build_unet,
     denoising_loss,
     latent_statistics,
     sample_timesteps,
@@ -46,7 +48,7 @@ class TrainConfig:
     least_crop: float = 0.4
     seed: int = 0
     bf16: bool = False
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | DitConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
 
     def learning_rate_at(self, step: int) -> float:
@@ -66,11 +68,12 @@ class Trainer:
         self.pixels = torch.from_numpy(images.pixels)
         self.labels = torch.from_numpy(images.labels)
         sample = self.pixels[:: max(1, len(self.pixels) // 4096)].float() / 127.5 - 1
-        torch.manual_seed(config.seed)  # the initial weights
         channels = "gray" if self.pixels.shape[1] == 1 else "rgb"
-        self.pipeline = build_pipeline(config.model, images.class_names, channels, *latent_statistics(sample))
-        self.pipeline.to(device)
-        self.model = TrainedParts(self.pipeline.unet, self.pipeline.class_embedding).train()
+        model = config.model
+        self.vae = SpaceToDepth(model.patch_size, channels, model.image_size, *latent_statistics(sample)).to(device)
+        self.scheduler = DDPMScheduler(prediction_type=model.prediction_type, clip_sample=False)
+        torch.manual_seed(config.seed)  # the initial weights
+        self.model = _build(model, images.class_names, self.vae).to(device).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -89,14 +92,14 @@ class Trainer:
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         chosen = torch.from_numpy(batch_indices(len(self.labels), config.batch, step, config.seed))
-        schedule = int(self.pipeline.scheduler.config.num_train_timesteps)
+        schedule = int(self.scheduler.config.num_train_timesteps)
         timesteps, in_band = sample_timesteps(config.noise, config.batch, schedule, generator)
         share = torch.where(in_band, config.noise.zoom_share_in_band, config.noise.zoom_share_outside)
         zoomed = torch.rand(config.batch, generator=generator) < share
         images = zoom(self.pixels[chosen].float() / 127.5 - 1, zoomed, config.least_crop, generator)
         dropped = torch.rand(config.batch, generator=generator) < config.noise.drop_share
         rows = torch.where(dropped, 0, self.labels[chosen] + 1)
-        latents = self.pipeline.vae.encode(images.to(self.device))
+        latents = self.vae.encode(images.to(self.device))
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
         return latents, rows.to(self.device), timesteps.to(self.device), noise
 
@@ -105,7 +108,7 @@ class Trainer:
             group["lr"] = self.config.learning_rate_at(self.step)
         latents, rows, timesteps, noise = self.batch(self.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
-            loss = denoising_loss(self.model, self.pipeline.scheduler, latents, rows, timesteps, noise)
+            loss = denoising_loss(self.model, self.scheduler, latents, rows, timesteps, noise)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -140,8 +143,12 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
 
-    def averaged_pipeline(self) -> SmallPipeline:
+    def averaged_pipeline(self) -> DiffusionPipeline:
         """The pipeline with the averaged weights, in evaluation mode."""
-        return SmallPipeline(
-            self.pipeline.vae, self.average.class_embedding, self.average.unet, self.pipeline.scheduler
-        )
+        return self.average.pipeline(self.vae, self.scheduler)
+
+
+def _build(config: ModelConfig | DitConfig, class_names: Sequence[str], vae: SpaceToDepth) -> Parts:
+    if isinstance(config, DitConfig):
+        return build_dit(config, class_names, vae)
+    return build_unet(config, class_names, vae)
