@@ -34,8 +34,10 @@ from export_scripts.settings import (
 from export_scripts.steps import Steps
 from selector.builtin import CLASS_LISTS, builtin_repository
 from selector.commands.mistakes import run_alone
-from selector.commands.parameters import CLASSES, EXISTING, FOLDER, Number, Place
+from selector.commands.parameters import CLASSES, DATA, EXISTING, FOLDER, Number, Numbers, Place
 from selector.folders.files import check_folder, known, told
+from selector.images.locations import Location
+from selector.progress import Progress
 
 _FOLDER = Place(file_okay=False)
 _BLOCKS = whole(0, 64)
@@ -49,6 +51,11 @@ def _block(_context: click.Context, _parameter: click.Parameter, value: str | No
         return int(_BLOCKS.read(value))
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither 'mid' nor the index of a block") from None
+
+
+def _blocks(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int | str, ...] | None:
+    parts = None if value is None else (_block(context, parameter, part.strip()) for part in value.split(","))
+    return None if parts is None else tuple(part for part in parts if part is not None)
 
 
 def _capabilities(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -140,6 +147,16 @@ def _number(flag: str, told: str, default: int | None = None) -> Callable[[Any],
 @click.option("--gate-images", type=EXISTING, help="Images of the fp16 gate.")
 @click.option("--served-gate/--no-served-gate", default=None, help="Whether a real server must load it first.")
 @click.option("--reuse", type=FOLDER, help="An exported repository.")
+@click.option("--compare-features", type=DATA, help="Labelled images: say which block and timestep suits them best.")
+@click.option(
+    "--feature-blocks", callback=_blocks, help="Candidates, such as mid,0,1; default: all, or some from all over."
+)
+@click.option(
+    "--feature-timesteps",
+    type=Numbers(RANGES["dift_timestep"]),
+    help="Candidates; default: from 5 to 45 hundredths of the schedule.",
+)
+@click.option("--feature-images", type=Number(whole(4, 100_000)), help="How many are looked at; default: 300.")
 @click.option("--check-only", is_flag=True, help="Pass every gate, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One machine-readable object on stdout.")
 def main(
@@ -149,6 +166,7 @@ def main(
     reuse: Path | None,
     check_only: bool,
     as_json: bool,
+    compare_features: Path | Location | None,
     **flags: Any,
 ) -> None:
     """Turn a diffusers PIPELINE into a Triton repository; a gate that fails leaves nothing.
@@ -157,10 +175,18 @@ def main(
 
     With --reuse REPO an exported repository is taken instead: --classes gives it a new list of classes, --runtime
     tensorrt adds plans for this machine's GPU, and --check-only --runtime tensorrt-rtx tries its graphs in the builder.
+    --compare-features DATA exports nothing: it prints a table, and as its last line the flags of the best features.
     """
     if out_dir is not None:
         check_folder(out_dir, "--out")
-    steps = Steps()
+    steps, compared = Steps(), {name: flags.pop(f"feature_{name}") for name in ("images", "blocks", "timesteps")}
+    compared = {name: value for name, value in compared.items() if value is not None}
+    if compare_features is None and compared:
+        raise click.UsageError(f"--feature-{next(iter(compared))} says something to --compare-features DATA alone")
+    if compare_features is not None and (pipeline is None or out_dir or reuse or check_only):
+        raise click.UsageError(
+            "--compare-features needs a PIPELINE and writes nothing: no --out, --reuse and --check-only"
+        )
     try:
         files = Files(**{k: flags.pop(k) for k in tuple(flags) if k in Files.__dataclass_fields__})
         wanted = Wanted(files=files, **{k: flags.pop(k) for k in tuple(flags) if k in Wanted.__dataclass_fields__})
@@ -171,6 +197,9 @@ def main(
         if classes is not None:
             listed = read_class_list(classes)
             wanted = replace(wanted, classes=listed.ids, class_names=listed.names)
+        if pipeline is not None and compare_features is not None:
+            _compare(pipeline, wanted, {"data": compare_features, **compared}, as_json)
+            return
         done = _run(pipeline, out_dir, reuse, check_only, settings, wanted, steps)
     except ExportError as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from error
@@ -180,6 +209,15 @@ def main(
         raise click.ClickException(told(error, out_dir or reuse)) from error
     report = {"repository": str(done) if done else None, "steps": [asdict(step) for step in steps.done]}
     click.echo(json.dumps(report, indent=2) if as_json else done or "every gate passed, nothing was written")
+
+
+def _compare(pipeline: str, wanted: Wanted, asked: dict[str, Any], as_json: bool) -> None:
+    from export_scripts.features.comparison import Comparing, compare_features  # which takes seconds to import
+    from export_scripts.pipelines.source import find_pipeline
+
+    progress = Progress()
+    found = compare_features(find_pipeline(pipeline), wanted, Comparing(**asked), progress, progress.note)
+    click.echo(json.dumps(found.record(), indent=2) if as_json else found.text())
 
 
 def _run(

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from client.ranges import SEED, above, real, whole
 from export_scripts.small_pipeline import SCORING_FILE, ScoringProfile, SmallPipeline, SpaceToDepth
+from export_scripts.training.architectures import Architecture
 from export_scripts.training.dit import DitConfig
 from export_scripts.training.draw_order import write_order
 from export_scripts.training.images import read_image_set
@@ -74,7 +75,7 @@ def refuse_foreign(folder: Path, architecture: str) -> None:
 
 def model_of(
     architecture: str, image_size: int, patch_size: int, prediction: str, flags: dict[str, Any]
-) -> ModelConfig | DitConfig:
+) -> Architecture:
     """flags: those of OWN_FLAGS, None where nobody gave one. Raises UsageError for one of another architecture."""
     given = {name: value for name, value in flags.items() if value is not None}
     for other in set(given) - set(OWN_FLAGS[architecture]):

@@ -21,16 +21,15 @@ BLOCKS, WIDTH = 2, 8
 
 def tiny_dit(**config: Any) -> DiTTransformer2DModel:
     """Every block has a table of labels of its own, as after training by diffusers."""
-    values: dict[str, Any] = {"out_channels": 8, "num_embeds_ada_norm": len(LABELS)} | config
+    values: dict[str, Any] = {"out_channels": 8, "num_layers": BLOCKS, "num_embeds_ada_norm": len(LABELS)} | config
     transformer = DiTTransformer2DModel(
         num_attention_heads=2,
         attention_head_dim=WIDTH // 2,
         in_channels=4,
-        num_layers=BLOCKS,
+        **values,
         sample_size=16,
         patch_size=2,
         norm_num_groups=2,
-        **values,
     ).eval()
     with torch.no_grad():  # fresh modulations are small, and no label would be seen in the losses
         for block in transformer.transformer_blocks:

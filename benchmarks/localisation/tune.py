@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.localisation import pointing as localisation
 from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import read_tar
+from export_scripts.features.retrieval import compare
 from export_scripts.graphs.draw_bank import SEED, Band, DrawBank, make_draw_bank, spread_weights
 from export_scripts.graphs.draw_maps import draw_maps, latents_of
-from export_scripts.graphs.networks import DiftExtractor
 from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.source import load_source
 from export_scripts.small_pipeline import ScoringProfile
@@ -41,7 +41,6 @@ BRIGHTNESS_WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.8)
 FEATURE_TIMESTEPS = (50, 150, 250, 350, 450)
 WEIGHT_SLICES = 8
 BANK = 64
-_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -122,27 +121,14 @@ def mean_maps(
 
 
 def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, str | int], float]:
-    """Leave-one-out 1-nearest-neighbour accuracy of the class, by (timestep, block), on the true boxes' crops.
-
-    All crops get the null prompt, so that the class has to be seen in the pixels.
-    """
+    """How many images are found by their features (export_scripts/features), by (timestep, block), on the true boxes' crops."""
     crops = [
         i[t : t + side, x : x + side]
         for i, t, x, side in zip(scenes.images, scenes.tops, scenes.lefts, scenes.sides, strict=True)
     ]
     latents = latents_of(source, np.stack([_enlarged(crop, source.resolution) for crop in crops])[:, None])
-    noise = torch.from_numpy(np.random.default_rng(SEED + 1).standard_normal(source.latent, dtype=np.float32))
-    accuracy = {}
-    for timestep in FEATURE_TIMESTEPS:
-        for block in source.denoiser.taps.widths:
-            extract = DiftExtractor(source.denoiser, timestep, block, noise).eval()
-            with torch.no_grad():
-                rows = [extract(part, source.table[:1].expand(len(part), -1, -1)) for part in latents.split(_ROWS)]
-            features = torch.cat(rows).numpy()
-            alike = features @ features.T
-            np.fill_diagonal(alike, -2)
-            accuracy[timestep, block] = float((scenes.labels[alike.argmax(1)] == scenes.labels).mean())
-    return accuracy
+    compared = compare(source, latents, scenes.labels, tuple(source.denoiser.taps.widths), FEATURE_TIMESTEPS)
+    return {(each.timestep, each.block): each.accuracy for each in compared}
 
 
 def _enlarged(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

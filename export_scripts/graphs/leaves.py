@@ -71,7 +71,7 @@ def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = 
     half = networks.precision == FP16
     band = Band(profile.t_min, profile.t_max, source.denoiser.schedule.steps)
     bank = make_draw_bank(draws, band, source.latent, first=source.first_draws)
-    dift_noise = np.random.default_rng([SEED, 1]).standard_normal(source.latent, dtype=np.float32)
+    noise = dift_noise(source.latent)
     geometry = Geometry(
         resolution=source.resolution,
         latent=source.latent,
@@ -87,10 +87,15 @@ def make_leaves(source: SourcePipeline, draws: int, networks: Networks | None = 
         _encoder_leaf(specs[contract.VAE_ENCODER], source, networks.encoder),
         prompt_leaf(specs[contract.PROMPT_EMBEDDING], source.table, source.pooled, networks.precision),
         _loss_leaf(specs[contract.UNET], source, networks.denoiser, bank, half),
-        _dift_leaf(specs[contract.DIFT], source, networks.denoiser, torch.from_numpy(dift_noise), half),
+        _dift_leaf(specs[contract.DIFT], source, networks.denoiser, torch.from_numpy(noise), half),
     )
     identity = _identity(source, bank, networks.precision)
-    return Leaves(geometry, identity, bank, dift_noise, {leaf.model.name: leaf for leaf in leaves})
+    return Leaves(geometry, identity, bank, noise, {leaf.model.name: leaf for leaf in leaves})
+
+
+def dift_noise(latent: tuple[int, int, int]) -> NDArray[np.float32]:
+    """The noise of every feature, float32 [C, h, w]."""
+    return np.random.default_rng([SEED, 1]).standard_normal(latent, dtype=np.float32)
 
 
 def prompt_leaf(model: contract.Model, table: Tensor, pooled: Tensor | None, precision: str) -> Leaf:

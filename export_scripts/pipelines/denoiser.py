@@ -95,12 +95,14 @@ class LatentShape:
 @dataclass(frozen=True)
 class Taps:
     """Where features can be read. widths: channels at each place. told: the places in words. massive: channels that are 0
-    at a place, if any, since their values would drown the others."""
+    at a place, if any, since their values would drown the others. again: the same for features of another timestep, where
+    those channels depend on it."""
 
     read: Tap
     widths: Mapping[Place, int]
     told: str
     massive: Mapping[Place, tuple[int, ...]] = field(default_factory=dict)
+    again: Callable[[int], Taps] | None = None
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,12 @@ def dit_denoiser(transformer: Any, scheduler: DDPMScheduler, table: Tensor, time
         )
     transformer = transformer.eval()
     blocks, width = len(transformer.transformer_blocks), int(table.shape[2])
-    features = DitFeatures(massive_channels(transformer, schedule, table[:1], timestep))
+
+    def taps(timestep: int) -> Taps:
+        features = DitFeatures(massive_channels(transformer, schedule, table[:1], timestep))
+        places = f"the blocks 0 to {blocks - 1}"
+        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+
     return Denoiser(
         kind=KIND,
         network=transformer,
@@ -149,9 +154,7 @@ def dit_denoiser(transformer: Any, scheduler: DDPMScheduler, table: Tensor, time
         schedule=schedule,
         prompt=PromptShape(width, tokens=int(table.shape[1])),
         latents=LatentShape(channels, gives, int(config.patch_size)),
-        taps=Taps(
-            features.read, dict.fromkeys(range(blocks), width), f"the blocks 0 to {blocks - 1}", features.massive
-        ),
+        taps=taps(timestep),
         learned_sigma=gives != channels,
         half=ISLANDS,
     )

@@ -88,7 +88,12 @@ def sd3_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timeste
     config, blocks = transformer.config, len(transformer.transformer_blocks)
     width = int(config.num_attention_heads * config.attention_head_dim)
     channels, gives, patch = int(config.in_channels), int(transformer.out_channels), int(config.patch_size)
-    features = Sd3Features(massive_channels(transformer, schedule, null, timestep))
+
+    def taps(timestep: int) -> Taps:
+        features = Sd3Features(massive_channels(transformer, schedule, null, timestep))
+        places = f"the blocks 0 to {blocks - 1}"
+        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+
     return Denoiser(
         kind=KIND,
         network=transformer,
@@ -96,9 +101,7 @@ def sd3_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timeste
         schedule=schedule,
         prompt=PromptShape(int(config.joint_attention_dim), pooled=int(config.pooled_projection_dim)),
         latents=LatentShape(channels, gives, patch, patch * int(config.pos_embed_max_size)),
-        taps=Taps(
-            features.read, dict.fromkeys(range(blocks), width), f"the blocks 0 to {blocks - 1}", features.massive
-        ),
+        taps=taps(timestep),
         half=ISLANDS,
     )
 

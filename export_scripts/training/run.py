@@ -9,22 +9,19 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from export_scripts.small_pipeline import SpaceToDepth
-from export_scripts.training.dit import DitConfig, build_dit
+from export_scripts.training.architectures import Architecture, build
 from export_scripts.training.images import ImageSet, batch_indices, zoom
 from export_scripts.training.model import (
     ModelConfig,
     NoiseConfig,
-    Parts,
-    build_unet,
     denoising_loss,
     latent_statistics,
     sample_timesteps,
@@ -48,7 +45,7 @@ class TrainConfig:
     least_crop: float = 0.4
     seed: int = 0
     bf16: bool = False
-    model: ModelConfig | DitConfig = field(default_factory=ModelConfig)
+    model: Architecture = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
 
     def learning_rate_at(self, step: int) -> float:
@@ -69,11 +66,9 @@ class Trainer:
         self.labels = torch.from_numpy(images.labels)
         sample = self.pixels[:: max(1, len(self.pixels) // 4096)].float() / 127.5 - 1
         channels = "gray" if self.pixels.shape[1] == 1 else "rgb"
-        model = config.model
-        self.vae = SpaceToDepth(model.patch_size, channels, model.image_size, *latent_statistics(sample)).to(device)
-        self.scheduler = DDPMScheduler(prediction_type=model.prediction_type, clip_sample=False)
         torch.manual_seed(config.seed)  # the initial weights
-        self.model = _build(model, images.class_names, self.vae).to(device).train()
+        vae, self.scheduler, model = build(config.model, images.class_names, channels, *latent_statistics(sample))
+        self.vae, self.model = vae.to(device), model.to(device).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -146,9 +141,3 @@ class Trainer:
     def averaged_pipeline(self) -> DiffusionPipeline:
         """The pipeline with the averaged weights, in evaluation mode."""
         return self.average.pipeline(self.vae, self.scheduler)
-
-
-def _build(config: ModelConfig | DitConfig, class_names: Sequence[str], vae: SpaceToDepth) -> Parts:
-    if isinstance(config, DitConfig):
-        return build_dit(config, class_names, vae)
-    return build_unet(config, class_names, vae)

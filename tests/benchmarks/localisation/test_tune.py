@@ -19,7 +19,8 @@ from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import write_tar
 from export_scripts.graphs.draw_bank import Band, make_draw_bank
 from export_scripts.small_pipeline import ScoringProfile
-from export_scripts.training.model import ModelConfig, build_pipeline
+from export_scripts.training.architectures import build_pipeline
+from export_scripts.training.model import ModelConfig
 from selector.localisation.centring import CENTRINGS
 from selector.localisation.choice import WindowSetting
 from selector.localisation.typicality import RULES, rule

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from export_scripts.training.architectures import build_pipeline
 from export_scripts.training.images import ImageSet
 from export_scripts.training.model import (
     ModelConfig,
     NoiseConfig,
     TrainedParts,
-    build_pipeline,
     denoising_loss,
     latent_statistics,
     sample_timesteps,
