@@ -23,7 +23,7 @@ rehearse: $(TEST_ENV)/installed
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
 	results-one-step results-frontier results-frontier-draws results-scales results-references \
-	results-unlabelled results-assignment-budgets
+	results-unlabelled results-assignment-budgets results-denoisers
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
@@ -211,3 +211,18 @@ results-frontier: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.frontier $(addprefix --pipeline ,$(PIPELINES)) --maps $(RESULTS)/frontier \
 		--figure docs/images/frontier.svg > $(RESULTS)/frontier.md
 	$(DOCUMENT)/localisation.md frontier $(RESULTS)/frontier.md
+
+# A UNet and a DiT of one training: the same scenes, steps, batches, seed and precision. Two hours on one core; what was stopped
+# goes on.
+DENOISERS := $(RESULTS)/denoisers
+DENOISER_STEPS := 4000
+$(DENOISERS)/scenes.tar: $(TEST_ENV)/installed
+	mkdir -p $(DENOISERS)
+	$(SCENES) --split train --items 0:55000 --per-class 10000 --seed 1 --out $@
+
+results-denoisers: $(DENOISERS)/scenes.tar
+	for each in unet dit; do $(TEST_ENV)/bin/python -m export_scripts.train_small $< --architecture $$each \
+		--out $(DENOISERS)/$$each --steps $(DENOISER_STEPS) --seed 2 --threads 1 || exit; done
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.denoisers --pipeline UNet=$(DENOISERS)/unet \
+		--pipeline DiT=$(DENOISERS)/dit --maps $(DENOISERS)/maps > $(DENOISERS).md
+	$(DOCUMENT)/localisation.md denoisers $(DENOISERS).md

@@ -23,7 +23,7 @@ EMBEDDING_STD = 0.02  # of the makers' initial labels and timestep embedding
 @dataclass(frozen=True)
 class DitConfig:
     """The defaults cost as much as the built-in UNet: 1.88 M parameters (it has 1.98 M) and 78 M multiply-adds an evaluation
-    (79 M), on the same latents (docs/decisions/022-small-dit.md). token_cells: latent cells on a token's side."""
+    (79 M), on the same latents (docs/decisions/003-small-pipeline.md). token_cells: latent cells on a token's side."""
 
     image_size: int = 64
     patch_size: int = 4
