@@ -51,7 +51,7 @@ class Parts(nn.Module):
         raise NotImplementedError
 
 
-class TrainedParts(Parts):
+class UnetParts(Parts):
     """Those of a UNet: itself and its learned prompts."""
 
     def __init__(self, unet: UNet2DConditionModel, class_embedding: ClassEmbedding) -> None:
@@ -67,7 +67,7 @@ class TrainedParts(Parts):
         return SmallPipeline(vae, self.class_embedding, self.unet, scheduler)
 
 
-def build_unet(config: ModelConfig, class_names: Sequence[str], vae: SpaceToDepth) -> TrainedParts:
+def build_unet(config: ModelConfig, class_names: Sequence[str], vae: SpaceToDepth) -> UnetParts:
     """An untrained UNet for the latents of `vae`."""
     levels = len(config.block_channels)
     attention = [level in config.attention_levels for level in range(levels)]
@@ -86,7 +86,7 @@ def build_unet(config: ModelConfig, class_names: Sequence[str], vae: SpaceToDept
         resnet_time_scale_shift="scale_shift",
         norm_num_groups=config.norm_groups,
     )
-    return TrainedParts(unet, ClassEmbedding(list(class_names), config.tokens, config.width))
+    return UnetParts(unet, ClassEmbedding(list(class_names), config.tokens, config.width))
 
 
 def latent_statistics(pixels: Tensor) -> tuple[float, float]:

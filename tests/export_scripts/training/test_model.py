@@ -12,7 +12,7 @@ from export_scripts.training.images import ImageSet
 from export_scripts.training.model import (
     ModelConfig,
     NoiseConfig,
-    TrainedParts,
+    UnetParts,
     denoising_loss,
     latent_statistics,
     sample_timesteps,
@@ -29,7 +29,7 @@ def test_a_perfect_prediction_has_no_loss(prediction: str) -> None:
     abar = pipeline.scheduler.alphas_cumprod[timesteps].reshape(3, 1, 1, 1)
     target = noise if prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * latents
 
-    class Oracle(TrainedParts):
+    class Oracle(UnetParts):
         def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
             assert torch.allclose(noisy, abar.sqrt() * latents + (1 - abar).sqrt() * noise, atol=1e-6)
             return target
