@@ -212,11 +212,12 @@ def main(
 
 
 def _compare(pipeline: str, wanted: Wanted, asked: dict[str, Any], as_json: bool) -> None:
-    from export_scripts.features.comparison import Comparing, compare_features  # which takes seconds to import
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # as below
+    from export_scripts.features.comparison import Comparing, compare_features
     from export_scripts.pipelines.source import find_pipeline
 
-    progress = Progress()
-    found = compare_features(find_pipeline(pipeline), wanted, Comparing(**asked), progress, progress.note)
+    progress, folder = Progress(), find_pipeline(pipeline, wanted.files.variant)
+    found = compare_features(folder, wanted, Comparing(**asked), progress, progress.note)
     click.echo(json.dumps(found.record(), indent=2) if as_json else found.text())
 
 
