@@ -111,7 +111,8 @@ def test_labels_are_the_pipeline_s_own(sources: dict[str, SourcePipeline], scene
 
 
 def test_a_pipeline_of_other_classes_is_refused(tmp_path: Path) -> None:
-    write_idx(tmp_path, Items(np.zeros((20, ITEM_PX, ITEM_PX), np.uint8), np.arange(20) % 10))
+    images = np.random.default_rng(6).integers(0, 200, size=(20, ITEM_PX, ITEM_PX), dtype=np.uint8)
+    write_idx(tmp_path, Items(images, np.arange(20) % 10))
     other = write_tiny_pipeline(tmp_path / "other")
     arguments = ["--pipeline", f"mine={other}", "--scenes", "20", "--split", "train", "--source", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
