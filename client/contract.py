@@ -88,9 +88,9 @@ class Model:
 class Geometry:
     """The sizes in which pipelines differ.
 
-    resolution: S, images are [S, S, 3]. latent: (C, h, w). prompt: (L, D) of one condition. pooled: width of a second
-    conditioning tensor (SDXL), 0 for none. feature: F. cond_datatype: FP32 or FP16. draws: size of the bank.
-    classes: number of classes; the prompt table has one row more, row 0 being the null prompt.
+    resolution: S, images are [S, S, 3]. latent: (C, h, w). prompt: (L, D) of one condition, with the column of a mask where
+    there is one. pooled: width of a second conditioning tensor (SDXL), 0 for none. feature: F. cond_datatype: FP32 or FP16.
+    draws: size of the bank. classes: number of classes; the prompt table has one row more, row 0 being the null prompt.
     """
 
     resolution: int
@@ -114,7 +114,8 @@ class Identity:
     prior. dift: block and timestep, such as "mid@161". centring: how chosen windows move, "none" or "contrast". class_names:
     names of the classes where they differ from `classes`, else none; two classes may have one name. draw_order: all draws of
     the bank in the order in which they are taken, none for the bank's own, 0, 1, 2, …; chosen by `selector calibrate`.
-    auto_draws: how many of them do by its table, 0 if nobody asked. A field that has its default value is not in the configs,
+    auto_draws: how many of them do by its table, 0 if nobody asked. no_null: why prompt 0 is no reference of a loss, empty where
+    it is one; classes are contrasted with each other then. A field that has its default value is not in the configs,
     so repositories from before there was such a field are what they were.
     """
 
@@ -134,6 +135,7 @@ class Identity:
     class_names: tuple[str, ...] = ()
     draw_order: tuple[int, ...] = ()
     auto_draws: int = 0
+    no_null: str = ""
 
     def taken(self, draws: int) -> tuple[int, ...]:
         """The first `draws` draws in the order in which they are taken: what DRAW is in their rows."""
@@ -166,6 +168,7 @@ _CARRIER: dict[str, str] = {
     "class_names": PROMPT_EMBEDDING,
     "draw_order": UNET,
     "auto_draws": UNET,
+    "no_null": UNET,
 }
 
 

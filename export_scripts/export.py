@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,7 +58,7 @@ def export_pipeline(
 
 def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: Wanted | None, steps: Steps) -> None:
     with steps.step("pipeline loaded"):
-        source = load_source(pipeline_dir, wanted)
+        source = load_source(pipeline_dir, replace(wanted or Wanted(), tell=steps.tell))
         for note in source.notes:
             steps.tell(note)
         networks = make_networks(source, settings.precision)

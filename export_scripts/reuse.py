@@ -41,7 +41,7 @@ def replace_classes(repository: Path, wanted: Wanted, pipeline: Path | None, ste
         files = replace(files, config=wanted.files.config)
     wanted = replace(wanted, files=files)
     with steps.step("prompts encoded", contract.PROMPT_EMBEDDING):
-        table = read_prompts(found, wanted)
+        table = read_prompts(found, replace(wanted, tell=steps.tell)).fitted(exported.geometry.prompt[0])
         for note in table.notes:
             steps.tell(note)
     if table.digest != origin["text_digest"]:
@@ -61,7 +61,8 @@ def _write(folder: Path, exported: Exported, table: PromptTable, wanted: Wanted)
     model = contract.models(geometry)[contract.PROMPT_EMBEDDING]
     width = (exported.geometry.prompt, exported.geometry.pooled)
     if width != (tuple(table.tokens.shape[1:]), 0 if table.pooled is None else table.pooled.shape[1]):
-        raise PipelineError(f"prompts are {tuple(table.tokens.shape[1:])} here, the repository takes {width}")
+        more = ": the longest one needs more room, so export again with these classes" if table.masked else ""
+        raise PipelineError(f"prompts are {tuple(table.tokens.shape[1:])} here, the repository takes {width[0]}{more}")
     identity = replace(exported.identity, classes=classes, class_names=wanted.class_names, prompts=table.prompts)
     leaf = prompt_leaf(model, table.tokens, table.pooled, identity.precision)
     onnx_file = folder / VERSION_FOLDER / ONNX_FILE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class Wanted:
     0.7 of Stable Diffusion's, and as much noise of others, assumed: those of diff-mining's script). dift_timestep,
     dift_block: where features are taken (161, and 1 of a UNet or the middle block, assumed). class_names:
     as many as classes, or none where each class's name is its id. truncate: whether prompts may be cut to what the text
-    encoder takes. files: which files of the pipeline are read.
+    encoder takes. files: which files of the pipeline are read. tell: takes lines for whoever waits.
     """
 
     classes: tuple[str, ...] | None = None
@@ -79,6 +80,7 @@ class Wanted:
     class_names: tuple[str, ...] = ()
     truncate: bool = False
     files: Files = Files()
+    tell: Callable[[str], None] = field(default=lambda _line: None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raises PipelineError for a value that no export can have."""

@@ -17,11 +17,16 @@ from tests.tiny_text_pipeline import TOKENS, tiny_text_encoder, tiny_vae
 WIDTH = 16  # of prompts and of the transformer
 
 
+def tiny_t5(vocabulary: int) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(vocab_size=vocabulary, d_model=WIDTH, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0)
+    ).eval()
+
+
 def write_sd3(folder: Path, *, shift_factor: float | None = 0.06, **schedule: Any) -> Path:
     """Saves the pipeline in `folder` and returns it. schedule: arguments of its scheduler."""
     torch.manual_seed(5)
     words = letter_t5_tokenizer()
-    t5 = T5Config(vocab_size=len(words), d_model=WIDTH, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0)
     transformer = SD3Transformer2DModel(
         sample_size=16,
         in_channels=4,
@@ -48,7 +53,7 @@ def write_sd3(folder: Path, *, shift_factor: float | None = 0.06, **schedule: An
             tokenizer=letter_tokenizer(TOKENS),
             text_encoder_2=tiny_text_encoder(CLIPTextModelWithProjection, activation="gelu"),
             tokenizer_2=letter_tokenizer(TOKENS),
-            text_encoder_3=T5EncoderModel(t5).eval(),
+            text_encoder_3=tiny_t5(len(words)),
             tokenizer_3=words,
         ).save_pretrained(folder)
     return folder

@@ -12,7 +12,8 @@ The exported file says explicitly what runs in which type, as strongly typed eng
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -38,6 +39,20 @@ class Float32LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(torch.float32)).to(x.dtype)
+
+
+class Float32RMSNorm(nn.RMSNorm):
+    """An RMSNorm that computes in float32 and answers in its input's type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(torch.float32)).to(x.dtype)
+
+
+FLOAT32_NORMS: Mapping[type[nn.Module], type[nn.Module]] = {
+    nn.GroupNorm: Float32GroupNorm,
+    nn.LayerNorm: Float32LayerNorm,
+    nn.RMSNorm: Float32RMSNorm,
+}
 
 
 class Island(nn.Module):
@@ -72,7 +87,7 @@ def half_copy(network: nn.Module, islands: tuple[str, ...] = WHOLE) -> nn.Module
     islands: see Denoiser.half.
     """
     memo: dict[int, Any] = {}
-    norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm | nn.LayerNorm)]
+    norms = [m for m in network.modules() if isinstance(m, tuple(FLOAT32_NORMS))]
     reduced = {id(p) for part in _islands(network, islands).values() for p in part.parameters()}
     kept = {id(p) for p in network.parameters() if id(p) not in reduced}
     kept |= {id(parameter) for norm in norms for parameter in norm.parameters()}
@@ -82,10 +97,9 @@ def half_copy(network: nn.Module, islands: tuple[str, ...] = WHOLE) -> nn.Module
         memo[id(parameter)] = own
     copied = copy.deepcopy(network, memo)
     for module in list(copied.modules()):
-        if isinstance(module, nn.GroupNorm):
-            module.__class__ = Float32GroupNorm  # the same weights and settings, another forward pass
-        elif isinstance(module, nn.LayerNorm):
-            module.__class__ = Float32LayerNorm
+        found = next((kind for kind in FLOAT32_NORMS if isinstance(module, kind)), None)
+        if found is not None:
+            module.__class__ = FLOAT32_NORMS[found]  # the same weights and settings, another forward pass
         elif isinstance(module, Attention) and module.upcast_attention:
             _upcast(module)
     for name, part in _islands(copied, islands).items():
@@ -100,8 +114,12 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 
 def _islands(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
-    """The modules of these names, by their full ones; the network itself for WHOLE."""
-    return {full: part for full, part in network.named_modules() if full.rpartition(".")[2] in names}
+    """The modules of these names, or patterns of full names, by their full ones; the network itself for WHOLE."""
+    return {
+        full: part
+        for full, part in network.named_modules()
+        if full.rpartition(".")[2] in names or any(fnmatchcase(full, name) for name in names if "." in name)
+    }
 
 
 def check_half_range(

@@ -160,6 +160,7 @@ def _identity(source: SourcePipeline, bank: DrawBank, precision: str) -> Identit
         class_names=source.class_names,
         draw_order=order,
         auto_draws=profile.auto_draws if order == profile.draw_order else 0,
+        no_null=source.denoiser.no_null,
     )
 
 

@@ -62,8 +62,8 @@ class PromptEmbedding(nn.Module):
 
     def __init__(self, table: Tensor, pooled: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("table", table.detach().clone())
-        self.register_buffer("pooled", None if pooled is None else pooled.detach().clone())
+        self.register_buffer("table", table.detach())  # not copied: it may be gigabytes
+        self.register_buffer("pooled", None if pooled is None else pooled.detach())
 
     def forward(self, prompt_id: Tensor, reference_id: Tensor) -> tuple[Tensor, ...]:
         tables = (self.table,) if self.pooled is None else (self.table, self.pooled)

@@ -17,14 +17,14 @@ from export_scripts.pipelines.field_rules import Fields, Irrelevant, Only, Used
 from export_scripts.pipelines.further_inputs import EXTRA_CHANNELS, OTHER_INPUTS
 from export_scripts.pipelines.known_fields import (
     COMPONENTS,
-    FIELDS,
-    FORMER_NAMES,
     OTHER_NOISINGS,
     OTHER_PIPELINES,
     OWN_COMPONENTS,
     PIPELINE,
     PIPELINES,
     SCHEDULERS,
+    fields_of,
+    today,
 )
 
 INDEX = "model_index.json"
@@ -73,17 +73,18 @@ def check_scheduler(where: str, name: str) -> None:
     )
 
 
-def check_config(where: str, expected: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+def check_config(where: str, kind: str, expected: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """Raises PipelineError for a field of a component's configuration that is not supported at its value.
 
-    expected: the class that model_index.json names. defaults: those of the installed class's constructor.
+    kind: the pipeline's class. expected: the component's, by today's name, that model_index.json names. defaults: those of
+    the installed class's constructor.
     """
     named = str(config.get("_class_name", expected))
     if expected in SCHEDULERS:  # one sampler's class may read another's file: they share their fields
         check_scheduler(where, named)
-    elif FORMER_NAMES.get(named, named) != FORMER_NAMES.get(expected, expected):
+    elif today(kind, named) != expected:
         raise PipelineError(f"{where} is of a {named}, {INDEX} names a {expected}: one of both is wrong")
-    check_fields(where, config, FIELDS[expected], defaults)
+    check_fields(where, config, fields_of(kind, expected), defaults)
 
 
 def check_fields(where: str, config: Mapping[str, Any], fields: Fields, defaults: Mapping[str, Any]) -> None:

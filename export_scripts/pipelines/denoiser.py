@@ -1,7 +1,7 @@
 """What a denoiser is, as one record: a kind's own file fills it, and everything behind it reads it.
 
-A kind (`unet.py`, `dit.py`, `sd3.py`) is one file beside this one. Graphs, references, gates and checks ask the record and never
-the class of its network, so another kind changes nothing of them.
+A kind (`unet.py`, `dit.py`, `flux.py`) is one file beside this one. Graphs, references, gates and checks ask the record and
+never the class of its network, so another kind changes nothing of them.
 """
 
 from __future__ import annotations
@@ -73,11 +73,12 @@ class Schedule:
 @dataclass(frozen=True)
 class PromptShape:
     """What the network takes beside latents and timesteps. width: D of a prompt's tokens. tokens: L, or None for any
-    number. pooled: P, 0 for none."""
+    number. pooled: P, 0 for none. masked: whether a mask is the last of the D columns (masked.py)."""
 
     width: int
     tokens: int | None = None
     pooled: int = 0
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Denoiser:
 
     kind: its name in messages. learned_sigma: whether the prediction is the first half of the output's channels, and a
     variance the second. half: names of the modules that run in float16 when it is asked for, WHOLE for all of it and None
-    where there is no recipe; outside of them the network stays in float32 (graphs/half.py).
+    where there is no recipe; outside of them the network stays in float32 (graphs/half.py). no_null: why nothing is predicted
+    without a prompt, empty where something is; then classes are contrasted with each other alone.
     """
 
     kind: str
@@ -123,6 +125,7 @@ class Denoiser:
     taps: Taps
     learned_sigma: bool = False
     half: tuple[str, ...] | None = WHOLE
+    no_null: str = ""
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """What the schedule's `prediction` names, float32 [N, C, h, w]."""

@@ -31,7 +31,7 @@ from export_scripts.pipelines.component_files import (
     variants_in,
 )
 from export_scripts.pipelines.config_check import INDEX, check_channels, check_config, check_index, component_class
-from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, FORMER_NAMES, PIPELINES
+from export_scripts.pipelines.known_fields import ALL_SCHEDULERS, PIPELINES, today
 from export_scripts.pipelines.known_text import LEFTOVERS
 from export_scripts.pipelines.lora import fuse_loras
 from export_scripts.pipelines.parts import one_line
@@ -47,6 +47,7 @@ from export_scripts.settings import Files
 
 DIT = "DiTPipeline"
 SMALL, SD3, TOKENIZER = "SmallPipeline", "StableDiffusion3Pipeline", "Tokenizer"
+PIXART_ALPHA, PIXART_SIGMA, FLUX, SANA = "PixArtAlphaPipeline", "PixArtSigmaPipeline", "FluxPipeline", "SanaPipeline"
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,10 @@ def load_folder(folder: PipelineFolder, leave_out: tuple[str, ...] = ()) -> Diff
 
 
 def _load(folder: PipelineFolder, leave_out: tuple[str, ...]) -> DiffusionPipeline:
-    needed = {slot: component_class(folder.index, slot) for slot in PIPELINES[folder.kind] if slot not in leave_out}
+    slots = [slot for slot in PIPELINES[folder.kind] if slot not in leave_out]
+    needed = {slot: today(folder.kind, component_class(folder.index, slot)) for slot in slots}
     for slot, name in needed.items():
-        _check_component(folder.path / slot, name)
+        _check_component(folder.kind, folder.path / slot, name)
     if "unet" in needed and needed["vae"] == "AutoencoderKL":
         unet, vae = (folder.path / slot / "config.json" for slot in ("unet", "vae"))
         check_channels(str(unet), read_json(unet), read_json(vae))
@@ -163,19 +165,18 @@ def _load_single(
     return pipeline
 
 
-def _check_component(place: Path, name: str) -> None:
+def _check_component(kind: str, place: Path, name: str) -> None:
     if not place.is_dir():
         raise PipelineError(f"{place} is missing, model_index.json names a {name} there: {entries(place.parent)}")
     if TOKENIZER in name:
         check_tokenizer(place)
         return
     config = place / ("scheduler_config.json" if name in ALL_SCHEDULERS else "config.json")
-    check_config(str(config), name, read_json(config), _defaults(name))
+    check_config(str(config), kind, name, read_json(config), _defaults(name))
 
 
 def _class(name: str) -> type:
     """The class of that name; known_fields.py has none that is not here."""
-    name = FORMER_NAMES.get(name, name)
     found: type = next(getattr(m, name) for m in (diffusers, transformers, small_pipeline) if hasattr(m, name))
     return found
 

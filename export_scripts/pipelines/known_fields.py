@@ -14,7 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from export_scripts.pipelines.field_rules import Fields, Irrelevant, Only, Used, every
-from export_scripts.pipelines.known_text import CLIP_TEXT, OLDER_CLIP_TEXT, OLDER_T5_TEXT, T5_TEXT
+from export_scripts.pipelines.known_kinds import DC_VAE, DIT, FLUX, OLDER_DIT, OLDER_PIXART, PIXART, SANA, SD3
+from export_scripts.pipelines.known_text import (
+    CLIP_TEXT,
+    GEMMA_TEXT,
+    OLDER_CLIP_TEXT,
+    OLDER_GEMMA_TEXT,
+    OLDER_T5_TEXT,
+    T5_TEXT,
+)
 
 EPSILON, V_PREDICTION, SAMPLE = "epsilon", "v_prediction", "sample"
 PREDICTION_TYPES = (EPSILON, V_PREDICTION, SAMPLE)
@@ -76,6 +84,15 @@ FLOW_SCHEDULER: Fields = {
     **every(_STEPS, "use_karras_sigmas use_exponential_sigmas use_beta_sigmas"),
     "stochastic_sampling": _SOLVER,
 }
+SHIFTED_BY_SIZE: Fields = {  # Flux: at an image size that is known, such a shift is a fixed one (flux.py)
+    **FLOW_SCHEDULER,
+    **every(Used(), "use_dynamic_shifting base_shift max_shift base_image_seq_len max_image_seq_len time_shift_type"),
+}
+FLOW_SOLVER: Fields = {  # Sana: a sampler of betas that is told to step through a flow
+    **SCHEDULER,
+    **every(Used(), "flow_shift prediction_type use_flow_sigmas"),  # refused by sana.py where they are no flow's
+    **every(Irrelevant("betas"), "beta_start beta_end beta_schedule trained_betas rescale_betas_zero_snr"),
+}
 FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler",)
 ALL_SCHEDULERS = (*SCHEDULERS, *FLOW_SCHEDULERS)
 
@@ -127,34 +144,6 @@ OLDER_UNET: Fields = every(
     "decay min_decay optimization_step update_after_step use_ema_warmup inv_gamma power",
 )
 
-# --- DiT: diffusers' own forward pass runs, with rows of its label tables in place of labels (dit.py) ---------------------
-
-DIT: Fields = {
-    **every(
-        Used(), "num_attention_heads attention_head_dim in_channels out_channels num_layers attention_bias sample_size"
-    ),
-    **every(Used(), "patch_size activation_fn num_embeds_ada_norm upcast_attention norm_elementwise_affine norm_eps"),
-    "norm_type": Only(("ada_norm_zero",), "labels enter by the blocks' adaptive norms"),
-    "dropout": Irrelevant("training"),
-    "norm_num_groups": Irrelevant("no group norm is in it"),
-}
-OLDER_DIT: Fields = {  # of Transformer2DModel, the class that DiT's makers published it as
-    **every(Only((None,), "labels are the only condition"), "cross_attention_dim num_vector_embeds caption_channels"),
-    **every(Only((False,), "its attention is over its own tokens"), "only_cross_attention double_self_attention"),
-    "use_linear_projection": Irrelevant("latents enter as patches"),
-    "attention_type": Only(("default",), "boxes and phrases (GLIGEN) are not given to it"),
-    "interpolation_scale": Only((None, 1, 1.0), "positions are those of the class"),
-    "use_additional_conditions": Only((None, False), "sizes are not given to it"),
-}
-
-# --- Stable Diffusion 3: diffusers' own forward pass runs (sd3.py) ---------------------------------------------------------
-
-SD3: Fields = every(
-    Used(),
-    "sample_size patch_size in_channels num_layers attention_head_dim num_attention_heads joint_attention_dim "
-    "caption_projection_dim pooled_projection_dim out_channels pos_embed_max_size dual_attention_layers qk_norm",
-)
-
 # --- encoders of images ----------------------------------------------------------------------------------------------
 
 _DECODER = Irrelevant("the decoder")
@@ -186,10 +175,19 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 }
 """The classes that a component may be of."""
 
-FORMER_NAMES: Mapping[str, str] = {"Transformer2DModel": "DiTTransformer2DModel"}
-"""Classes that files name as they were called before."""
+FORMER_NAMES: Mapping[str, str] = {"DiTPipeline": "DiTTransformer2DModel"} | dict.fromkeys(
+    ("PixArtAlphaPipeline", "PixArtSigmaPipeline"), "PixArtTransformer2DModel"
+)
+"""What a pipeline's files mean where they name a Transformer2DModel, as its class was called before."""
+
+
+def today(kind: str, name: str) -> str:
+    """Today's name of a component's class, in a pipeline of this kind."""
+    return FORMER_NAMES.get(kind, name) if name == "Transformer2DModel" else name
+
 
 _TEXT_PARTS = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+_TRANSFORMER_PARTS = ("vae", "text_encoder", "tokenizer", "transformer", "scheduler")
 PIPELINES: Mapping[str, tuple[str, ...]] = {
     "StableDiffusionPipeline": _TEXT_PARTS,
     "StableDiffusionImg2ImgPipeline": _TEXT_PARTS,
@@ -200,11 +198,32 @@ PIPELINES: Mapping[str, tuple[str, ...]] = {
         *("transformer", "scheduler"),
     ),
     "DiTPipeline": ("vae", "transformer", "scheduler"),
+    **dict.fromkeys(("PixArtAlphaPipeline", "PixArtSigmaPipeline", "SanaPipeline"), _TRANSFORMER_PARTS),
+    "FluxPipeline": (*_TRANSFORMER_PARTS, "text_encoder_2", "tokenizer_2"),
     "SmallPipeline": ("vae", "class_embedding", "unet", "scheduler"),
 }
 """The pipelines, and the components that each must have."""
 
+_T5: Mapping[str, tuple[str, ...]] = {
+    "text_encoder": ("T5EncoderModel",),
+    "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
+}
+_PIXART = {**_T5, "transformer": ("PixArtTransformer2DModel", "Transformer2DModel")}
 OWN_COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "PixArtAlphaPipeline": _PIXART,
+    "PixArtSigmaPipeline": _PIXART,
+    "FluxPipeline": {
+        **{f"{slot}_2": taken for slot, taken in _T5.items()},
+        "transformer": ("FluxTransformer2DModel",),
+        "scheduler": FLOW_SCHEDULERS,
+    },
+    "SanaPipeline": {
+        "vae": ("AutoencoderDC",),
+        "text_encoder": ("Gemma2Model",),
+        "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast"),
+        "transformer": ("SanaTransformer2DModel",),
+        "scheduler": (*FLOW_SCHEDULERS, "DPMSolverMultistepScheduler"),
+    },
     "StableDiffusion3Pipeline": {
         "text_encoder": ("CLIPTextModelWithProjection",),
         "transformer": ("SD3Transformer2DModel",),
@@ -213,10 +232,10 @@ OWN_COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Where a pipeline's components are of other classes than COMPONENTS."""
 
-_FLOW = "its denoiser is trained by flow matching, and of these the exporter reads Stable Diffusion 3 alone yet"
+_FLOW = "its denoiser is trained by flow matching, and of these the exporter reads Stable Diffusion 3, Flux.1 and Sana"
 OTHER_PIPELINES: Mapping[str, str] = {
+    "SanaSprint": "its transformer was distilled to few steps: its output is no mean of the velocity",
     **dict.fromkeys(("Flux", "Sana", "AuraFlow", "Lumina", "QwenImage"), _FLOW),
-    "PixArt": "its prompts need a mask, which no prompt table has yet",
 }
 """Beginnings of refused pipelines' names, and why; any other name is refused as unknown."""
 
@@ -230,10 +249,15 @@ PIPELINE: Fields = {
 
 FIELDS: Mapping[str, Fields] = {
     "UNet2DConditionModel": {**UNET, **OLDER_UNET},
-    **{name: {**DIT, **OLDER_DIT} for name in COMPONENTS["transformer"]},
+    "DiTTransformer2DModel": {**DIT, **OLDER_DIT},
+    "PixArtTransformer2DModel": {**PIXART, **OLDER_PIXART},
+    "FluxTransformer2DModel": FLUX,
+    "SanaTransformer2DModel": SANA,
     "SD3Transformer2DModel": SD3,
     "T5EncoderModel": {**T5_TEXT, **OLDER_T5_TEXT},
+    "Gemma2Model": {**GEMMA_TEXT, **OLDER_GEMMA_TEXT},
     "AutoencoderKL": VAE,
+    "AutoencoderDC": DC_VAE,
     "SpaceToDepth": SPACE_TO_DEPTH,
     "ClassEmbedding": CLASS_EMBEDDING,
     **{name: {**CLIP_TEXT, **OLDER_CLIP_TEXT} for name in ("CLIPTextModel", "CLIPTextModelWithProjection")},
@@ -241,3 +265,14 @@ FIELDS: Mapping[str, Fields] = {
     **dict.fromkeys(FLOW_SCHEDULERS, FLOW_SCHEDULER),
 }
 """The fields of each class that has a configuration of its own."""
+
+OWN_FIELDS: Mapping[tuple[str, str], Fields] = {
+    ("FluxPipeline", "FlowMatchEulerDiscreteScheduler"): SHIFTED_BY_SIZE,
+    ("SanaPipeline", "DPMSolverMultistepScheduler"): FLOW_SOLVER,
+}
+"""Where a class has other rules in a pipeline than FIELDS: (pipeline, class) → its fields."""
+
+
+def fields_of(kind: str, name: str) -> Fields:
+    """The fields of a component's class in a pipeline of this kind."""
+    return OWN_FIELDS.get((kind, name), FIELDS[name])

@@ -66,5 +66,30 @@ OLDER_T5_TEXT: Fields = {
     "scale_decoder_outputs": Irrelevant("the decoder"),
 }
 
+GEMMA_TEXT: Fields = {
+    **every(Used(), "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads"),
+    **every(Used(), "num_key_value_heads head_dim hidden_activation max_position_embeddings rms_norm_eps"),
+    **every(Used(), "pad_token_id eos_token_id bos_token_id rope_parameters attention_bias query_pre_attn_scalar"),
+    **every(Used(), "sliding_window layer_types attn_logit_softcapping use_bidirectional_attention"),
+    **every(Irrelevant("training"), "attention_dropout initializer_range"),
+    **every(Irrelevant("writing text, which encode_prompt does not do"), "use_cache final_logit_softcapping"),
+    "tie_word_embeddings": Irrelevant("writing text, which encode_prompt does not do"),
+    "is_encoder_decoder": Only((False,), "the text encoder stands alone"),
+    **every(Irrelevant("labels of a classifier"), "id2label label2id problem_type"),
+    **every(
+        Irrelevant("how the module is called, which encode_prompt says itself"), "output_hidden_states return_dict"
+    ),
+    **every(Irrelevant("where the file came from"), "transformers_version architectures"),
+    "dtype": Irrelevant("weights are read into float32"),
+    "chunk_size_feed_forward": Irrelevant("memory"),
+}
+OLDER_GEMMA_TEXT: Fields = {
+    "model_type": Only(("gemma2",), "Sana's text encoder is Gemma 2"),
+    "torch_dtype": Irrelevant("weights are read into float32"),
+    "rope_theta": Used(),
+    "cache_implementation": Irrelevant("writing text, which encode_prompt does not do"),
+    "hidden_act": Irrelevant("hidden_activation says it"),
+}
+
 LEFTOVERS: Mapping[str, str] = {"text_projection.weight": "CLIPTextModel is the part before the projection"}
 """Weights that a file may hold beyond those of its class."""

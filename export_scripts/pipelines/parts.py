@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers import AutoencoderDC, AutoencoderKL, DDPMScheduler
 from diffusers.utils import logging
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
@@ -74,13 +74,43 @@ class KlEncoder(nn.Module):
         return (moments[:, : self.latent_channels].to(torch.float32) - self.shift) * self.scale
 
 
+class DcEncoder(nn.Module):
+    """The encoder half of an AutoencoderDC, which gives the latents themselves: scaled as the denoiser was trained on them."""
+
+    def __init__(self, vae: AutoencoderDC) -> None:
+        super().__init__()
+        self.encoder, self.scale = vae.encoder, float(vae.config.scaling_factor)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 3, S, S] in [-1, 1] → float32 [N, C, h, w]."""
+        latents: Tensor = self.encoder(images).to(torch.float32)
+        return latents * self.scale
+
+
 def encoder_of(vae: nn.Module) -> tuple[nn.Module, int]:
     """The encoder and how many pixels a latent cell is wide. Raises PipelineError for another kind."""
     if isinstance(vae, SpaceToDepth):
         return vae.eval(), int(vae.config.patch_size)
     if isinstance(vae, AutoencoderKL):
         return KlEncoder(vae).eval(), 2 ** (len(vae.config.block_out_channels) - 1)
-    raise PipelineError(f"the encoder is a {type(vae).__name__}; SpaceToDepth and AutoencoderKL are supported")
+    if isinstance(vae, AutoencoderDC):
+        return DcEncoder(vae).eval(), int(vae.spatial_compression_ratio)
+    raise PipelineError(
+        f"the encoder is a {type(vae).__name__}; SpaceToDepth, AutoencoderKL and AutoencoderDC are supported"
+    )
+
+
+def shifted_encoder(kind: str, config: Path, vae: Any) -> tuple[nn.Module, int]:
+    """As encoder_of, for a kind of pipeline whose latents are shifted. config: the VAE's file.
+
+    Raises PipelineError for a VAE that leaves the shift out.
+    """
+    if vae.config.shift_factor is None:
+        raise PipelineError(
+            f"{config} has no shift_factor: the latents of a {kind} are shifted, and without it every score would be one of "
+            "latents that it never saw"
+        )
+    return encoder_of(vae)
 
 
 def native_resolution(kind: str, network: nn.Module, cell_px: int) -> int:

@@ -7,6 +7,7 @@ with one row are a loss on the way, and refused.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from hashlib import blake2b
 
 from torch import Tensor
 
@@ -31,12 +32,23 @@ def check_lengths(labels: Sequence[str], lengths: Sequence[int], limit: int, tru
     return (f"prompts cut to the {limit} tokens that the text encoder takes: {_listed(long)}",)
 
 
+def check_masks(prompts: Sequence[str], lengths: Sequence[int], masks: Tensor) -> None:
+    """Raises PipelineError unless each prompt's mask [N, L] keeps its tokens, which come first, and nothing else."""
+    for prompt, length, mask in zip(prompts, lengths, masks, strict=True):
+        if int(mask.sum()) != length or not bool(mask[:length].all()):
+            raise PipelineError(
+                f"the mask of the prompt {prompt!r} keeps {int(mask.sum())} tokens, the prompt begins with {length}: "
+                "padding would be read as words, or words left out; mend the tokenizer (padding_side, pad_token)"
+            )
+
+
 def check_rows(ids: Sequence[str], names: Sequence[str], table: Tensor, pooled: Tensor | None) -> tuple[str, ...]:
     """Notes on classes of one name; raises PipelineError if other rows of the table are equal. table: [n + 1, …]."""
-    rows = [
-        table[i].numpy().tobytes() + (b"" if pooled is None else pooled[i].numpy().tobytes()) for i in range(len(table))
-    ]
-    return check_distinct(ids, names, rows)
+    # Digests: the bytes of a large table would be as large again.
+    rows = [blake2b(table[i].numpy(), digest_size=16) for i in range(len(table))]
+    for row, digest in enumerate(rows):
+        digest.update(b"" if pooled is None else pooled[row].numpy())
+    return check_distinct(ids, names, [digest.digest() for digest in rows])
 
 
 def check_distinct(ids: Sequence[str], names: Sequence[str], keys: Sequence[Hashable]) -> tuple[str, ...]:

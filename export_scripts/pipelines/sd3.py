@@ -29,9 +29,9 @@ from export_scripts.pipelines.parts import (
     SourcePipeline,
     chosen_profile,
     digest_of,
-    encoder_of,
     latent_shape,
     native_resolution,
+    shifted_encoder,
 )
 from export_scripts.pipelines.text import make_table
 from export_scripts.pipelines.tokens import massive_of, token_mean
@@ -51,13 +51,8 @@ def read_sd3_pipeline(folder: PipelineFolder, wanted: Wanted) -> SourcePipeline:
         raise PipelineError(f"a {folder.kind} scores any classes: name them in a file, one per line, with --classes")
     pipeline = load_folder(folder)
     transformer = pipeline.transformer.eval()
-    if pipeline.vae.config.shift_factor is None:
-        raise PipelineError(
-            f"{folder.path / 'vae' / 'config.json'} has no shift_factor: the latents of a {folder.kind} are shifted, and without "
-            "it every score would be one of latents that it never saw"
-        )
     with one_line("the VAE"):
-        encoder, cell_px = encoder_of(pipeline.vae)
+        encoder, cell_px = shifted_encoder(folder.kind, folder.path / "vae" / "config.json", pipeline.vae)
     resolution = wanted.resolution or native_resolution(KIND, transformer, cell_px)
     table, schedule = make_table(pipeline, wanted), flow_schedule(pipeline.scheduler)
     (low, high), blocks = default_band(schedule), len(transformer.transformer_blocks)

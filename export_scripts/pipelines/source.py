@@ -14,8 +14,13 @@ from diffusers import DiffusionPipeline
 from export_scripts.errors import PipelineError
 from export_scripts.pipelines.dit import read_dit_pipeline
 from export_scripts.pipelines.first_draws import read_first_draws
+from export_scripts.pipelines.flux import read_flux_pipeline
 from export_scripts.pipelines.folder import (
     DIT,
+    FLUX,
+    PIXART_ALPHA,
+    PIXART_SIGMA,
+    SANA,
     SD3,
     SMALL,
     PipelineFolder,
@@ -36,7 +41,9 @@ from export_scripts.pipelines.parts import (
     own_profile,
     training_scheduler,
 )
+from export_scripts.pipelines.pixart import read_pixart_pipeline
 from export_scripts.pipelines.prompt_table import check_rows
+from export_scripts.pipelines.sana import read_sana_pipeline
 from export_scripts.pipelines.sd3 import read_sd3_pipeline
 from export_scripts.pipelines.single_file import SUFFIXES
 from export_scripts.pipelines.text import read_text_pipeline
@@ -138,6 +145,10 @@ def check_source(source: SourcePipeline) -> None:
         )
     takes_prompt = (denoiser.prompt.tokens or source.table.shape[1], denoiser.prompt.width, denoiser.prompt.pooled)
     prompt = (*source.table.shape[1:], 0 if source.pooled is None else source.pooled.shape[1])
+    if denoiser.prompt.masked and prompt[1] == takes_prompt[1] - 1:
+        raise PipelineError(
+            f"the {kind} masks the padding of prompts, and the table of prompts has no mask: padding would be read as words"
+        )
     if prompt != takes_prompt:
         raise PipelineError(
             f"prompts are {prompt} (tokens, their width, pooled width), the {kind} takes {takes_prompt}: they are not of the "
@@ -154,5 +165,9 @@ READERS: Mapping[str, Callable[[PipelineFolder, Wanted], SourcePipeline]] = {
     SMALL: _load_small,
     DIT: read_dit_pipeline,
     SD3: read_sd3_pipeline,
+    PIXART_ALPHA: read_pixart_pipeline,
+    PIXART_SIGMA: read_pixart_pipeline,
+    FLUX: read_flux_pipeline,
+    SANA: read_sana_pipeline,
 }
 """Who reads a pipeline, by its class; any other that model_index.json may name has text encoders."""

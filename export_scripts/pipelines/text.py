@@ -5,8 +5,8 @@ Prompts are encoded by the pipeline's own `encode_prompt`: tokens, masks, layers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from torch import Tensor
 
 from export_scripts.class_list import prompts_of
 from export_scripts.errors import PipelineError
-from export_scripts.pipelines.folder import SD3, PipelineFolder, load_folder, one_line, open_folder
+from export_scripts.pipelines.encodings import Encoding, encoding_of, size_line
+from export_scripts.pipelines.folder import PipelineFolder, load_folder, one_line, open_folder
 from export_scripts.pipelines.known_fields import PIPELINES
+from export_scripts.pipelines.masked import padded_to
 from export_scripts.pipelines.parts import (
     SourcePipeline,
     chosen_profile,
@@ -35,8 +37,6 @@ from export_scripts.small_pipeline import ScoringProfile
 
 ENCODED_AT_ONCE = 64
 TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
-# Arguments of encode_prompt that have no default: a further encoder gets the same prompt.
-SAME_PROMPT: Mapping[str, Mapping[str, None]] = {SD3: {"prompt_2": None, "prompt_3": None}}
 # Defaults where no profile was measured; assumed: the band and the features' place from diff-mining's script.
 PROFILE = ScoringProfile(
     t_min=0.1, t_max=0.7, dift_timestep=161, dift_block=1, window_fraction=0.5, rule="null", timestep_weights=None
@@ -45,13 +45,23 @@ PROFILE = ScoringProfile(
 
 @dataclass(frozen=True)
 class PromptTable:
-    """tokens: [n + 1, L, D], row 0 the null prompt. pooled: [n + 1, P] or None. digest: of the text encoders. notes: lines."""
+    """tokens: [n + 1, L, D], row 0 the null prompt. pooled: [n + 1, P] or None. digest: of the text encoders. notes: lines.
+
+    masked: whether the last column of tokens is a mask (masked.py). Then L is the longest prompt's.
+    """
 
     prompts: tuple[str, ...]
     tokens: Tensor
     pooled: Tensor | None
     digest: str
     notes: tuple[str, ...]
+    masked: bool = False
+
+    def fitted(self, length: int) -> PromptTable:
+        """The same prompts in a table of `length` tokens a row, where a mask allows that; else as they are."""
+        if not self.masked or self.tokens.shape[1] > length:
+            return self
+        return replace(self, tokens=padded_to(self.tokens, length))
 
 
 def read_prompts(path: Path, wanted: Wanted) -> PromptTable:
@@ -102,13 +112,18 @@ def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
     names = wanted.class_names or wanted.classes
     prompts = prompts_of(names, wanted.prompt, wanted.null_prompt)
     labels = [row_label(wanted.classes, names, row) for row in range(len(prompts))]
+    with one_line("a prompt's tokens"):
+        encoding = encoding_of(pipeline)
+        texts = encoding.texts(pipeline, prompts)
     notes: dict[str, None] = {}
     cut: list[tuple[int, ...]] = [()] * len(prompts)
-    for tokenizer, encoder in text_encoders(pipeline):
-        limit = token_limit(tokenizer, encoder)
+    lengths = [0] * len(prompts)
+    for tokenizer, encoder, most in encoding.tokenizers(pipeline):
+        limit = token_limit(tokenizer, encoder, most)
         with one_line("a prompt's tokens"):
-            tokens = tokenizer(_with_all_vectors(pipeline, list(prompts), tokenizer)).input_ids
+            tokens = tokenizer(_with_all_vectors(pipeline, texts, tokenizer)).input_ids
         notes |= dict.fromkeys(check_lengths(labels, [len(row) for row in tokens], limit, wanted.truncate))
+        lengths = [min(len(row), limit) for row in tokens]
         # A cut prompt keeps its last token, the end.
         cut = [
             (*seen, *(row if len(row) <= limit else [*row[: limit - 1], row[-1]]))
@@ -116,10 +131,10 @@ def make_table(pipeline: DiffusionPipeline, wanted: Wanted) -> PromptTable:
         ]
     notes |= dict.fromkeys(check_distinct(wanted.classes, names, cut))
     with one_line("the prompts' conditions"):
-        table, pooled = encode_prompts(pipeline, prompts)
+        table, pooled = encode_prompts(pipeline, encoding, prompts, lengths, wanted.tell)
     notes |= dict.fromkeys(check_rows(wanted.classes, names, table, pooled))
     digest = digest_of({name: part for name, part in pipeline.components.items() if name in TEXT_PARTS and part})
-    return PromptTable(prompts, table, pooled, digest, tuple(notes))
+    return PromptTable(prompts, table, pooled, digest, tuple(notes), masked=encoding.mask is not None)
 
 
 def _with_all_vectors(pipeline: DiffusionPipeline, prompts: list[str], tokenizer: Any) -> list[str]:
@@ -130,16 +145,13 @@ def _with_all_vectors(pipeline: DiffusionPipeline, prompts: list[str], tokenizer
     return written
 
 
-def text_encoders(pipeline: DiffusionPipeline) -> list[tuple[Any, Any]]:
-    """CLIP's tokenizers, each with its encoder; T5 takes longer prompts than CLIP does."""
-    components = pipeline.components
-    slots = [(f"tokenizer{end}", f"text_encoder{end}") for end in ("", "_2")]
-    return [(components[t], components[e]) for t, e in slots if components.get(t) is not None]
+def token_limit(tokenizer: Any, encoder: Any, most: int | None) -> int:
+    """How many tokens of a prompt are encoded: `most`, or what the encoder has positions for.
 
-
-def token_limit(tokenizer: Any, encoder: Any) -> int:
-    """How many tokens of a prompt are encoded. Raises PipelineError if tokenizer and encoder do not belong together."""
-    limit, positions = int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings)
+    Raises PipelineError if tokenizer and encoder do not belong together.
+    """
+    limit = int(tokenizer.model_max_length) if most is None else most
+    positions = int(encoder.config.max_position_embeddings) if most is None else most
     if limit > positions:
         raise PipelineError(
             f"the tokenizer's model_max_length is {limit}, its text encoder takes {positions} tokens: tokenizer_config.json "
@@ -153,27 +165,32 @@ def token_limit(tokenizer: Any, encoder: Any) -> int:
     return limit
 
 
-def encode_prompts(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> tuple[Tensor, Tensor | None]:
-    """Conditions [n + 1, L, D] of the texts and, with two text encoders, pooled ones [n + 1, P]; float32."""
-    tokens, pooled = [], []
+def encode_prompts(
+    pipeline: DiffusionPipeline,
+    encoding: Encoding,
+    prompts: tuple[str, ...],
+    lengths: Sequence[int],
+    tell: Callable[[str], None],
+) -> tuple[Tensor, Tensor | None]:
+    """Conditions [n + 1, L, D] of the texts and, where the pipeline has them, pooled ones [n + 1, P]; float32.
+
+    lengths: tokens of each. Masked prompts end with the longest one: what is cut off is padding that no attention sees.
+    The size is told once the null prompt is encoded, before all others are.
+    """
+    null = encoding.encode(pipeline, prompts[:1], lengths[:1])
+    length = null.tokens.shape[1] if encoding.mask is None else max(lengths)
+    table = torch.zeros(len(prompts), length, null.tokens.shape[2])
+    pooled = None if null.pooled is None else torch.zeros(len(prompts), null.pooled.shape[1])
+    tell(size_line(len(table), (length, table.shape[2]), 0 if pooled is None else pooled.shape[1]))
     for first in range(0, len(prompts), ENCODED_AT_ONCE):
-        texts = list(prompts[first : first + ENCODED_AT_ONCE])
-        with torch.no_grad():
-            encoded = pipeline.encode_prompt(
-                texts,
-                device=torch.device("cpu"),
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-                **SAME_PROMPT.get(type(pipeline).__name__, {}),
-            )
-        tokens.append(encoded[0])
-        if len(encoded) == 4:  # (prompt, negative, pooled, negative pooled) of two encoders; else (prompt, negative)
-            pooled.append(encoded[2])
-    table = torch.cat(tokens).to(torch.float32)
-    added = torch.cat(pooled).to(torch.float32) if pooled else None
-    if not prompts[0] and added is not None and pipeline.config.get("force_zeros_for_empty_prompt"):
-        table[0], added[0] = 0.0, 0.0  # what such a pipeline was trained to take for no prompt
-    return table, added
+        rows = slice(first, first + ENCODED_AT_ONCE)
+        encoded = encoding.encode(pipeline, prompts[rows], lengths[rows])
+        table[rows] = encoded.tokens[:, :length]
+        if pooled is not None:
+            pooled[rows] = encoded.pooled
+    if not prompts[0] and pooled is not None and pipeline.config.get("force_zeros_for_empty_prompt"):
+        table[0], pooled[0] = 0.0, 0.0  # what such a pipeline was trained to take for no prompt
+    return table, pooled
 
 
 def _check_conditions(unet: Any, table: Tensor, pooled: Tensor | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Assumed: a channel whose mean magnitude is so many times that of the median channel holds massive activations.
 MASSIVE = 10.0
@@ -22,3 +22,13 @@ def token_mean(tokens: Tensor, dropped: tuple[int, ...]) -> Tensor:
     if not dropped:
         return mean
     return mean * torch.tensor([float(channel not in dropped) for channel in range(mean.shape[1])])
+
+
+def modulated(block: nn.Module, hidden: Tensor, modulation: Tensor) -> Tensor:
+    """What the attention of a block of PixArt or Sana is given: tokens [N, T, D] after its adaptive layer norm.
+
+    modulation: [N, 6 D], shared by all blocks; each adds a table of its own. Shift and scale come first.
+    """
+    table = block.scale_shift_table[None] + modulation.reshape(hidden.shape[0], 6, -1)
+    normalised: Tensor = block.norm1(hidden) * (1 + table[:, 1:2]) + table[:, 0:1]
+    return normalised

@@ -40,11 +40,14 @@ _IMAGES_AT_ONCE = 16
 def calibrate(config: ScoreConfig, images: int, wanted: float, progress: Progress) -> Calibration:
     """Measures an order on a sample of the data and writes it into the repository.
 
-    images: of the sample. wanted: agreement that `--draws auto` is to have. Raises UsageError for too few usable images,
-    MismatchError for servers of another repository or for folders that are no classes, ServerError.
+    images: of the sample. wanted: agreement that `--draws auto` is to have. Raises UsageError for a rule or for too few
+    usable images, MismatchError for servers of another repository or for folders that are no classes, ServerError.
     """
     identity = read_identity(config.repository)
-    setting = setting_of(identity, rule_name=config.rule)
+    try:
+        setting = setting_of(identity, rule_name=config.rule)
+    except KeyError as error:
+        raise UsageError(str(error.args[0])) from None
     sampled = sample(config, identity, images, progress)
     if len(sampled) < LEAST_IMAGES:
         raise UsageError(

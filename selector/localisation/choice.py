@@ -42,6 +42,8 @@ class Described(Protocol):
     def prior_weight(self) -> float: ...
     @property
     def centring(self) -> str: ...
+    @property
+    def no_null(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,17 @@ def setting_of(
 ) -> WindowSetting:
     """The repository's own setting, but for what is named. fractions: sides of windows as fractions of the canvas.
 
-    Raises KeyError for a rule that is not known.
+    Raises KeyError for a rule that is not known, or that the repository can't be scored by.
     """
     size = identity.resolution
     sides = {max(1, round(fraction * size)) for fraction in fractions or (identity.window_fraction,)}
+    chosen = rule(rule_name or identity.rule)
+    if chosen.reference == "null" and identity.no_null:
+        raise KeyError(
+            f"the rule {chosen.name!r} needs a prompt without a class, and {identity.no_null}: take 'rotating'"
+        )
     return WindowSetting(
-        rule(rule_name or identity.rule),
+        chosen,
         identity.prior_weight if prior_weight is None else prior_weight,
         tuple(sorted(sides)),
         max(1, size // 16),

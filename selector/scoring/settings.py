@@ -121,7 +121,7 @@ def fingerprint(identity: Identity, settings: ScoringSettings) -> dict[str, Any]
     }
     del mark["centring"]  # the repository's own; the setting's is what counts
     # What a setting does without is no field, as there was none before there was such a thing: those stores stay what they were.
-    del mark["auto_draws"]
+    del mark["auto_draws"], mark["no_null"]  # they change no score
     mark["draw_order"] = list(settings.numbers)
     for name, given in (("class_names", identity.class_names), ("draw_order", identity.draw_order)):
         if not given:

@@ -20,12 +20,19 @@ from export_scripts.export import export_pipeline
 from export_scripts.settings import FP16, TENSORRT_RTX, Settings, Wanted
 from export_scripts.steps import Steps
 from tests.tiny_dit import write_dit
+from tests.tiny_flux import write_flux
+from tests.tiny_pixart import write_pixart_alpha
+from tests.tiny_sana import write_sana
 from tests.tiny_sd3 import write_sd3
 
 pytest.importorskip("tensorrt_rtx_bindings")
+CLASSES = ("bee", "coffee cup", "kite")
 KINDS: dict[str, tuple[Callable[[Path], Path], Wanted]] = {
     "dit": (write_dit, Wanted()),
-    "sd3": (write_sd3, Wanted(("bee", "coffee cup", "kite"))),
+    "sd3": (write_sd3, Wanted(CLASSES)),
+    "pixart": (write_pixart_alpha, Wanted(CLASSES)),
+    "flux": (write_flux, Wanted(CLASSES, resolution=32)),
+    "sana": (write_sana, Wanted(CLASSES)),
 }
 SETTINGS = Settings(draws=8, max_batch=4, precision=FP16, runtime=TENSORRT_RTX, capabilities=("8.9",))
 

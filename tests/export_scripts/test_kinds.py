@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, DiTPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline
+from diffusers import (
+    DDPMScheduler,
+    DiTPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    SanaPipeline,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+)
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor, nn
 
 from client import contract
@@ -23,6 +34,9 @@ from export_scripts.pipelines.parts import quiet_loading
 from export_scripts.pipelines.source import load_source
 from export_scripts.settings import Wanted
 from tests.tiny_dit import one_table, tiny_dit, write_dit
+from tests.tiny_flux import write_flux
+from tests.tiny_pixart import write_pixart_alpha, write_pixart_sigma
+from tests.tiny_sana import write_sana
 from tests.tiny_sd3 import write_sd3
 from tests.tiny_text_pipeline import write_sd1, write_sd2
 
@@ -82,6 +96,29 @@ class DitReference(Betas):
         return torch.split(predicted, transformer.config.in_channels, dim=1)[0]
 
 
+class PixArtReference(Betas):
+    """PixArt as its own pipelines call it: all tokens that T5 pads to, with their mask, and for α the image's size."""
+
+    def __init__(self, folder: Path, kind: type = PixArtSigmaPipeline, sizes: bool = False) -> None:
+        with quiet_loading():
+            self.pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False)
+        self.hooked: nn.Module = self.pipeline.transformer.transformer_blocks[1].attn1
+        self.axes, self.before, self.sizes = (1,), True, sizes
+
+    def output(self, noisy: Tensor, timesteps: Tensor, row: int) -> Tensor:
+        texts = [f"An image of {('', *CLASSES)[row]}."] * len(noisy)
+        tokens, mask, _, _ = self.pipeline.encode_prompt(texts, do_classifier_free_guidance=False, device="cpu")
+        added = {"resolution": None, "aspect_ratio": None}
+        if self.sizes:
+            height, width = (side * self.pipeline.vae_scale_factor for side in noisy.shape[2:])
+            added["resolution"] = torch.tensor([height, width]).repeat(len(noisy), 1)
+            added["aspect_ratio"] = torch.tensor([float(height / width)]).repeat(len(noisy), 1)
+        predicted = self.pipeline.transformer(
+            noisy, tokens, timesteps, added_cond_kwargs=added, encoder_attention_mask=mask
+        ).sample
+        return predicted.chunk(2, dim=1)[0]
+
+
 class Sd3Reference:
     """Stable Diffusion 3: noise and loss by its own scheduler of flow matching, whose timesteps descend."""
 
@@ -108,6 +145,51 @@ class Sd3Reference:
         return self.pipeline.transformer(noisy, tokens, pooled, timesteps).sample
 
 
+class FluxReference(Sd3Reference):
+    """Flux.1-dev as its own pipeline calls it: latents packed, σ shifted by the number of tokens, without guidance."""
+
+    def __init__(self, folder: Path) -> None:
+        with quiet_loading():
+            self.pipeline = FluxPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        transformer, scheduler = self.pipeline.transformer, self.pipeline.scheduler
+        self.hooked, self.axes = transformer.single_transformer_blocks[0].norm, (1,)
+        self.text_tokens = 512
+        mu = calculate_shift(64, 256, 4096, 0.5, 1.15)  # 8 × 8 packed tokens
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / 1000, 1000), mu=mu)
+        scheduler.sigmas = scheduler.sigmas[:-1]
+
+    def output(self, noisy: Tensor, timesteps: Tensor, row: int) -> Tensor:
+        pipeline, (rows, channels, height, width) = self.pipeline, noisy.shape
+        tokens, pooled, text_ids = pipeline.encode_prompt([f"An image of {('', *CLASSES)[row]}."] * rows, device="cpu")
+        predicted = pipeline.transformer(
+            hidden_states=pipeline._pack_latents(noisy, rows, channels, height, width),
+            timestep=timesteps / 1000,
+            guidance=torch.ones(rows),
+            pooled_projections=pooled,
+            encoder_hidden_states=tokens,
+            txt_ids=text_ids,
+            img_ids=pipeline._prepare_latent_image_ids(rows, height // 2, width // 2, "cpu", torch.float32),
+        ).sample
+        scale = pipeline.vae_scale_factor
+        return pipeline._unpack_latents(predicted, height * scale, width * scale, scale)
+
+
+class SanaReference(Sd3Reference):
+    """Sana as its own pipeline calls it: all 300 tokens with their mask; the flow is that of its shift of 3."""
+
+    def __init__(self, folder: Path) -> None:
+        with quiet_loading():
+            self.pipeline = SanaPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        self.pipeline.register_modules(scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0))
+        self.hooked: nn.Module = self.pipeline.transformer.transformer_blocks[1].attn1
+        self.axes, self.before = (1,), True
+
+    def output(self, noisy: Tensor, timesteps: Tensor, row: int) -> Tensor:
+        texts = [f"An image of {('', *CLASSES)[row]}."] * len(noisy)
+        tokens, mask, _, _ = self.pipeline.encode_prompt(texts, do_classifier_free_guidance=False, device="cpu")
+        return self.pipeline.transformer(noisy, tokens, timesteps, encoder_attention_mask=mask).sample
+
+
 @dataclass(frozen=True)
 class Kind:
     write: Callable[[Path], Path]
@@ -119,6 +201,12 @@ KINDS = {
     "sd1": Kind(write_sd1, TextReference, TEXT),
     "sd2": Kind(write_sd2, TextReference, TEXT),
     "sd3": Kind(write_sd3, Sd3Reference, Wanted(CLASSES)),
+    "flux": Kind(write_flux, FluxReference, Wanted(CLASSES, resolution=32)),
+    "sana": Kind(write_sana, SanaReference, Wanted(CLASSES)),
+    "pixart sigma": Kind(write_pixart_sigma, PixArtReference, Wanted(CLASSES)),
+    "pixart alpha": Kind(
+        write_pixart_alpha, lambda folder: PixArtReference(folder, PixArtAlphaPipeline, sizes=True), Wanted(CLASSES)
+    ),
     "dit": Kind(write_dit, DitReference),
     "dit of one table": Kind(lambda folder: write_dit(folder, one_table(tiny_dit())), DitReference),
     "dit without sigma": Kind(lambda folder: write_dit(folder, tiny_dit(out_channels=4)), DitReference),
@@ -172,14 +260,17 @@ def test_the_loss_is_the_plain_definition_s(read: Read) -> None:
 
 def test_features_are_what_a_forward_hook_sees(read: Read) -> None:
     """The whole network runs in diffusers, the exported graph up to its block."""
-    latent, seen = latents(read, 2), []
-    handle = read.reference.hooked.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    latent, seen, before = latents(read, 2), [], getattr(read.reference, "before", False)
+    handle = read.reference.hooked.register_forward_hook(
+        lambda _module, inputs, output: seen.append(inputs if before else output)
+    )
     with torch.no_grad():
         read.reference.output(*read.reference.noised(latent, torch.from_numpy(read.leaves.dift_noise)[None], 161), 2)
         handle.remove()
         conditions = read.conditions((2, 0), (2, 0))
         features = read.leaves.by_name[contract.DIFT].module(latent, *conditions[: len(conditions) // 2])
     output = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
+    output = output[:, getattr(read.reference, "text_tokens", 0) :]
     mean = output.mean(dim=read.reference.axes)
     torch.testing.assert_close(features, mean / mean.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
 

@@ -173,11 +173,11 @@ def test_a_flow_model_is_refused_by_name_whatever_schedule_it_comes_with(tmp_pat
     FlowMatchEulerDiscreteScheduler().save_pretrained(tmp_path / "scheduler")
     change(index, scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"])
     assert "flow matching mixes image and noise linearly" in refusal(tmp_path)
-    for kind in ("FluxPipeline", "SanaPipeline"):
+    for kind in ("FluxFillPipeline", "AuraFlowPipeline"):
         change(index, **before | {"_class_name": kind})
         said = refusal(tmp_path)
         assert kind in said
-        assert "trained by flow matching, and of these the exporter reads Stable Diffusion 3 alone yet" in said
+        assert "trained by flow matching, and of these the exporter reads Stable Diffusion 3, Flux.1 and Sana" in said
     change(index, **before | {"transformer": ["diffusers", "SD3Transformer2DModel"]})
     assert "transformer is a SD3Transformer2DModel" in refusal(tmp_path)
 
