@@ -154,7 +154,12 @@ def flux_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timest
     width, packed = int(config.num_attention_heads * config.attention_head_dim), PACKED**2
     if not isinstance(transformer.pos_embed, PositionTable):
         transformer.pos_embed = PositionTable(transformer.pos_embed)
-    features = FluxFeatures(massive_channels(transformer, schedule, null, timestep))
+
+    def taps(timestep: int) -> Taps:
+        features = FluxFeatures(massive_channels(transformer, schedule, null, timestep))
+        places = f"the blocks 0 to {blocks - 1}"
+        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+
     return Denoiser(
         kind=KIND,
         network=transformer,
@@ -164,9 +169,7 @@ def flux_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timest
         latents=LatentShape(
             int(config.in_channels) // packed, int(transformer.out_channels) // packed, PACKED, PACKED * MOST_POSITIONS
         ),
-        taps=Taps(
-            features.read, dict.fromkeys(range(blocks), width), f"the blocks 0 to {blocks - 1}", features.massive
-        ),
+        taps=taps(timestep),
         half=ISLANDS,
         no_null=NO_NULL,
     )

@@ -107,7 +107,12 @@ def pixart_denoiser(
     width = int(config.num_attention_heads * config.attention_head_dim)
     transformer.proj_out = Unsqueezed(transformer.proj_out)
     runs = PixArtRuns(float(resolution) if transformer.use_additional_conditions else None)
-    runs = replace(runs, massive=runs.massive_channels(transformer, schedule, null, timestep))
+
+    def taps(timestep: int) -> Taps:
+        features = replace(runs, massive=runs.massive_channels(transformer, schedule, null, timestep))
+        places = f"the blocks 0 to {blocks - 1}"
+        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+
     return Denoiser(
         kind=KIND,
         network=transformer,
@@ -115,7 +120,7 @@ def pixart_denoiser(
         schedule=schedule,
         prompt=PromptShape(int(config.caption_channels or config.cross_attention_dim) + 1, masked=True),
         latents=LatentShape(channels, gives, int(config.patch_size)),
-        taps=Taps(runs.read, dict.fromkeys(range(blocks), width), f"the blocks 0 to {blocks - 1}", runs.massive),
+        taps=taps(timestep),
         learned_sigma=gives != channels,
         half=ISLANDS,
     )

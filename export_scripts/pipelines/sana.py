@@ -101,7 +101,12 @@ def sana_denoiser(transformer: Any, schedule: Schedule, null: Tensor, timestep: 
     config, blocks = transformer.config, len(transformer.transformer_blocks)
     width = int(config.num_attention_heads * config.attention_head_dim)
     channels = int(config.in_channels)
-    features = SanaFeatures(massive_channels(transformer, schedule, null, timestep))
+
+    def taps(timestep: int) -> Taps:
+        features = SanaFeatures(massive_channels(transformer, schedule, null, timestep))
+        places = f"the blocks 0 to {blocks - 1}"
+        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+
     return Denoiser(
         kind=KIND,
         network=transformer,
@@ -109,9 +114,7 @@ def sana_denoiser(transformer: Any, schedule: Schedule, null: Tensor, timestep: 
         schedule=schedule,
         prompt=PromptShape(int(config.caption_channels) + 1, masked=True),
         latents=LatentShape(channels, int(config.out_channels or channels), int(config.patch_size)),
-        taps=Taps(
-            features.read, dict.fromkeys(range(blocks), width), f"the blocks 0 to {blocks - 1}", features.massive
-        ),
+        taps=taps(timestep),
         half=ISLANDS,
     )
 
