@@ -23,6 +23,7 @@ from selector.commands.mistakes import message
 from selector.commands.parameters import FILE
 from selector.commands.selecting import report, run, score, select
 from selector.commands.serving import doctor, serve
+from selector.commands.status import status
 from selector.console import endings
 from selector.errors import SelectorError
 from selector.folders.files import known, told
@@ -53,7 +54,7 @@ def cli() -> None:
     """Diffusion-driven dataset selection: the N most representative patches of every class, for any N."""
 
 
-for _command in (run, score, select, report, convert, calibrate, evaluate, serve, doctor, bench):
+for _command in (run, score, status, select, report, convert, calibrate, evaluate, serve, doctor, bench):
     cli.add_command(_command)
 
 

@@ -69,9 +69,11 @@ class ScoreConfig:
     retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked at again.
     relist: whether the data are listed anew although the store keeps a listing of them.
     wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
-    metrics_port, trace: as in ClientConfig. unlabelled: folders say nothing, the model chooses each image's class; only then:
-    assign_draws: draws of all classes, assign_most: of the nearest, None takes what was measured to do. min_margin: images
-    whose second class is nearer (in loss) are filtered.
+    part: of the work, its index from 0 and the number of parts. steal: whether shards of other parts that nobody works on come
+    after those of this one. metrics_port, trace: as in ClientConfig.
+    unlabelled: folders say nothing, the model chooses each image's class; only then: assign_draws: draws of all classes,
+    assign_most: of the nearest, None takes what was measured to do. min_margin: images whose second class is nearer (in loss) are
+    filtered.
     """
 
     data: Data
@@ -101,6 +103,8 @@ class ScoreConfig:
     metrics_port: int | None = None
     trace: str = ""
     unlabelled: bool = False
+    part: tuple[int, int] = (0, 1)
+    steal: bool = True
     assign_draws: int | None = None
     assign_most: int | None = None
     min_margin: float = 0.0

@@ -57,8 +57,8 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
         _refuse_other_data(scoring, selection.out)
     listing = listing_of(scoring, progress)
     _refuse_hopeless(scoring, selection, listing)
+    report = score(scoring, progress, listing)
     with held(selection.out, wait=selection.wait, note=progress.note):
-        report = score(scoring, progress, listing)
         spent, view = Spent(report.unet_rows, report.restarts, dict(report.seconds)), report.view
         if selection.across_classes != "first":
             view = view_store(scoring.store, report.listing, view.unread, selection.across_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from selector.commands.options import (
     wait_option,
 )
 from selector.commands.parameters import DATA, FOLDER, PATH
-from selector.config import SELECT_RANGES, SelectConfig
+from selector.commands.parts import part_of
+from selector.config import SELECT_RANGES, ScoreConfig, SelectConfig
 from selector.folders.files import check_folder
 from selector.images.locations import Data
 from selector.progress import Progress
@@ -65,11 +67,23 @@ def run(data: Data | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 @click.argument("data", type=DATA, required=False)
 @option("--store", type=PATH, required=True, help="Folder of the store; an existing one is resumed.")
 @scoring_options
+@option(
+    "--part",
+    help="Score part I of N, as 2/8; default: the task of a Slurm array, or RANK of WORLD_SIZE, else the whole.",
+)
+@option(
+    "--steal/--no-steal",
+    default=ScoreConfig.steal,
+    help="After its own shards, take those of other parts that nobody works on.",
+)
 @wait_option
 @json_option
-def score(data: Data | None, store: Path, as_json: bool, **flags: Any) -> None:
-    """Score images and describe their patches into the store; resumes."""
-    scoring, progress = score_config(flags, data, store), Progress(quiet=as_json)
+def score(data: Data | None, store: Path, part: str | None, as_json: bool, **flags: Any) -> None:
+    """Score images and describe their patches into the store; resumes, and shares the work with others that do the same."""
+    scoring = score_config({**flags, "part": part_of(part, os.environ)}, data, store)
+    progress = Progress(quiet=as_json)
+    if scoring.part[1] > 1:
+        progress.note(f"part {scoring.part[0] + 1}/{scoring.part[1]}")
     check_scoring(scoring, progress)
     from selector.scoring.score import score as score_all
     from selector.store.losses import across_lines

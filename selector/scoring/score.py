@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
 from client.scoring import ClientConfig
 from selector.config import ScoreConfig
-from selector.errors import UsageError
-from selector.folders.locks import held
+from selector.errors import SelectorError, UsageError
 from selector.images.listing import Listing
 from selector.images.locations import Data
 from selector.processes import begin_work, process_pool, run_in_loop
@@ -29,7 +29,9 @@ from selector.scoring.asking import client_config
 from selector.scoring.assigning import remembered
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
+from selector.scoring.shards import part_rows
 from selector.scoring.work import Spent, Work, opened_store
+from selector.store.claims import Claims, writers
 from selector.store.kept_listing import keep_if_fresh, listed
 from selector.store.losses import listing_lines, loss_lines
 from selector.store.outcomes_table import refuse_foreign_table, write_outcomes
@@ -78,8 +80,20 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
         progress.warn(line)
     for line in listing_lines(listing, config.exclude):
         progress.note(line)
-    with held(config.store, wait=config.wait, note=progress.note):  # one process writes a store
-        return _score(config, listing, progress)
+    index, count = config.part
+    part = f"part {index + 1}/{count}" if count > 1 else ""
+    claims = Claims(config.store, part)
+    others = writers(config.store)
+    with claims.registered():
+        if others:
+            who = ", ".join(str(other) + (f" ({other.part})" if other.part else "") for other in others[:8])
+            if not config.wait:
+                raise SelectorError(
+                    f"{config.store} is being scored by {who}: wait for it to end, leave --no-wait away to share the work, or "
+                    "name another folder"
+                )
+            progress.note(f"{config.store} is being scored by {who}: the work is shared")
+        return _score(config, listing, progress, claims)
 
 
 def data_root_of(store: Path) -> Data | None:
@@ -89,7 +103,7 @@ def data_root_of(store: Path) -> Data | None:
     return Store.open(store).read_data_root().root
 
 
-def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreReport:
+def _score(config: ScoreConfig, whole: Listing, progress: Progress, claims: Claims) -> ScoreReport:
     spent, listing = Spent(), limited(whole, config.limit_per_class)
     before, now = data_root_of(config.store), config.data.resolve()
     if before not in (None, now):
@@ -101,8 +115,8 @@ def _score(config: ScoreConfig, whole: Listing, progress: Progress) -> ScoreRepo
     if _nothing_to_do(config, listing):
         keep()
     else:
-        with _server(config, progress, spent) as asked, process_pool(config.decoders, begin_work) as pool:
-            work = Work(config, listing, progress, pool, spent, keep)
+        with _server(config, progress, spent, claims) as asked, process_pool(config.decoders, begin_work) as pool:
+            work = Work(config, listing, progress, pool, spent, keep, claims)
             run_in_loop(lambda: work.everything(asked))
     store = Store.open(config.store)
     if spent.commits:
@@ -162,24 +176,27 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
     identity = read_identity(config.repository)
     store, folders = opened_store(config, listing, identity, settings_of(identity, config))
     retry = config.retry_failed
-    if not settled(store, listing, retry_failed=retry).all():
+    mine = part_rows(listing.reading_order(), config.shard_size, config.part)
+    if config.steal:
+        mine[:] = True
+    if not settled(store, listing, retry_failed=retry)[mine].all():
         return False
     if config.unlabelled and len(remembered(store).judged_otherwise(config.min_margin)):
         return False
-    if store.undescribed(listing.sources, failed_features(store) if retry else None):
+    if store.undescribed(listing.sources.filter(pa.array(mine)), failed_features(store) if retry else None):
         return False
     store.write_data_root(config.data, folders, config.labels)
     return True
 
 
 @contextmanager
-def _server(config: ScoreConfig, progress: Progress, spent: Spent) -> Iterator[ClientConfig]:
+def _server(config: ScoreConfig, progress: Progress, spent: Spent, claims: Claims) -> Iterator[ClientConfig]:
     """The servers to use, and how. The embedded one, if it dies, is started again by its supervisor on its ports."""
     if config.servers:
         yield client_config(config)
         return
-    started = time.monotonic()
-    server = EmbeddedServer(config.repository, log=config.server_log or config.store / "server.log", restarts=5)
+    started, own = time.monotonic(), "server.log" if claims.alone() else f"server.log.{claims.writer.id}"
+    server = EmbeddedServer(config.repository, log=config.server_log or config.store / own, restarts=5)
     if server.patience_s >= _LONG_START_S:
         progress.note(f"the embedded server loads large models, for up to {server.patience_s / 60:.0f} minutes")
     with server:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,27 +23,22 @@ from selector.errors import SelectorError
 from selector.images.class_folders import matched_folders, position_lines
 from selector.images.class_names import read_class_names
 from selector.images.listing import Listing, rows_in
-from selector.images.prepare import CHANGED, UNREAD, Crops, Prepared, prepare_crops, prepare_images
-from selector.images.readers import Place
+from selector.images.prepare import CHANGED, UNREAD
 from selector.progress import Progress
-from selector.records import Box
 from selector.scoring.assigning import UNASSIGNED, Known, assign_classes, remembered
 from selector.scoring.assignment import Assigned
+from selector.scoring.reading import Files
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.rows import image_rows, patch_rows
 from selector.scoring.settings import ScoringSettings, fingerprint, settings_of
-from selector.scoring.shards import Shard, cut_shards
+from selector.scoring.shards import Shard, cut_shards, first_spare, part_rows, spare_numbers
+from selector.scoring.sharing import Turns, committed_as
 from selector.scoring.stage_one import Encoded, encode_images, score_images
 from selector.scoring.stage_two import describe_crops
+from selector.store.claims import Claims
 from selector.store.store import Store, Undescribed
 
 _SHARDS_IN_FLIGHT = 2
-_PIECE = 64  # files per call of a decoding process
-
-_PAUSES_S = (0.5, 2.0)  # before files that could not be read are tried again
-
-Item = TypeVar("Item")
-Read = TypeVar("Read", Prepared, Crops)
 
 
 @dataclass
@@ -90,11 +84,13 @@ class Work:
         pool: ProcessPoolExecutor,
         spent: Spent,
         keep: Callable[[], None],
+        claims: Claims,
     ) -> None:
-        """keep: is called as soon as there is a store, which is to keep the listing."""
+        """keep: is called as soon as there is a store, which is to keep the listing. claims: this process's, registered."""
         self._config, self._listing, self._progress = config, listing, progress
-        self._pool, self._spent, self._keep = pool, spent, keep
+        self._files, self._spent, self._keep = Files(pool), spent, keep
         self._known: Known = {}
+        self._turns = Turns(claims, progress.note, _SHARDS_IN_FLIGHT)
 
     async def everything(self, asked: ClientConfig) -> None:
         config = self._config
@@ -107,23 +103,42 @@ class Work:
             for line in position_lines(folders, client.identity.classes, client.identity.class_names):
                 self._progress.note(line)
             store.write_data_root(config.data, folders, config.labels)
+            await asyncio.to_thread(store.sweep)
             await asyncio.to_thread(self._keep)
             class_of = np.array([folders.get(folder, UNASSIGNED) for folder in self._listing.folders], np.int32)
-            retry = self._config.retry_failed
-            done = await asyncio.to_thread(settled, store, self._listing, retry_failed=retry)
-            if self._config.unlabelled:
-                self._known = memory = await asyncio.to_thread(remembered, store)
-                anew = rows_in(self._listing.sources, memory.judged_otherwise(self._config.min_margin))
-                done[anew[anew >= 0]] = False
-            again = failed_features(store) if retry else None
-            await self._images(client, settings, store, class_of, done)
-            changed = await self._patches(client, settings, store, again)
-            if changed:  # while they were being scored: once more, from the start
-                rows = rows_in(self._listing.sources, pa.array(sorted(changed), pa.string()))
-                done = np.ones(len(self._listing), np.bool_)
-                done[rows] = False
-                await self._images(client, settings, store, class_of, done)
-                await self._patches(client, settings, store)
+            mine = part_rows(self._listing.reading_order(), config.shard_size, config.part)
+            async with self._turns.claims.beating():
+                await self._round(client, settings, store, class_of, mine, wait=True)
+                if config.steal and not mine.all():
+                    await self._round(client, settings, store, class_of, np.ones_like(mine), wait=False)
+
+    async def _round(
+        self,
+        client: ScoringClient,
+        settings: ScoringSettings,
+        store: Store,
+        class_of: NDArray[np.int32],
+        mine: NDArray[np.bool_],
+        *,
+        wait: bool,
+    ) -> None:
+        """Both stages of these rows of the listing. wait: for what other processes work on."""
+        self._turns.wait, retry = wait, self._config.retry_failed
+        taken = store.image_shards()  # before what is done is looked for: others go on committing
+        done = await asyncio.to_thread(settled, store, self._listing, retry_failed=retry)
+        if self._config.unlabelled:
+            self._known = memory = await asyncio.to_thread(remembered, store)
+            anew = rows_in(self._listing.sources, memory.judged_otherwise(self._config.min_margin))
+            done[anew[anew >= 0]] = False
+        again = failed_features(store) if retry else None
+        await self._images(client, settings, store, class_of, done | ~mine, taken)
+        changed = await self._patches(client, settings, store, mine, again)
+        if changed:  # while they were being scored: once more, from the start
+            rows = rows_in(self._listing.sources, pa.array(sorted(changed), pa.string()))
+            done = np.ones(len(self._listing), np.bool_)
+            done[rows] = False
+            await self._images(client, settings, store, class_of, done, store.image_shards())
+            await self._patches(client, settings, store, mine)
 
     async def _images(
         self,
@@ -132,22 +147,31 @@ class Work:
         store: Store,
         class_of: NDArray[np.int32],
         done: NDArray[np.bool_],
+        taken: Collection[int],
     ) -> None:
-        """class_of: the class_id of every class folder of the listing. done: bool, by row of the listing."""
+        """class_of: the class_id of every class folder of the listing. done: bool, by its rows. taken: numbers of shards."""
         listing = self._listing
-        shards = cut_shards(listing.reading_order(), done, store.image_shards(), self._config.shard_size)
+        spare = spare_numbers(first_spare(len(listing), self._config.shard_size, taken), self._config.part)
+        shards = cut_shards(listing.reading_order(), done, taken, self._config.shard_size, spare)
         rows_per_image, budget = 2 * settings.draws, settings.assignment
         most = rows_per_image + (budget.most_unet_rows(settings.classes) if budget else 0)
         total = sum(len(shard.rows) for shard in shards) * most
 
         with self._timed("typicality", total, "UNet rows") as advance:
 
-            async def one(shard: Shard) -> None:
-                prepared = await self._prepared(settings, listing.places(shard.rows))
+            async def one(number: int, shard: Shard) -> None:
+                rows = shard.rows
+                if await asyncio.to_thread(store.has, "images", number):  # by another process
+                    there = (await asyncio.to_thread(store.committed_rows, "images", number, "source"))["source"]
+                    rows = rows[rows_in(there, listing.sources.take(pa.array(rows))) < 0]
+                    advance((len(shard.rows) - len(rows)) * most)
+                    if not len(rows):
+                        return
+                prepared = await self._files.prepared(settings, listing.places(rows))
                 self._note_unread([(i.source, i.reason) for i in prepared if i.status == UNREAD], shard.of)
                 encoded = await encode_images(client, prepared)
                 encoded, found = await self._classes(client, settings, encoded, advance)
-                labels = class_of[listing.folder[shard.rows]].tolist()
+                labels = class_of[listing.folder[rows]].tolist()
                 class_ids = [found[i].class_id if i in found else label for i, label in enumerate(labels)]
                 scores = await score_images(client, settings, encoded, class_ids, advance)
                 scores = [replace(score, assigned=found.get(i)) for i, score in enumerate(scores)]
@@ -157,11 +181,11 @@ class Work:
                 self._note_unread(lost, shard.of)
                 kept = [score for score in scores if score.prepared.status != UNREAD]
                 if kept:
-                    rows, maps = image_rows(kept, client.geometry.latent[1:])
-                    await asyncio.to_thread(store.commit_images, shard.number, rows, maps)
+                    made = image_rows(kept, client.geometry.latent[1:])
+                    await asyncio.to_thread(committed_as, store, "images", number, spare, *made)
                     self._note_done([score.prepared.source for score in kept])
 
-            await _bounded(one, shards)
+            await self._turns.each("images", {shard.number: shard for shard in shards}, one)
 
     async def _classes(
         self,
@@ -183,37 +207,48 @@ class Work:
         client: ScoringClient,
         settings: ScoringSettings,
         store: Store,
+        mine: NDArray[np.bool_],
         again: pa.Array | None = None,
     ) -> set[str]:
-        """Describes what has windows and no features; returns the sources whose files hold something else by now."""
-        groups = await asyncio.to_thread(store.undescribed, self._listing.sources, again)
+        """Describes what has windows and no features, of these rows of the listing; returns the sources whose files changed."""
+        sources = self._listing.sources if mine.all() else self._listing.sources.filter(pa.array(mine))
+        taken = store.patch_shards()  # before what is missing is looked for: others go on committing
+        groups = await asyncio.to_thread(store.undescribed, sources, again)
         total = sum(len(image.boxes) for group in groups for image in group.images)
-        taken = store.patch_shards()
-        spare = max([-1, *store.image_shards(), *taken]) + 1
-        numbers = {group.shard: spare + i if group.shard in taken else group.shard for i, group in enumerate(groups)}
+        first = first_spare(len(self._listing), self._config.shard_size, taken | store.image_shards())
+        spare = spare_numbers(first, self._config.part)
+        work = {next(spare) if group.shard in taken else group.shard: group for group in groups}
         changed: set[str] = set()
 
         with self._timed("features", total, "patches") as advance:
 
-            async def one(group: Undescribed) -> None:
-                rows = rows_in(self._listing.sources, pa.array([image.source for image in group.images], pa.string()))
+            async def one(number: int, group: Undescribed) -> None:
+                images = group.images
+                if await asyncio.to_thread(store.has, "patches", number):  # by another process
+                    have = await asyncio.to_thread(store.committed_rows, "patches", number, "source")
+                    there = set(have["source"].to_pylist())
+                    images = tuple(image for image in images if image.source not in there)
+                    advance(sum(len(image.boxes) for image in group.images if image.source in there))
+                    if not images:
+                        return
+                rows = rows_in(self._listing.sources, pa.array([image.source for image in images], pa.string()))
                 places = self._listing.places(rows)
-                wanted = [(at, image.image_id, image.boxes) for at, image in zip(places, group.images, strict=True)]
-                crops = await self._crops(wanted, settings.resolution)
+                wanted = [(at, image.image_id, image.boxes) for at, image in zip(places, images, strict=True)]
+                crops = await self._files.crops(wanted, settings.resolution)
                 self._note_unread([(c.source, c.reason) for c in crops if c.status == UNREAD], group.of)
                 changed.update(crop.source for crop in crops if crop.reason == CHANGED)
-                class_ids = [image.class_id for image in group.images]
+                class_ids = [image.class_id for image in images]
                 features = await describe_crops(client, crops, class_ids, advance)
                 self._note_unread([(f.source, f.reason) for f in features if f.status == UNREAD], group.of)
-                both = zip(group.images, features, strict=True)
+                both = zip(images, features, strict=True)
                 kept = [(image, feature) for image, feature in both if feature.status != UNREAD]
                 if kept:
                     images, described = zip(*kept, strict=True)
-                    rows, vectors = patch_rows(images, described, client.geometry.feature)
-                    await asyncio.to_thread(store.commit_patches, numbers[group.shard], rows, vectors)
+                    made = patch_rows(images, described, client.geometry.feature)
+                    await asyncio.to_thread(committed_as, store, "patches", number, spare, *made)
                     self._note_done([image.source for image in images])
 
-            await _bounded(one, groups)
+            await self._turns.each("patches", work, one)
         return changed
 
     def _note_unread(self, lost: Sequence[tuple[str, str]], of: int) -> None:
@@ -231,26 +266,6 @@ class Work:
         for source in sources:
             self._spent.unread.pop(source, None)
 
-    async def _prepared(self, settings: ScoringSettings, places: Sequence[Place]) -> list[Prepared]:
-        fitting = (settings.resolution, settings.fit, settings.min_side)
-
-        async def prepare(wanted: Sequence[Place]) -> list[Prepared]:
-            return await self._in_pool(lambda piece: (prepare_images, piece, *fitting), wanted)
-
-        return await _insisted(prepare, places)
-
-    async def _crops(self, wanted: Sequence[tuple[Place, str, tuple[Box, ...]]], resolution: int) -> list[Crops]:
-        async def cut(wanted: Sequence[tuple[Place, str, tuple[Box, ...]]]) -> list[Crops]:
-            return await self._in_pool(lambda piece: (prepare_crops, piece, resolution), wanted)
-
-        return await _insisted(cut, wanted)
-
-    async def _in_pool(self, call: Callable[[Sequence[Item]], tuple[Any, ...]], items: Sequence[Item]) -> list[Any]:
-        """The results of calls on pieces of the items, side by side in the decoding processes, in the items' order."""
-        loop = asyncio.get_running_loop()
-        calls = [loop.run_in_executor(self._pool, *call(piece)) for piece in _pieces(items)]
-        return [result for part in await asyncio.gather(*calls) for result in part]
-
     @contextmanager
     def _timed(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         started = time.monotonic()
@@ -260,36 +275,3 @@ class Work:
         finally:
             seconds = self._spent.seconds
             seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)
-
-
-def _pieces(items: Sequence[Item]) -> list[Sequence[Item]]:
-    return [items[start : start + _PIECE] for start in range(0, len(items), _PIECE)]
-
-
-async def _insisted(read: Callable[[Sequence[Item]], Awaitable[list[Read]]], items: Sequence[Item]) -> list[Read]:
-    """The results of reading the items; those that could not be read are tried again after each pause."""
-    found = await read(items)
-    for pause_s in _PAUSES_S:
-        lost = [i for i, one in enumerate(found) if one.status == UNREAD and one.reason != CHANGED]
-        if not lost:
-            break
-        await asyncio.sleep(pause_s)
-        for i, one in zip(lost, await read([items[i] for i in lost]), strict=True):
-            found[i] = one
-    return found
-
-
-async def _bounded(work: Callable[[Item], Coroutine[Any, Any, None]], items: Sequence[Item]) -> None:
-    """Runs `work` on all items, few at a time; the first error cancels the rest and is raised bare."""
-    slots = asyncio.Semaphore(_SHARDS_IN_FLIGHT)
-
-    async def one(item: Item) -> None:
-        async with slots:
-            await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(one(item))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None

@@ -1,21 +1,24 @@
 """One commit: a Parquet file of rows beside a .npy of vectors, one vector per row, whole or not there at all.
 
-Owns the writing order and the checks on reading. A commit writes temp → fsync → rename → fsync of the folder, vectors
-first; the Parquet file is the commit. Before an existing commit is replaced its Parquet file goes first, so there is no
-moment at which rows stand beside another commit's vectors; the Parquet file carries shape, type, CRC-32 and BLAKE2b of
-its vectors besides. Leftovers of a killed writer end in .tmp: they are never read, and the next commit of the same name
-removes them.
+Owns the writing order and the checks on reading. Several processes may write at once. Vectors lie under the name of their
+content (BLAKE2b), and the Parquet file, which is the commit, names them: so rows never stand beside another writer's vectors,
+and equal writers write equal files. The commit is made by a temporary file, fsync and link(2), which lets one writer win and
+tells the others so; it is never replaced. It carries shape, type and CRC-32 of its vectors besides. Leftovers of a killed writer
+are never read; what is older than a day goes with the next scoring run.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import uuid
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,31 +31,34 @@ from selector.errors import FileError, StoreError
 from selector.folders.files import told
 
 _KEY = b"selector.vectors"
-_ANY_ID = 32 * "[0-9a-f]"
+_LEFTOVER = re.compile(r"(?P<stem>\d{5,})\.[0-9a-f]{32}\.npy|.*\.[0-9a-f]{32}\.tmp")
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
-def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.float16]) -> None:
-    """Makes `stem` a commit of the folder, in place of an earlier one; raises FileError if it can't."""
+def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.float16]) -> bool:
+    """Makes `stem` a commit of the folder; False if another writer's is there, which is kept. Raises FileError if it can't."""
     if len(rows) != len(vectors):
         raise ValueError(f"{stem}: {len(rows)} rows and {len(vectors)} vectors")
     if not np.isfinite(vectors).all():
         raise ValueError(f"{stem}: vectors must be finite; a row that failed has zeros")
     contiguous = np.ascontiguousarray(vectors)
-    stamp = {"shape": list(vectors.shape), "dtype": vectors.dtype.str, "crc32": _crc32(contiguous)}
-    stamp["blake2b"] = hashlib.blake2b(_bytes(contiguous), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(_bytes(contiguous), digest_size=16).hexdigest()
+    stamp = {"shape": list(vectors.shape), "dtype": vectors.dtype.str, "crc32": _crc32(contiguous), "blake2b": digest}
+    own = folder / f"{stem}.{digest}.npy"
+    stamp["file"] = own.name
     table = rows.replace_schema_metadata({_KEY: json.dumps(stamp).encode()})
+    committed = folder / f"{stem}.parquet"
     try:
-        for leftover in folder.glob(f"{stem}.*.{_ANY_ID}.tmp"):
-            leftover.unlink(missing_ok=True)
-        committed = folder / f"{stem}.parquet"
         if committed.exists():
-            committed.unlink()
-            _sync_folder(folder)
-        write_whole(folder / f"{stem}.npy", lambda file: np.save(file, contiguous, allow_pickle=False))
-        write_whole(committed, lambda file: pq.write_table(table, file, compression="zstd"))
+            return False
+        write_whole(own, lambda file: np.save(file, contiguous, allow_pickle=False))
+        won = write_first(committed, lambda file: pq.write_table(table, file, compression="zstd"))
+        if not won and not _named(folder, stem, own.name):  # nobody will name these vectors any more
+            own.unlink(missing_ok=True)
+        return won
     except FileNotFoundError as error:
         raise StoreError(
-            f"{folder / stem}: its files vanished while being written: does another run use this store?"
+            f"{folder / stem}: its files vanished while being written: was the store deleted meanwhile?"
         ) from error
     except OSError as error:
         raise FileError(told(error, folder / stem, "written")) from error
@@ -78,7 +84,7 @@ def read_vectors(folder: Path, stem: str, digest: str, *, verify: bool = False) 
     except (OSError, pa.ArrowException) as error:
         raise _damaged(folder / stem, str(error)) from error
     if _digest(footer.metadata) != digest:
-        raise StoreError(f"{folder / stem} was committed again since it was opened: does another run use this store?")
+        raise StoreError(f"{folder / stem} was deleted and committed again since it was opened: start again")
     return _vectors(folder, stem, footer.metadata, footer.num_rows, verify)
 
 
@@ -108,7 +114,8 @@ def _vectors(
 ) -> NDArray[np.float16]:
     try:
         stamp = json.loads((metadata or {})[_KEY])
-        vectors: NDArray[np.float16] = np.load(folder / f"{stem}.npy", mmap_mode="r", allow_pickle=False)
+        name = stamp.get("file", f"{stem}.npy")  # as stores from before have it
+        vectors: NDArray[np.float16] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder / stem, str(error)) from error
     found: dict[str, Any] = {"shape": list(vectors.shape), "dtype": vectors.dtype.str}
@@ -130,6 +137,64 @@ def read_rows(folder: Path, stem: str, columns: list[str] | None = None) -> pa.T
         raise _damaged(folder / stem, str(error)) from error
 
 
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Gives the path a content in one step: temp → fsync → rename → fsync of the folder. Raises OSError."""
+    with _written(path, write) as temporary:
+        temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def write_first(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """The same by link(2) instead of rename, so that of several writers one is first; False for the others. Raises OSError."""
+    with _written(path, write) as temporary:
+        try:
+            path.hardlink_to(temporary)
+            first = True
+        except FileExistsError:  # on NFS also if it was made and the reply was lost
+            first = temporary.stat().st_nlink > 1
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            first = not path.exists()  # whoever comes between replaces rows by the same rows
+            temporary.replace(path)
+    _sync_folder(path.parent)
+    return first
+
+
+@contextmanager
+def _written(path: Path, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, older_than_s: float = 86_400) -> None:
+    """Removes what killed writers left there more than a day ago: temporary files, and vectors that no commit names."""
+    with suppress(OSError):
+        entries = [(entry.name, entry.stat().st_mtime) for entry in os.scandir(folder)]
+        now = max((seen for _, seen in entries), default=0.0)  # of the file system's clock; ours may be another
+        for name, seen in entries:
+            match = _LEFTOVER.fullmatch(name)
+            if match and now - seen > older_than_s and not _named(folder, match["stem"], name):
+                (folder / name).unlink(missing_ok=True)
+
+
+def _named(folder: Path, stem: str | None, name: str) -> bool:
+    """Whether a commit names these vectors; also if that can't be told."""
+    if name.endswith(".tmp") or stem is None or not (folder / f"{stem}.parquet").exists():
+        return False
+    try:
+        return bool(json.loads(pq.read_metadata(folder / f"{stem}.parquet").metadata[_KEY])["file"] == name)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return True
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file of a store; raises StoreError if it is absent or damaged."""
     try:
@@ -143,28 +208,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all; raises FileError."""
+def write_json(path: Path, value: Any, write: Callable[..., object] = write_whole) -> None:
+    """Writes a JSON file whole or not at all, by `write_whole` or `write_first`; raises FileError."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     try:
-        write_whole(path, lambda file: file.write(text.encode()))
+        write(path, lambda file: file.write(text.encode()))
     except OSError as error:
         raise FileError(told(error, path, "written")) from error
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Gives the path a content in one step: temp → fsync → rename → fsync of the folder. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selector.errors import StoreError
-from selector.store.commits import read_json, write_json
+from selector.store.commits import read_json, write_first, write_json
 
 Fingerprint = Mapping[str, Any]
 
@@ -27,8 +27,8 @@ def is_unlabelled(fingerprint: Fingerprint) -> bool:
 
 
 def write_fingerprint(store: Path, fingerprint: Fingerprint) -> None:
-    """Writes store.json whole or not at all; raises StoreError."""
-    write_json(store / FILE, {"layout": LAYOUT, "fingerprint": plain(fingerprint)})
+    """Writes store.json, whole or not at all, where none is by now; raises FileError."""
+    write_json(store / FILE, {"layout": LAYOUT, "fingerprint": plain(fingerprint)}, write_first)
 
 
 def read_fingerprint(path: Path) -> dict[str, Any]:

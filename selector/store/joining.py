@@ -19,6 +19,15 @@ def by_class(rows: pa.Table) -> pa.Table:
     def order(*names: str) -> pa.Array:
         return pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in names])
 
+    again = order("source", "image_id", "patch_rank", "shard")  # what two writers described at once stands once
+    one = rows.select(["source", "image_id", "patch_rank"]).take(again).combine_chunks()
+    if len(rows) > 1:
+        same = [
+            pc.equal(joined(one[name]).slice(0, len(rows) - 1), joined(one[name]).slice(1)) for name in one.column_names
+        ]
+        earlier = np.append(pc.and_(pc.and_(*same[:2]), same[2]).to_numpy(zero_copy_only=False), False)
+        if earlier.any():
+            rows = rows.take(pa.array(np.sort(again.to_numpy()[~earlier])))
     rows = rows.take(order("class_id", "image_id", "patch_rank", "shard")).combine_chunks()
     place = rows.schema.get_field_index("by_source")
     return rows.set_column(place, rows.schema.field(place), order("source", "shard", "row").cast(pa.int32()))

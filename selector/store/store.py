@@ -2,13 +2,14 @@
 
     store.json                     the fingerprint: what every row depends on
     data.json                      where the images lie, how labels are found, folder → class_id
-    history.json                   a record for every scoring run that did work
+    history.<time>.<id>.json       the record of a scoring run that did work
     listing.parquet                where the files of the data lie (see kept_listing.py)
-    images/00000.{parquet,npy}     stage I, one row per file of the data; mean delta maps, float16 [n, h, w]
-    patches/00000.{parquet,npy}    stage II, one row per patch; features, float16 [n, F]
+    images/00000.parquet           stage I, one row per file of the data, and in 00000.<id>.npy mean delta maps, float16 [n, h, w]
+    patches/00000.parquet          stage II, one row per patch, and in 00000.<id>.npy features, float16 [n, F]
+    work/                          which shards are being scored, by whom (see claims.py)
     */summary.parquet              the rows of all shards in one table (see summary.py)
 
-A shard is whole or absent (see commits.py). Shard numbers are the caller's; committing one again replaces it.
+A shard is whole or absent, and stays as it was committed first (see commits.py). Several processes may write at once.
 Boxes are pixels of the original image after EXIF rotation, those named window_canvas_* pixels of the canvas.
 """
 
@@ -16,6 +17,8 @@ from __future__ import annotations
 
 import os
 import re
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,7 +35,7 @@ from selector.images.labels import Labels
 from selector.images.listing import joined
 from selector.images.locations import Data, data_at
 from selector.records import PatchTable
-from selector.store.commits import read_commit, read_json, read_rows, write_commit, write_json
+from selector.store.commits import read_commit, read_json, read_rows, sweep, write_commit, write_json
 from selector.store.features import CommittedVectors, StoredFeatures
 from selector.store.fingerprint import Fingerprint, check_fingerprint, read_fingerprint, write_fingerprint
 from selector.store.joining import OF_PATCHES, by_class, why_undescribed
@@ -50,12 +53,13 @@ from selector.store.schema import (
 )
 from selector.store.summary import Summary, committed, latest, stem, summary
 
-DATA_FILE, HISTORY_FILE = "data.json", "history.json"
+DATA_FILE = "data.json"
 
 _TEXTS = ("source", "image_id", "status", "reason")
 _FOLDERS = ("images", "patches")
 _OURS = re.compile(
-    r"^((\d{5,}|listing|summary)\.parquet|\d{5,}\.npy|server\.log.*|\.selector\.lock|orders)$|\.[0-9a-f]{32}\.tmp$"
+    r"^((\d{5,}|listing|summary)\.parquet|\d{5,}(\.[0-9a-f]{32})?\.npy|server\.log.*|\.selector\.lock|orders|work)$"
+    r"|\.[0-9a-f]{32}\.tmp$"
 )
 """What may lie in a folder that is to become a store: what a run leaves that was ended before it had made one."""
 
@@ -116,7 +120,8 @@ class Store:
     def create_or_open(cls, path: Path, fingerprint: Fingerprint) -> Self:
         """The store of this fingerprint, made if there is none; raises StoreError that names what differs."""
         if not cls.exists(path):
-            if any(path.glob("images/*.parquet")) or any(path.glob("patches/*.parquet")):
+            shards = any(path.glob("images/*.parquet")) or any(path.glob("patches/*.parquet"))
+            if shards and not cls.exists(path):  # by now
                 raise StoreError(f"{path} holds shards but no store.json: delete it or use another folder")
             for folder in _FOLDERS:
                 (path / folder).mkdir(parents=True, exist_ok=True)
@@ -152,41 +157,61 @@ class Store:
 
     def read_history(self) -> list[dict[str, Any]]:
         """One record for every scoring run that did work, the earliest first."""
-        path = self.path / HISTORY_FILE
-        return list(read_json(path)["runs"]) if path.exists() else []
+        paths = sorted(self.path.glob("history.*json"), key=lambda path: (path.name != "history.json", path.name))
+        return [run for path in paths for run in read_json(path)["runs"]]
 
     def append_history(self, record: Mapping[str, Any]) -> None:
         """Adds the record of a scoring run; raises StoreError."""
-        write_json(self.path / HISTORY_FILE, {"runs": [*self.read_history(), dict(record)]})
+        name = f"history.{time.time_ns():020d}.{uuid.uuid4().hex}.json"
+        write_json(self.path / name, {"runs": [dict(record)]})
 
     def read_data_root(self) -> DataRoot:
         """Where the images lay when they were scored last; raises StoreError if that was never noted."""
         content = read_json(self.path / DATA_FILE)
         return DataRoot(data_at(content["root"]), content["folders"], Labels.of(content.get("labels", {})))
 
-    def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> None:
+    def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> bool:
         """Commits stage I of a shard: rows of IMAGE_SCHEMA, maps float16 [n, h, w] (zeros where not ok).
 
-        Raises ValueError for anything else, FileError if it can't be written.
+        False if the shard is committed already, which is kept. Raises ValueError for anything else, FileError if it can't be
+        written.
         """
         table = conforming(rows, IMAGE_SCHEMA)
         if maps.dtype != np.float16 or maps.ndim != 3:
             raise ValueError(f"maps must be float16 [n, h, w], not {maps.dtype} {maps.shape}")
         check_image_rows(table)
-        write_commit(self._images, stem(shard), table, maps)
+        return write_commit(self._images, stem(shard), table, maps)
 
-    def commit_patches(self, shard: int, rows: pa.Table, features: NDArray[np.float16]) -> None:
+    def commit_patches(self, shard: int, rows: pa.Table, features: NDArray[np.float16]) -> bool:
         """Commits stage II of a shard: rows of PATCH_SCHEMA, features float16 [n, F].
 
-        Raises ValueError for anything else, FileError if it can't be written.
+        False if the shard is committed already, which is kept. Raises ValueError for anything else, FileError if it can't be
+        written.
         """
         if features.dtype != np.float16 or features.ndim != 2:
             raise ValueError(f"features must be float16 [n, F], not {features.dtype} {features.shape}")
-        write_commit(self._patches, stem(shard), conforming(rows, PATCH_SCHEMA), features)
+        return write_commit(self._patches, stem(shard), conforming(rows, PATCH_SCHEMA), features)
+
+    def has(self, stage: str, shard: int) -> bool:
+        """Whether the shard is committed. stage: "images" or "patches"."""
+        return (self.path / stage / f"{stem(shard)}.parquet").exists()
+
+    def committed_rows(self, stage: str, shard: int, *columns: str) -> pa.Table:
+        """These columns of a committed shard. stage: as in `has`."""
+        return read_rows(self.path / stage, stem(shard), list(columns))
+
+    def sweep(self) -> None:
+        """Removes what writers left that were killed more than a day ago."""
+        for folder in (self.path, self._images, self._patches):
+            sweep(folder)
 
     def image_shards(self) -> set[int]:
         """Shards whose stage I is committed."""
         return set(committed(self._images))
+
+    def image_commits(self) -> list[tuple[tuple[int, ...], int]]:
+        """Of every shard of stage I what tells its commit from another (size, mtime in ns, inode), and its rows."""
+        return [(one.stamp, one.rows) for one in summary(self._images, IMAGE_SUMMARY, latest).commits.values()]
 
     def patch_shards(self) -> set[int]:
         """Shards whose stage II is committed."""

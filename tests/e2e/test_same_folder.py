@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from selector.folders.locks import held
+from selector.store.claims import Claims
+from selector.store.store import Store
 from tests.e2e.command import manifest, picks, selector, start
 from tests.e2e.scenes import some_scenes
 
@@ -44,14 +46,19 @@ def stated(out: Path, ipc: int = 3) -> set[str]:
     return {f"{p['class_name']}/{p['rank']:04d}_{p['image_id']}.png" for p in picks(out, ipc)}
 
 
-def test_two_runs_at_once_end_with_one_selection_and_no_traceback(data: Path, server: str, tmp_path: Path) -> None:
-    both = [start("run", data, *SETTINGS, "--server", server, "--out", tmp_path) for _ in range(2)]
+def test_two_runs_at_once_share_the_work_and_end_with_one_selection(
+    scored: Path, data: Path, server: str, tmp_path: Path
+) -> None:
+    command = ("run", data, *SETTINGS, "--shard-size", 1, "--server", server, "--out", tmp_path)
+    both = [start(*command) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "Traceback" not in "".join(said)
-    assert sum("is in use by process" in text for text in said) == 1
     assert images(tmp_path) == stated(tmp_path)
-    assert manifest(tmp_path, 3)["unet_rows_in_store"] == 12 * 4, "no row was spent twice"
+    assert picks(tmp_path, 3) == picks(scored, 3)
+    history = Store.open(tmp_path / "store").read_history()
+    assert sum(run["unet_rows"] for run in history) == 12 * 4, "no row was spent twice"
+    assert list((tmp_path / "store" / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -67,10 +74,13 @@ def test_two_orders_selected_at_once_leave_the_images_of_one_of_them(scored: Pat
 
 def test_no_wait_refuses_with_who_is_there(scored: Path, data: Path, server: str, tmp_path: Path) -> None:
     out = copy(scored, tmp_path)
-    with held(out, wait=True, note=print), held(out / "store", wait=True, note=print):
+    with held(out, wait=True, note=print), Claims(out / "store", "").registered():
         for command in (
             ("run", data, *SETTINGS, "--server", server, "--out", out),
             ("score", data, "--draws", 2, "--server", server, "--store", out / "store"),
+        ):
+            assert "is being scored by process" in selector(*command, "--no-wait", code=1).stderr
+        for command in (
             ("select", "--store", out / "store", "--ipc", 3, "--out", out),
             ("report", "--store", out / "store", "--ipc", 3, "--out", out),
         ):

@@ -1,7 +1,7 @@
 """Commits shards without end until it is killed; every row and vector says which shard and version it belongs to.
 
-Run as a program: python store_writer.py STORE. Shards 0 to 5 are committed again and again, each time with another
-version, and others once, so that kills fall into first commits and replacements alike.
+Run as a program: python store_writer.py STORE. Shards 0 to 5 are deleted and committed again and again, each time with another
+version, and others once. Every shard is offered twice, of which the first stands.
 """
 
 from __future__ import annotations
@@ -79,14 +79,29 @@ def vectors(
     return np.broadcast_to(values.reshape(-1, *(1 for _ in shape)), (rows, *shape)).astype(np.float16)
 
 
+def vectors_file(store: Store, shard: int, folder: str = "patches") -> Path:
+    """The file of a commit's vectors."""
+    (found,) = (store.path / folder).glob(f"{shard:05d}.*.npy")
+    return found
+
+
+def deleted(store: Store, shard: int) -> None:
+    """As a user deletes a damaged shard."""
+    for folder in ("images", "patches"):
+        (store.path / folder / f"{shard:05d}.parquet").unlink(missing_ok=True)
+
+
 def write_for_ever(path: Path) -> None:
     """Commits until killed."""
     store = Store.create_or_open(path, {"of": "the writer"})
     fresh = max([5, *store.image_shards()]) + 1
     for version in count(1):
+        deleted(store, version % 6)
         for shard in (version % 6, fresh + version):
             store.commit_images(shard, image_rows(shard, version), vectors(shard, version, 16, 16))
             store.commit_patches(shard, patch_rows(shard, version), vectors(shard, version, WIDTH))
+            if store.commit_patches(shard, patch_rows(shard, version + 1), vectors(shard, version + 1, WIDTH)):
+                raise SystemExit(f"shard {shard} was committed twice")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -53,48 +53,91 @@ def test_everything_is_synced_before_it_is_named_and_the_rows_come_last(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, replace, link = os.fsync, Path.replace, Path.hardlink_to
 
     def noted_fsync(descriptor: int) -> None:
         name = Path(f"/proc/self/fd/{descriptor}").readlink().name
-        events.append(f"sync {name.split('.')[1] if '.' in name else 'folder'}")
+        events.append(f"sync {name.split('.')[-3] if '.' in name else 'folder'}")
         fsync(descriptor)
 
     def noted_replace(path: Path, target: Path) -> Path:
-        events.append(f"name {target.suffix[1:]}")
+        events.append(f"rename {target.suffix[1:]}")
         return replace(path, target)
+
+    def noted_link(path: Path, target: Path) -> None:
+        events.append(f"link {path.suffix[1:]}")
+        link(path, target)
 
     monkeypatch.setattr(commits.os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(Path, "hardlink_to", noted_link)
+    assert store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    assert events == ["sync npy", "rename npy", "sync folder", "sync parquet", "link parquet", "sync folder"]
+
+
+def test_of_writers_of_one_shard_the_first_wins_and_the_others_leave_nothing(store: Store) -> None:
+    def commit(version: int) -> bool:
+        return store.commit_patches(0, patch_rows(0, version), vectors(0, version, 4))
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(commit, range(1, 17)))
+    assert sum(won) == 1
+    store.verify()
+    assert set(store.read_patches().draws.tolist()) == {won.index(True) + 1}
+    assert len(list((store.path / "patches").glob("*.npy"))) == 1
+    assert list((store.path / "patches").glob("*.tmp")) == []
+
+
+def test_equal_writers_of_one_shard_share_their_vectors(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda _: store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4)), range(16)))
+    assert sum(won) == 1
+    store.verify()
+
+
+def test_a_link_whose_reply_was_lost_is_a_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS may do: the link is made, and the repeated request says that it is there."""
+    link = Path.hardlink_to
+
+    def lost(path: Path, target: Path) -> None:
+        link(path, target)
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(Path, "hardlink_to", lost)
+    assert store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    store.verify()
+
+
+def test_a_file_system_without_links_is_written_by_rename(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", none)
+    assert store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
+    assert not store.commit_patches(0, patch_rows(0, 2), vectors(0, 2, 4))
+    store.verify()
+    assert set(store.read_patches().draws.tolist()) == {1}
+
+
+def test_what_killed_writers_left_goes_after_a_day_and_nothing_else(store: Store) -> None:
     store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
-    assert events == ["sync npy", "name npy", "sync folder", "sync parquet", "name parquet", "sync folder"]
-
-
-def test_a_replacement_that_is_cut_off_after_its_vectors_leaves_no_old_rows_beside_them(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.commit_patches(0, patch_rows(0, 1), vectors(0, 1, 4))
-    store.commit_patches(1, patch_rows(1, 1), vectors(1, 1, 4))
-    replace = Path.replace
-
-    def cut_off(path: Path, target: Path) -> Path:
-        if target.suffix == ".parquet":
-            raise KeyboardInterrupt
-        return replace(path, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            store.commit_patches(0, patch_rows(0, 2), vectors(0, 2, 4))
-    assert store.patch_shards() == {1}
-    assert set(store.read_patches().class_id.tolist()) == {1}
+    folder = store.path / "patches"
+    kept = {path.name for path in folder.iterdir()}
+    old = [f"00000.{'a' * 32}.npy", f"00007.{'b' * 32}.npy", f"00007.parquet.{'c' * 32}.tmp"]
+    for name in [*old, f"00008.{'d' * 32}.npy", "notes.npy"]:
+        (folder / name).touch()
+    for name in [*old, *kept, "notes.npy"]:
+        os.utime(folder / name, (1, 1))
+    store.sweep()
+    assert {path.name for path in folder.iterdir()} == kept | {f"00008.{'d' * 32}.npy", "notes.npy"}
+    store.verify()
 
 
 def test_kill_9_at_any_moment_leaves_only_whole_and_right_shards(tmp_path: Path) -> None:
-    """A real writer, killed six times while it commits new shards and replaces old ones; the seventh start goes on."""
+    """A real writer, killed six times while it commits, and deletes and commits again; the seventh start goes on."""
     path, moments = tmp_path / "store", random.Random(5)
     root = Path(__file__).parents[3]
-    commits_seen, leftovers = 0, 0
+    commits_seen = 0
     for _ in range(6):
         before = len(list(path.glob("*/*.parquet")))
         with subprocess.Popen([sys.executable, "-m", "tests.selector.store_writer", str(path)], cwd=root) as writer:
@@ -106,15 +149,8 @@ def test_kill_9_at_any_moment_leaves_only_whole_and_right_shards(tmp_path: Path)
             while time.monotonic() < kill_at:
                 pass
             writer.send_signal(signal.SIGKILL)
-        leftovers += len(list(path.glob("*/*.tmp")))
         commits_seen += _check_whole(Store.open(path))
     assert commits_seen > 50
-    # A commit of the same shards goes over what the kills left, and a lost shard can be made again.
-    store = Store.create_or_open(path, {"of": "the writer"})
-    for stem in {leftover.name.split(".")[0] for leftover in path.glob("patches/*.tmp")}:
-        store.commit_patches(int(stem), patch_rows(int(stem), 1), vectors(int(stem), 1, WIDTH))
-    assert list(path.glob("patches/*.tmp")) == []
-    shutil.rmtree(path)
 
 
 def _check_whole(store: Store) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from selector.errors import StoreError
 from selector.selection.order_cache import order_key
 from selector.store.store import Store
-from tests.selector.store_writer import patch_rows
+from tests.selector.store_writer import deleted, patch_rows, vectors_file
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_rows_of_rows_are_those_of_the_whole_array(store: Store) -> None:
 
 def test_nothing_is_read_before_it_is_asked_for(store: Store) -> None:
     whole, features = fill(store), store.read_patches().features
-    (store.path / "patches" / "00001.npy").unlink()
+    vectors_file(store, 1).unlink()
     np.testing.assert_array_equal(np.asarray(features[np.r_[0:8, 16:24]]), whole[np.r_[0:8, 16:24]])
     with pytest.raises(StoreError, match="00001 is damaged"):
         np.asarray(features)
@@ -62,6 +62,7 @@ def test_the_identity_is_that_of_the_vectors_in_their_order(store: Store, tmp_pa
     fill(twin)
     assert twin.read_patches().features.identity() == features.identity()
     known = {features.identity(), features[::-1].identity(), features[:23].identity(), features[1:].identity()}
+    deleted(twin, 2)
     twin.commit_patches(2, patch_rows(2, 1, 8), numbers(9))
     changed = twin.read_patches().features
     assert len(known | {changed.identity()}) == 5
@@ -71,9 +72,10 @@ def test_the_identity_is_that_of_the_vectors_in_their_order(store: Store, tmp_pa
 def test_a_commit_that_is_replaced_after_opening_is_not_taken_for_the_one_that_was_opened(store: Store) -> None:
     fill(store)
     features = store.read_patches().features
+    deleted(store, 1)
     store.commit_patches(1, patch_rows(1, 1, 8), numbers(9))
     np.asarray(features[:8])
-    with pytest.raises(StoreError, match="00001 was committed again"):
+    with pytest.raises(StoreError, match="00001 was deleted and committed again"):
         np.asarray(features[8:16])
 
 
@@ -86,6 +88,7 @@ def test_commits_of_an_earlier_version_have_no_identity_and_are_known_by_their_b
     assert b"blake2b" in stamp
     older = b'{"shape": [8, 5], "dtype": "<f2", "crc32": ' + stamp.split(b'"crc32": ')[1].split(b",")[0] + b"}"
     pq.write_table(table.replace_schema_metadata({b"selector.vectors": older}), path)
+    vectors_file(store, 0).rename(path.with_suffix(".npy"))
     patches = store.read_patches()
     assert patches.features.identity() is None
     first = order_key("clusters", 0, patches)

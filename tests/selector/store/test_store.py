@@ -18,7 +18,7 @@ from selector.records import Box
 from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
 from selector.store.store import Store
 from tests.selector.store_reader import read_images
-from tests.selector.store_writer import image_rows, patch_rows, vectors
+from tests.selector.store_writer import deleted, image_rows, patch_rows, vectors, vectors_file
 
 FINGERPRINT = {"pipeline": "abc", "classes": ["bag", "coat"], "draws": 12, "prior_weight": 0.5}
 
@@ -137,10 +137,16 @@ def test_scored_images_are_those_with_windows(store: Store) -> None:
     )
 
 
-def test_committing_a_shard_again_replaces_it(store: Store) -> None:
-    for version, rows in ((1, 40), (2, 25)):
-        store.commit_images(0, image_rows(0, version, rows), vectors(0, version, 4, 4, rows=rows))
-        store.commit_patches(0, patch_rows(0, version, rows), vectors(0, version, 9, rows=rows))
+def test_a_committed_shard_stays_and_a_deleted_one_can_be_made_again(store: Store) -> None:
+    def commit(version: int, rows: int) -> tuple[bool, bool]:
+        images = store.commit_images(0, image_rows(0, version, rows), vectors(0, version, 4, 4, rows=rows))
+        return images, store.commit_patches(0, patch_rows(0, version, rows), vectors(0, version, 9, rows=rows))
+
+    assert commit(1, 40) == (True, True)
+    assert commit(2, 25) == (False, False)
+    assert set(store.read_patches().draws.tolist()) == {1}
+    deleted(store, 0)
+    assert commit(2, 25) == (True, True)
     table = store.read_patches()
     assert len(table) == len(np.unique(table.image_id)) == 25
     assert set(table.draws.tolist()) == {2}
@@ -197,23 +203,23 @@ def test_the_place_of_the_data_may_change_but_a_folders_class_may_not(store: Sto
 
 
 def _short(store: Store) -> None:
-    path = store.path / "patches" / "00000.npy"
+    path = vectors_file(store, 0)
     path.write_bytes(path.read_bytes()[:-6])
 
 
 def _flipped(store: Store) -> None:
-    path = store.path / "patches" / "00000.npy"
+    path = vectors_file(store, 0)
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
 
 
 def _missing(store: Store) -> None:
-    (store.path / "patches" / "00000.npy").unlink()
+    vectors_file(store, 0).unlink()
 
 
 def _foreign(store: Store) -> None:
-    np.save(store.path / "patches" / "00000.npy", vectors(0, 2, 4))
+    np.save(vectors_file(store, 0), vectors(0, 2, 4))
 
 
 def _torn_rows(store: Store) -> None:

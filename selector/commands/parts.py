@@ -1,0 +1,45 @@
+"""Which part of the work this process does, where several share a store: --part, or the job that it is of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from selector.errors import UsageError
+
+
+def part_of(named: str | None, environment: Mapping[str, str]) -> tuple[int, int]:
+    """Index from 0, and number of parts: of the part named I/N, I from 1; else of the job that this process is of, a Slurm array
+    or RANK of WORLD_SIZE; else the whole. Raises UsageError."""
+    if named is not None:
+        match = re.fullmatch(r"(\d+)/(\d+)", named)
+        if match is None:
+            raise UsageError(f"--part must be I/N, such as 2/8, not {named!r}")
+        return _checked(int(match[1]) - 1, int(match[2]), "--part")
+    if "SLURM_ARRAY_TASK_ID" in environment:
+        task, first, step, count = (
+            _number(environment, f"SLURM_ARRAY_TASK_{name}", default)
+            for name, default in (("ID", None), ("MIN", 0), ("STEP", 1), ("COUNT", None))
+        )
+        if (task - first) % step or (task - first) // step >= count:
+            raise UsageError(
+                f"SLURM_ARRAY_TASK_ID is {task} of {count} tasks from {first} in steps of {step}: an array with gaps says no "
+                "part, name it (--part I/N)"
+            )
+        return _checked((task - first) // step, count, "SLURM_ARRAY_TASK_ID")
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return _checked(_number(environment, "RANK"), _number(environment, "WORLD_SIZE"), "RANK")
+    return 0, 1
+
+
+def _checked(index: int, count: int, said_by: str) -> tuple[int, int]:
+    if not 0 <= index < count:
+        raise UsageError(f"{said_by}: there is no part {index + 1} of {count}: parts count from 1 to N")
+    return index, count
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    try:
+        return int(environment.get(name, "" if default is None else str(default)))
+    except ValueError:
+        raise UsageError(f"{name} is {environment.get(name)!r}, no number: name the part (--part I/N)") from None
