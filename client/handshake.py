@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from client import contract
@@ -13,6 +13,8 @@ from client.wire import Connection, ServedModel, WireError, advice
 
 POLL_S = 0.1
 CALL_TIMEOUT_S = 10.0
+LATE_S = 3.0
+"""How much later than the first a server may be at the start."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,41 @@ class Served:
     max_batch: int
     batches: Mapping[str, int]
     instances: int
+
+
+async def meet(connections: Sequence[Connection], deadline_s: float) -> dict[Connection, Served | ServerError]:
+    """What each server serves, or why it is not there; once one is there, the others have LATE_S.
+
+    Raises the first one's ServerError if none is there within deadline_s, ContractError as `shake_hands`.
+    """
+
+    async def one(connection: Connection) -> Served | ServerError:
+        try:
+            served = await shake_hands(connection, deadline_s)
+            await connection.open_transport(deadline_s)
+        except ServerError as error:
+            return error
+        return served
+
+    tasks = {connection: asyncio.create_task(one(connection)) for connection in connections}
+    try:
+        pending = set(tasks.values())
+        while pending and not any(isinstance(task.result(), Served) for task in tasks.values() if task.done()):
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if pending:
+            await asyncio.wait(pending, timeout=LATE_S)
+        met = {c: task.result() if task.done() else _late(c) for c, task in tasks.items()}
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+    if all(isinstance(one, ServerError) for one in met.values()):
+        raise next(one for one in met.values() if isinstance(one, ServerError))
+    return met
+
+
+def _late(connection: Connection) -> ServerError:
+    return ServerError(f"the server at {connection.address} was not ready {LATE_S:g} s after another one")
 
 
 async def shake_hands(connection: Connection, deadline_s: float) -> Served:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
@@ -26,8 +25,8 @@ from client.delivery import (
     row_bytes,
     told_of_outages,
 )
-from client.errors import ContractError
-from client.handshake import Served, shake_hands
+from client.errors import ContractError, ServerError
+from client.handshake import Served, meet, shake_hands
 from client.metrics import serve_metrics
 from client.rows import Result
 from client.statistics import Statistics
@@ -43,8 +42,9 @@ PROBE_S = 2.0
 class ScoringClient:
     """An async context manager; inside it, any number of `score` calls may run at once.
 
-    On enter it waits for the servers and compares their models with the contract: ServerError if one is not ready in
-    time or lacks a transport asked for by name, ContractError if one serves something else, or the servers differ.
+    On enter it waits for the servers and compares their models with the contract: ServerError if none is ready in time and has
+    a transport asked for by name, ContractError if one serves something else, or the servers differ. A server that is not there
+    while others are joins them when a probe finds it.
     """
 
     def __init__(self, config: ClientConfig) -> None:
@@ -69,14 +69,17 @@ class ScoringClient:
             ]
             for connection in connections:
                 stack.push_async_callback(connection.close)
-            all_served = await asyncio.gather(*(shake_hands(c, config.ready_s) for c in connections))
-            for connection, other in zip(connections[1:], all_served[1:], strict=True):
-                _check_equal(connections[0].address, all_served[0], connection.address, other)
-            await asyncio.gather(*(connection.open_transport(config.ready_s) for connection in connections))
-            self._served = served = _together(all_served)
-            bounds = [_bound(one, config.rows_in_flight) for one in all_served]
-            self._rows_held = 2 * (config.rows_in_flight or sum(bound.most for bound in bounds))
-            self._replicas = tuple(Replica(*pair) for pair in zip(connections, bounds, strict=True))
+            met = await meet(connections, config.ready_s)
+            (first, there), *others = [(c, one) for c, one in met.items() if isinstance(one, Served)]
+            for connection, other in others:
+                _check_equal(first.address, there, connection.address, other)
+            self._served = served = _together([there, *(other for _, other in others)])
+            bounds = {
+                c: _bound(one if isinstance(one, Served) else there, config.rows_in_flight) for c, one in met.items()
+            }
+            self._rows_held = 2 * (config.rows_in_flight or sum(bound.most for bound in bounds.values()))
+            away = {c: str(error) for c, error in met.items() if isinstance(error, ServerError)}
+            self._replicas = tuple(Replica(c, bound, c not in away, away.get(c, "")) for c, bound in bounds.items())
             fleet = Fleet(self._replicas, self._probe, config.backoff, config.deadline_s)
             stack.push_async_callback(fleet.close)
             self._delivery = Delivery(
@@ -171,6 +174,7 @@ class ScoringClient:
         """What stands at a replica's address must be what stood there at the start."""
         served = self._entered()
         other = await shake_hands(connection, PROBE_S)
+        await connection.open_transport(PROBE_S)
         _check_equal("the server of the start", served, connection.address, other)
         for name, rows in served.batches.items():
             if other.batches[name] < rows:

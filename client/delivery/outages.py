@@ -65,10 +65,18 @@ async def told_of_outages(
 async def _watch(replicas: Sequence[Replica], gives_up_s: float, say: Callable[[str], None]) -> None:
     clock = asyncio.get_running_loop().time
     outage = Outage(gives_up_s)
+    away = [replica for replica in replicas if not replica.ready]
+    if away and len(away) < len(replicas):
+        say(
+            f"{len(away)} of {len(replicas)} servers are not there, and join when they are ({'; '.join(map(_reason, away))})"
+        )
     heard = dict.fromkeys(replicas, clock())
     rows = {replica: replica.rows for replica in replicas}
     while True:
         await asyncio.sleep(POLL_S)
+        for replica in [replica for replica in away if replica.ready]:
+            away.remove(replica)
+            say(f"{replica.connection.address} joined")
         for replica in replicas:
             if replica.ready and (replica.in_flight == 0 or replica.rows != rows[replica]):
                 heard[replica], rows[replica] = clock(), replica.rows

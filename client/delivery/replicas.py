@@ -70,7 +70,7 @@ class Fleet:
     def __init__(self, replicas: Sequence[Replica], probe: Probe, backoff: Backoff, patience_s: float) -> None:
         self._replicas = tuple(replicas)
         self._turns = list(replicas)
-        """In the order in which equals are chosen: the last chosen comes last."""
+        # in the order in which equals are chosen: the last chosen comes last
         self._probe = probe
         self._backoff = backoff
         self._patience_s = patience_s
@@ -79,13 +79,15 @@ class Fleet:
         self._dark: asyncio.TimerHandle | None = None
         self._stopped: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        for replica in replicas:
+            if not replica.ready:  # at the start
+                self._spawn(self._readmit(replica))
 
     async def close(self) -> None:
         """Ends the probes."""
         if self._dark is not None:
             self._dark.cancel()
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in (tasks := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -247,7 +249,7 @@ class Fleet:
     async def _readmit(self, replica: Replica) -> None:
         attempt = replica.setbacks - 1
         while True:
-            await asyncio.sleep(self._backoff.wait_s(attempt, self._random))
+            await asyncio.sleep(self._backoff.wait_s(max(0, attempt), self._random))
             try:
                 await self._probe(replica.connection)
             except ServerError as error:

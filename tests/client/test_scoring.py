@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client import handshake
+from client.delivery import outages
 from client.delivery.patience import Backoff
 from client.errors import ClientError, ContractError, RowError, ServerError
 from client.rows import Answer, Failure, Result, Row, loss_row
@@ -207,6 +209,64 @@ def test_requests_go_to_the_servers_in_turn_and_a_dead_one_costs_no_row() -> Non
             assert len(one.batches) == len(other.batches) == 4
             await other.__aexit__()
             assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_down_at_the_start_is_told_of_and_joins_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "LATE_S", 0.2)
+    monkeypatch.setattr(outages, "POLL_S", 0.02)
+    said: list[str] = []
+
+    async def main() -> None:
+        async with FakeTriton() as gone:
+            port = int(gone.address.rpartition(":")[2])
+        async with (
+            FakeTriton() as there,
+            ScoringClient(config(gone, there)) as client,
+            client.outages_told(said.append),
+        ):
+            assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+            await until(lambda: len(said) == 1)
+            async with FakeTriton(port=port) as later:
+                await until(lambda: len(said) == 2)
+                assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+                assert sum(later.batches) >= 16
+
+    asyncio.run(main())
+    assert said[0].startswith("1 of 2 servers are not there, and join when they are (the server at 127.0.0.1:")
+    assert said[1].endswith(" joined")
+
+
+def test_a_late_server_of_another_identity_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "LATE_S", 0.2)
+
+    async def main() -> None:
+        async with FakeTriton() as gone:
+            port = int(gone.address.rpartition(":")[2])
+
+        async def for_ever(client: ScoringClient) -> None:
+            while True:
+                await collect(client.score(toy_rows(8)))
+
+        async with (
+            FakeTriton() as there,
+            ScoringClient(config(gone, there)) as client,
+            FakeTriton(port=port, identity=other_identity()),
+        ):
+            with pytest.raises(ContractError, match="differ in pipeline"):
+                await for_ever(client)
+
+    asyncio.run(main())
+
+
+def test_no_server_at_all_ends_the_run() -> None:
+    async def main() -> None:
+        async with FakeTriton() as one, FakeTriton() as other:
+            pass
+        with pytest.raises(ServerError, match=f"{one.address} was not ready within 0.3 s"):
+            async with ScoringClient(config(one, other, ready_s=0.3)):
+                pass
 
     asyncio.run(main())
 
