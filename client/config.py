@@ -25,7 +25,8 @@ RANGES = {
 class ClientConfig:
     """The settings of a `ScoringClient`.
 
-    servers: "host:port" or "dns:///name:port" of each. rows_in_flight: rows sent and unanswered at most, over all
+    servers: "host:port" of each, "dns:///name:port" of all at a name, "file:PATH" of all in a file's lines; the last two are
+    looked at again every few seconds. rows_in_flight: rows sent and unanswered at most, over all
     replicas; None leaves it to each replica's bound, which starts at 2 × max_batch_size × UNet instances (a full batch
     waits behind each one that runs) and adapts. bytes_in_flight: what rows sent and unanswered may weigh, inputs and
     outputs; each call of `score` holds at most as much again. request_bytes: what one request's rows may weigh.

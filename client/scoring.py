@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,7 @@ from client.delivery import (
     Rows,
     Stream,
     check_row,
+    follow,
     row_bytes,
     told_of_outages,
 )
@@ -30,7 +32,7 @@ from client.handshake import Served, meet, shake_hands
 from client.metrics import serve_metrics
 from client.rows import Result
 from client.statistics import Statistics
-from client.wire import Connection, Trace, resolve
+from client.wire import Address, Connection, Trace, changing, resolve
 
 __all__ = ["ClientConfig", "ScoringClient"]
 
@@ -53,7 +55,7 @@ class ScoringClient:
         self._streams: set[Stream] = set()
         self._served: Served | None = None
         self._delivery: Delivery | None = None
-        self._replicas: tuple[Replica, ...] = ()
+        self._fleet: Fleet | None = None
         self._rows_held = 0
         """Rows that one call of `score` may hold."""
         self.metrics_url = ""
@@ -62,14 +64,16 @@ class ScoringClient:
         config = self._config
         async with AsyncExitStack() as stack:
             trace = Trace(config.trace) if config.trace else None
+
+            def connected(address: Address, until: AsyncExitStack) -> Connection:
+                made = Connection(
+                    address.text, config.security, target_name=address.name, trace=trace, transport=config.transport
+                )
+                until.push_async_callback(made.close)
+                return made
+
             addresses = await resolve(config.servers)
-            connections = [
-                Connection(a.text, config.security, target_name=a.name, trace=trace, transport=config.transport)
-                for a in addresses
-            ]
-            for connection in connections:
-                stack.push_async_callback(connection.close)
-            met = await meet(connections, config.ready_s)
+            met = await meet([connected(address, stack) for address in addresses], config.ready_s)
             (first, there), *others = [(c, one) for c, one in met.items() if isinstance(one, Served)]
             for connection, other in others:
                 _check_equal(first.address, there, connection.address, other)
@@ -79,9 +83,16 @@ class ScoringClient:
             }
             self._rows_held = 2 * (config.rows_in_flight or sum(bound.most for bound in bounds.values()))
             away = {c: str(error) for c, error in met.items() if isinstance(error, ServerError)}
-            self._replicas = tuple(Replica(c, bound, c not in away, away.get(c, "")) for c, bound in bounds.items())
-            fleet = Fleet(self._replicas, self._probe, config.backoff, config.deadline_s)
+            replicas = [Replica(c, bound, c not in away, away.get(c, "")) for c, bound in bounds.items()]
+            self._fleet = fleet = Fleet(replicas, self._probe, config.backoff, config.deadline_s)
             stack.push_async_callback(fleet.close)
+            if changing(config.servers):
+
+                def joining(address: Address) -> Replica:
+                    return Replica(connected(address, self._stack), _bound(there, config.rows_in_flight))
+
+                members = dict(zip(addresses, replicas, strict=True))
+                fleet.spawn(follow(fleet, members, partial(resolve, config.servers), joining))
             self._delivery = Delivery(
                 fleet,
                 served.models,
@@ -133,7 +144,9 @@ class ScoringClient:
     def outages_told(self, say: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
         """While its body runs, `say` gets a line when no server answers, every minute of that, and when one is back."""
         self._entered()
-        return told_of_outages(self._replicas, self._config.deadline_s, say)
+        fleet = self._fleet
+        assert fleet is not None
+        return told_of_outages(lambda: fleet.replicas, self._config.deadline_s, say)
 
     async def score(self, rows: Rows) -> AsyncGenerator[Result, None]:
         """Yields one result per row, in completion order, any mix of models.

@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from client.delivery.attempts import Patience as Patience
     from client.delivery.bounds import Bound as Bound
     from client.delivery.bounds import Room as Room
+    from client.delivery.membership import follow as follow
     from client.delivery.outages import told_of_outages as told_of_outages
     from client.delivery.pacing import AdaptiveBound as AdaptiveBound
     from client.delivery.packing import row_bytes as row_bytes
     from client.delivery.patience import Backoff as Backoff
     from client.delivery.patience import RetryBudget as RetryBudget
+    from client.delivery.replica import Replica as Replica
     from client.delivery.replicas import Fleet as Fleet
-    from client.delivery.replicas import Replica as Replica
     from client.delivery.stream import Rows as Rows
     from client.delivery.stream import Stream as Stream
     from client.delivery.validation import check_outputs as check_outputs
@@ -26,11 +27,13 @@ __all__, __getattr__ = door(
     {
         "attempts": ("Delivery", "Patience"),
         "bounds": ("Bound", "Room"),
+        "membership": ("follow",),
         "outages": ("told_of_outages",),
         "pacing": ("AdaptiveBound",),
         "packing": ("row_bytes",),
         "patience": ("Backoff", "RetryBudget"),
-        "replicas": ("Fleet", "Replica"),
+        "replica": ("Replica",),
+        "replicas": ("Fleet",),
         "stream": ("Rows", "Stream"),
         "validation": ("check_outputs", "check_row"),
     },

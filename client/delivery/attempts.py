@@ -19,7 +19,8 @@ from client.contract import Model
 from client.delivery.bounds import Bound
 from client.delivery.packing import Batch, row_bytes
 from client.delivery.patience import Backoff, RetryBudget
-from client.delivery.replicas import Fleet, Replica
+from client.delivery.replica import Replica
+from client.delivery.replicas import Fleet
 from client.delivery.validation import check_outputs, split_outputs
 from client.errors import ContractError, ServerError
 from client.rows import Failure, Result, Row

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from client.delivery.replicas import Replica
+from client.delivery.replica import Replica
 from client.wire import WireError
 
 POLL_S = 0.5
@@ -50,9 +50,10 @@ class Outage:
 
 @asynccontextmanager
 async def told_of_outages(
-    replicas: Sequence[Replica], gives_up_s: float, say: Callable[[str], None]
+    replicas: Callable[[], Sequence[Replica]], gives_up_s: float, say: Callable[[str], None]
 ) -> AsyncIterator[None]:
-    """While the body runs, `say` gets a line when no replica answers, every minute of that, and when one is back."""
+    """While the body runs, `say` gets a line when no replica answers, every minute of that, and when one is back; and when one
+    joins or leaves. replicas: those of now."""
     watch = asyncio.create_task(_watch(replicas, gives_up_s, say))
     try:
         yield
@@ -62,33 +63,40 @@ async def told_of_outages(
             await watch
 
 
-async def _watch(replicas: Sequence[Replica], gives_up_s: float, say: Callable[[str], None]) -> None:
+async def _watch(replicas: Callable[[], Sequence[Replica]], gives_up_s: float, say: Callable[[str], None]) -> None:
     clock = asyncio.get_running_loop().time
-    outage = Outage(gives_up_s)
-    away = [replica for replica in replicas if not replica.ready]
-    if away and len(away) < len(replicas):
-        say(
-            f"{len(away)} of {len(replicas)} servers are not there, and join when they are ({'; '.join(map(_reason, away))})"
-        )
-    heard = dict.fromkeys(replicas, clock())
-    rows = {replica: replica.rows for replica in replicas}
+    outage, now = Outage(gives_up_s), replicas()
+    heard, rows = dict.fromkeys(now, clock()), {replica: replica.rows for replica in now}
+    away = {replica for replica in now if not replica.ready}
+    if away and len(away) < len(now):
+        told = "; ".join(_reason(replica) for replica in now if replica in away)
+        say(f"{len(away)} of {len(now)} servers are not there, and join when they are ({told})")
     while True:
         await asyncio.sleep(POLL_S)
-        for replica in [replica for replica in away if replica.ready]:
-            away.remove(replica)
-            say(f"{replica.connection.address} joined")
-        for replica in replicas:
-            if replica.ready and (replica.in_flight == 0 or replica.rows != rows[replica]):
+        before, now = now, replicas()
+        away = {replica for replica in now if replica in away or replica not in before}
+        for line in _changes(before, now, away):
+            say(line)
+        away = {replica for replica in away if not replica.ready}
+        for replica in now:
+            if replica not in heard or (replica.ready and (replica.in_flight == 0 or replica.rows != rows[replica])):
                 heard[replica], rows[replica] = clock(), replica.rows
-        silent = [r for r in replicas if r.ready and clock() - heard[r] >= SILENT_S]
+        silent = [r for r in now if r.ready and clock() - heard[r] >= SILENT_S]
         for replica, answers in zip(silent, await asyncio.gather(*map(_answers, silent)), strict=True):
             if answers:
                 heard[replica] = clock()
         # One that was heard a moment ago is not yet known to be silent.
-        answering = [r for r in replicas if r.ready and clock() - heard[r] < SILENT_S]
-        reasons = [_reason(r) for r in replicas if r not in answering]
-        if line := outage.line(clock(), max(heard.values()), [r.connection.address for r in answering], reasons):
+        answering = [r for r in now if r.ready and clock() - heard[r] < SILENT_S]
+        reasons = [_reason(r) for r in now if r not in answering]
+        last = max((heard[r] for r in now), default=0.0)
+        if line := outage.line(clock(), last, [r.connection.address for r in answering], reasons):
             say(line)
+
+
+def _changes(before: Sequence[Replica], now: Sequence[Replica], away: Collection[Replica]) -> Iterator[str]:
+    """Lines on who came and who went. away: those that were not there yet."""
+    yield from (f"{replica.connection.address} joined" for replica in now if replica in away and replica.ready)
+    yield from (f"{replica.connection.address} left" for replica in before if replica not in now)
 
 
 async def _answers(replica: Replica) -> bool:

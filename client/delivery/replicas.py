@@ -16,8 +16,8 @@ from dataclasses import astuple, dataclass, field
 from random import Random
 from typing import Any
 
-from client.delivery.pacing import AdaptiveBound
 from client.delivery.patience import Backoff
+from client.delivery.replica import Replica
 from client.errors import ClientError, ServerError
 from client.statistics import ReplicaStatistics, Sharing
 from client.wire import Connection, WireError
@@ -27,31 +27,6 @@ STRIKES = 3
 
 Probe = Callable[[Connection], Awaitable[None]]
 """Raises ServerError if a server is not ready, another ClientError if it is not what the run began with."""
-
-
-@dataclass(eq=False)
-class Replica:
-    """One server with what it holds: in_flight rows."""
-
-    connection: Connection
-    bound: AdaptiveBound
-    ready: bool = True
-    reason: str = ""
-    in_flight: int = 0
-    rows: int = 0
-    requests: int = 0
-    failed: int = 0
-    ejections: int = 0
-    strikes: int = 0
-    setbacks: int = 0
-    """Ejections since the last answer."""
-    refusals: int = 0
-    """Pauses for a full queue since the last answer."""
-    paused: bool = False
-
-    def has_room(self, rows: int) -> bool:
-        """A batch that is larger than the bound is let through alone."""
-        return self.ready and not self.paused and (self.in_flight == 0 or self.in_flight + rows <= self.bound.limit)
 
 
 @dataclass(eq=False)
@@ -68,7 +43,8 @@ class Fleet:
     """
 
     def __init__(self, replicas: Sequence[Replica], probe: Probe, backoff: Backoff, patience_s: float) -> None:
-        self._replicas = tuple(replicas)
+        self._replicas = list(replicas)
+        self._left: list[Replica] = []
         self._turns = list(replicas)
         # in the order in which equals are chosen: the last chosen comes last
         self._probe = probe
@@ -81,7 +57,26 @@ class Fleet:
         self._tasks: set[asyncio.Task[None]] = set()
         for replica in replicas:
             if not replica.ready:  # at the start
-                self._spawn(self._readmit(replica))
+                self.spawn(self._readmit(replica))
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those of now."""
+        return tuple(self._replicas)
+
+    def add(self, replica: Replica) -> None:
+        """A further replica, which gets rows as soon as a probe finds it."""
+        replica.ready = False
+        self._replicas.append(replica)
+        self._turns.append(replica)
+        self.spawn(self._readmit(replica))
+
+    def remove(self, replica: Replica) -> None:
+        """No further row goes to the replica; what it holds is answered, or goes elsewhere if it fails."""
+        self._replicas.remove(replica)
+        self._turns.remove(replica)
+        self._left.append(replica)
+        self._mind_the_dark()
 
     async def close(self) -> None:
         """Ends the probes."""
@@ -111,7 +106,7 @@ class Fleet:
     @property
     def in_flight(self) -> int:
         """Rows sent and not yet answered."""
-        return sum(replica.in_flight for replica in self._replicas)
+        return sum(replica.in_flight for replica in (*self._replicas, *self._left))
 
     @property
     def several(self) -> bool:
@@ -121,17 +116,17 @@ class Fleet:
     @property
     def bytes_sent(self) -> int:
         """Of inferences' requests."""
-        return sum(replica.connection.bytes_sent for replica in self._replicas)
+        return sum(replica.connection.bytes_sent for replica in (*self._replicas, *self._left))
 
     @property
     def bytes_received(self) -> int:
         """Of inferences' responses."""
-        return sum(replica.connection.bytes_received for replica in self._replicas)
+        return sum(replica.connection.bytes_received for replica in (*self._replicas, *self._left))
 
     @property
     def sharing(self) -> Sharing:
         """What went by shared memory."""
-        each = [replica.connection.sharing() for replica in self._replicas]
+        each = [replica.connection.sharing() for replica in (*self._replicas, *self._left)]
         return Sharing(*(sum(counts) for counts in zip(*map(astuple, each), strict=True)))
 
     def others_ready(self, replica: Replica) -> bool:
@@ -176,7 +171,7 @@ class Fleet:
         if not replica.paused:
             replica.paused = True
             replica.refusals += 1
-            self._spawn(self._resume(replica))
+            self.spawn(self._resume(replica))
 
     async def _resume(self, replica: Replica) -> None:
         await asyncio.sleep(self._backoff.wait_s(replica.refusals - 1, self._random))
@@ -210,7 +205,7 @@ class Fleet:
 
     def _admit(self) -> None:
         """Gives room to those who wait, in their order; one that avoids a replica does not hold up those behind it."""
-        for replica in self._replicas:
+        for replica in self.replicas:
             if self._waiting and replica.ready and not replica.connection.connected():
                 self._eject(replica, "the connection was lost")
         passed: list[_Waiter] = []
@@ -238,17 +233,17 @@ class Fleet:
     def _eject(self, replica: Replica, reason: str) -> None:
         replica.reason = reason
         replica.strikes = 0
-        if replica.ready:
+        if replica.ready and replica in self._replicas:
             replica.ready = False
             replica.ejections += 1
             replica.setbacks += 1
-            self._spawn(self._readmit(replica))
+            self.spawn(self._readmit(replica))
             self._admit()  # what avoided another one may go there now
             self._mind_the_dark()
 
     async def _readmit(self, replica: Replica) -> None:
         attempt = replica.setbacks - 1
-        while True:
+        while replica in self._replicas:
             await asyncio.sleep(self._backoff.wait_s(max(0, attempt), self._random))
             try:
                 await self._probe(replica.connection)
@@ -275,8 +270,10 @@ class Fleet:
 
     def _give_up(self) -> None:
         self._dark = None
-        worst = self._replicas[0]
-        text = f"no server was ready for {self._patience_s:g} s; {worst.connection.address}: {worst.reason}"
+        worst = (*self._replicas, *self._left)[0]
+        text = (
+            f"no server was ready for {self._patience_s:g} s; {worst.connection.address}: {worst.reason or 'it left'}"
+        )
         self._fail_waiting(WireError("UNAVAILABLE", text, worst.connection.address))
 
     def _stop(self, error: BaseException) -> None:
@@ -289,7 +286,8 @@ class Fleet:
             if not waiter.turn.done():
                 waiter.turn.set_exception(error)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs this until the fleet is closed; its error ends the run."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from client.doors import door
 
 if TYPE_CHECKING:
+    from client.wire.addresses import Address as Address
+    from client.wire.addresses import changing as changing
     from client.wire.addresses import check_servers as check_servers
     from client.wire.addresses import read_servers as read_servers
     from client.wire.addresses import resolve as resolve
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 __all__, __getattr__ = door(
     __name__,
     {
-        "addresses": ("check_servers", "read_servers", "resolve"),
+        "addresses": ("Address", "changing", "check_servers", "read_servers", "resolve"),
         "connection": ("Connection", "IndexEntry", "ModelStatistics", "ServedModel", "WireError"),
         "reach": ("look_at",),
         "security": ("Security", "SecurityError", "advice", "headers_from"),

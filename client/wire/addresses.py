@@ -1,7 +1,8 @@
-"""Which servers a configuration means: "host:port" is one, "dns:///name:port" is one for each address of the name.
+"""Which servers a configuration means: "host:port" is one, "dns:///name:port" is one for each address of the name, and
+"file:PATH" is those of a file's lines.
 
-A name is looked up once, at the start. gRPC could do it, but its `pick_first` sends everything to one address and its
-`round_robin` ignores slow ones; so the client balances (delivery/replicas.py).
+gRPC could look names up, but its `pick_first` sends everything to one address and its `round_robin` ignores slow ones; so the
+client balances (delivery/replicas.py), and looks again (membership.py).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from client.errors import ServerError
 from client.ranges import PORT
 
-DNS = "dns:///"
+DNS, FILE = "dns:///", "file:"
 _AS_SUCH = ("unix:", "unix-abstract:")
 """Schemes of gRPC whose rest is a name on this machine, without a port."""
 _HOSTS = (DNS, "dns:", "ipv4:", "ipv6:")
@@ -57,6 +59,10 @@ def check_servers(servers: tuple[str, ...]) -> None:
 
 def host_and_port(server: str) -> tuple[str, int] | None:
     """Host and port of an address, brackets left away; None for a Unix socket. Raises ValueError with what is wrong."""
+    if server.startswith(FILE):
+        if not server.removeprefix(FILE):
+            raise ValueError(f"{server!r}: expected the path of a file of addresses")
+        return None
     if server.startswith(_AS_SUCH):
         _check_unix(server)
         return None
@@ -126,9 +132,31 @@ async def resolve(servers: tuple[str, ...]) -> tuple[Address, ...]:
     """The addresses of all servers, without repetitions. Raises ServerError that names what can't be looked up."""
     found: dict[Address, None] = {}
     for server in servers:
-        for address in await _look_up(server) if server.startswith(DNS) else (Address(server),):
-            found[address] = None
+        if server.startswith(FILE):
+            found |= dict.fromkeys(await resolve(await asyncio.to_thread(_listed, Path(server.removeprefix(FILE)))))
+        else:
+            found |= dict.fromkeys(await _look_up(server) if server.startswith(DNS) else [Address(server)])
     return tuple(found)
+
+
+def changing(servers: tuple[str, ...]) -> bool:
+    """Whether other addresses may stand for these later."""
+    return any(server.startswith((DNS, FILE)) for server in servers)
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    """The addresses in a file, one a line; what follows a # is a comment. Raises ServerError."""
+    try:
+        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        servers = tuple(filter(None, lines))
+        check_servers(servers)
+    except OSError as error:
+        raise ServerError(f"the list of servers {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ServerError(f"the list of servers {path}: {error}") from None
+    if not servers or any(server.startswith(FILE) for server in servers):
+        raise ServerError(f"the list of servers {path} names {'another list' if servers else 'no server'}")
+    return servers
 
 
 async def _look_up(server: str) -> list[Address]:

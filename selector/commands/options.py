@@ -58,7 +58,7 @@ server_option = option(
     "--server",
     "servers",
     type=Servers(),
-    help="HOST:PORT[,HOST:PORT…] of running Triton servers; default: the embedded one.",
+    help="HOST:PORT[,HOST:PORT…] of running Triton servers, or dns:///NAME:PORT, or file:LIST; default: the embedded one.",
 )
 
 security_options = together(

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import client.wire.addresses as addresses
 from client import handshake
-from client.delivery import outages
+from client.delivery import membership, outages
 from client.delivery.patience import Backoff
 from client.errors import ClientError, ContractError, RowError, ServerError
 from client.rows import Answer, Failure, Result, Row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from client.statistics import Statistics
+from client.wire import Address, resolve
 from tests.client.fake_triton import LATENT, FakeTriton, Fault, decoded, expected_loss, other_identity, toy_rows
 
 QUICK = Backoff(first_s=0.001, longest_s=0.01)
@@ -236,6 +239,67 @@ def test_a_server_that_is_down_at_the_start_is_told_of_and_joins_later(monkeypat
     asyncio.run(main())
     assert said[0].startswith("1 of 2 servers are not there, and join when they are (the server at 127.0.0.1:")
     assert said[1].endswith(" joined")
+
+
+@pytest.mark.parametrize("kind", ["file", "dns"])
+def test_servers_come_and_go_while_rows_are_sent(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "FOLLOW_S", 0.05)
+    monkeypatch.setattr(outages, "POLL_S", 0.02)
+    path, said = tmp_path / "servers.txt", list[str]()
+    names: list[Address] = []
+
+    async def looked_up(server: str) -> list[Address]:
+        assert server == "dns:///triton:8001"
+        return list(names)
+
+    monkeypatch.setattr(addresses, "_look_up", looked_up)
+
+    def now(*servers: FakeTriton) -> None:
+        names[:] = [Address(server.address) for server in servers]
+        path.write_text("".join(f"{server.address}  # one\n" for server in servers))
+
+    async def main() -> None:
+        async with FakeTriton() as one, FakeTriton() as two:
+            now(one)
+            where = f"file:{path}" if kind == "file" else "dns:///triton:8001"
+            settings = ClientConfig((where,), ready_s=5, deadline_s=5, backoff=QUICK)
+            async with ScoringClient(settings) as client, client.outages_told(said.append):
+                assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+                now(one, two)
+                await until(lambda: said == [f"{two.address} joined"])
+                two.hold.clear()
+                collecting = asyncio.create_task(collect(client.score(toy_rows(64))))
+                await until(lambda: len(two.batches) >= 1)
+                now(one)
+                await until(lambda: said[1:] == [f"{two.address} left"])
+                two.hold.set()  # what it holds it answers, and no more comes
+                assert_right(await collecting, set(range(64)))
+                had = len(two.batches)
+                assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+                assert len(two.batches) == had
+                assert [replica.address for replica in client.statistics().replicas] == [one.address]
+                path.write_text("no address\n")  # half written: who was there stays
+                await asyncio.sleep(0.2)
+                assert_right(await collect(client.score(toy_rows(64))), set(range(64)))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "can't be read: No such file"),
+        ("", "names no server"),
+        ("a\n", "the port is missing"),
+        ("file:x", "another list"),
+    ],
+)
+def test_a_list_of_servers_that_can_not_be_used_is_named(content: str | None, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "servers.txt"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ServerError, match=f"the list of servers {path}.*{told}"):
+        asyncio.run(resolve((f"file:{path}",)))
 
 
 def test_a_late_server_of_another_identity_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
