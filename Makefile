@@ -3,10 +3,11 @@ PYTHON ?= python3
 RUN_ENV := .venv
 TEST_ENV := .venv-test
 S3_ENV := .venv-s3
+RAY_ENV := .venv-ray
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := client selector export_scripts benchmarks tests
 
-.PHONY: run test test-slow test-s3 check fmt bench clean
+.PHONY: run test test-slow test-s3 test-ray check fmt bench clean
 
 run: $(RUN_ENV)/installed
 	$(RUN_ENV)/bin/selector run --ipc 100
@@ -22,6 +23,10 @@ test-slow: $(TEST_ENV)/installed
 # Data in an S3 bucket, which moto serves on loopback. s3fs needs another python-dateutil than constraints.txt has.
 test-s3: $(S3_ENV)/installed
 	$(S3_ENV)/bin/python -m pytest -n 0 tests/selector/images/test_s3.py
+
+# Scoring on a Ray cluster of two nodes on this machine.
+test-ray: $(RAY_ENV)/installed
+	$(RAY_ENV)/bin/python -m pytest -n 0 -s tests/e2e/test_ray.py
 
 check: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/ruff check $(SOURCES)
@@ -55,5 +60,10 @@ $(S3_ENV)/installed: pyproject.toml constraints.txt
 		--editable '.[s3]' 'moto[s3,server]>=5' filelock hypothesis pytest pytest-timeout pytest-xdist
 	touch $@
 
+$(RAY_ENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RAY_ENV)
+	$(RAY_ENV)/bin/pip install $(PIP_FLAGS) --editable '.[ray]' filelock hypothesis psutil pytest pytest-timeout pytest-xdist
+	touch $@
+
 clean:
-	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) dist runs
+	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) dist runs

@@ -27,6 +27,7 @@ SCORE_RANGES = {
     "assign_draws": whole(1, 65536),
     "assign_most": whole(1, 65536),
     "min_margin": real(0, 1000),
+    "ray_workers": whole(0, 65536),
 }
 EVALUATE_RANGES = {
     "teacher_steps": COUNT,
@@ -70,7 +71,8 @@ class ScoreConfig:
     relist: whether the data are listed anew although the store keeps a listing of them.
     wait: whether to wait for another process that uses the same folder. security: certificates and headers for `servers`.
     part: of the work, its index from 0 and the number of parts. steal: whether shards of other parts that nobody works on come
-    after those of this one. metrics_port, trace: as in ClientConfig.
+    after those of this one. ray: address of a Ray cluster that does the work, "auto" for the one that is there, "local" for one
+    of its own; ray_workers: processes on it, 0 for one a node. metrics_port, trace: as in ClientConfig.
     unlabelled: folders say nothing, the model chooses each image's class; only then: assign_draws: draws of all classes,
     assign_most: of the nearest, None takes what was measured to do. min_margin: images whose second class is nearer (in loss) are
     filtered.
@@ -105,6 +107,8 @@ class ScoreConfig:
     unlabelled: bool = False
     part: tuple[int, int] = (0, 1)
     steal: bool = True
+    ray: str | None = None
+    ray_workers: int = 0
     assign_draws: int | None = None
     assign_most: int | None = None
     min_margin: float = 0.0

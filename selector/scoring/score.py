@@ -27,6 +27,7 @@ from selector.processes import begin_work, process_pool, run_in_loop
 from selector.progress import Progress
 from selector.scoring.asking import client_config
 from selector.scoring.assigning import remembered
+from selector.scoring.on_ray import spread
 from selector.scoring.remaining import failed_features, settled
 from selector.scoring.settings import settings_of
 from selector.scoring.shards import part_rows
@@ -73,6 +74,8 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
     server stays away, ContractError for a server that is not what the client needs, UsageError for a folder of another kind,
     SelectorError where most files can't be read.
     """
+    if config.ray is not None:
+        spread(config, progress, _spent_by)  # what is left then is done here
     listing = listing or listing_of(config, progress)
     Store.refuse_foreign(config.store)
     refuse_foreign_table(config.store)
@@ -94,6 +97,10 @@ def score(config: ScoreConfig, progress: Progress, listing: Listing | None = Non
                 )
             progress.note(f"{config.store} is being scored by {who}: the work is shared")
         return _score(config, listing, progress, claims)
+
+
+def _spent_by(config: ScoreConfig) -> int:
+    return score(config, Progress(quiet=True)).unet_rows
 
 
 def data_root_of(store: Path) -> Data | None:

@@ -1,0 +1,69 @@
+"""Scoring by the processes of a Ray cluster.
+
+Each is a writer of the store like any other (sharing.py), so nothing goes through Ray but their start, their end and their begin
+again where a node is lost. Results are commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from selector.config import ScoreConfig
+from selector.errors import SelectorError
+from selector.progress import Progress
+from selector.store.state import state
+from selector.store.store import Store
+
+_LOOK_S = 10.0
+
+
+def spread(config: ScoreConfig, progress: Progress, work: Callable[[ScoreConfig], int]) -> None:
+    """Runs `work` on the nodes of the cluster until every one says that nothing is left; raises what it raises first.
+
+    work: scores into the store and returns the UNet rows that it spent. What is lost with its node is begun again elsewhere.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise SelectorError("--ray needs Ray: install the extra with pip install 'diffusion-selector[ray]'") from None
+    address = None if config.ray == "local" else config.ray
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError) as error:
+        raise SelectorError(f"--ray {config.ray}: no cluster answers ({error}): start one (ray start --head)") from None
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        count = config.ray_workers or len(nodes)
+        progress.note(f"{count} processes on {len(nodes)} nodes of a Ray cluster")
+        share = replace(_everywhere(config), ray=None, part=(0, 1))
+        options: dict[str, Any] = {"num_cpus": 1, "max_retries": -1, "scheduling_strategy": "SPREAD"}
+        task = ray.remote(**options)(work)
+        pending = [task.remote(share) for _ in range(count)]
+        while pending:
+            done, pending = ray.wait(pending, timeout=_LOOK_S)
+            for one in done:
+                ray.get(one)
+            _say(config, progress)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else SelectorError(str(error)) from None
+    finally:
+        ray.shutdown()
+
+
+def _everywhere(config: ScoreConfig) -> ScoreConfig:
+    """The same with paths that hold in another working directory."""
+    return replace(
+        config,
+        data=config.data.resolve(),
+        store=config.store.resolve(),
+        repository=config.repository.resolve(),
+        class_names=config.class_names.resolve() if config.class_names else None,
+    )
+
+
+def _say(config: ScoreConfig, progress: Progress) -> None:
+    if Store.exists(config.store):
+        found = state(config.store)
+        progress.note(f"{found['images']['done']} of {found['images']['listed']} images scored")
