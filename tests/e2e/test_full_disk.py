@@ -60,7 +60,7 @@ def test_a_shard_that_can_not_be_written_is_one_line_and_goes_on_with_room(tmp_p
 
 
 def test_a_server_whose_temporary_files_can_not_be_written_is_one_line(tmp_path: Path) -> None:
-    done = limited(100, "run", "--ipc", 1, "--limit-per-class", 1, "--out", tmp_path / "out")
+    done = limited(500, "run", "--ipc", 1, "--limit-per-class", 1, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "the embedded server can't be started" in done.stderr
