@@ -140,26 +140,9 @@ unlabelled_options = together(
     ),
 )
 
-ray_options = together(
-    option(
-        "--ray",
-        is_flag=False,
-        flag_value="auto",
-        metavar="[ADDRESS]",
-        help="Score on a Ray cluster: the one at the address, or the one that is there; `local` makes one here (extra `ray`).",
-    ),
-    number(
-        "--ray-workers",
-        ranges=SCORE_RANGES,
-        default=ScoreConfig.ray_workers,
-        help="Processes on the cluster; 0: one a node.",
-    ),
-)
-
 scoring_options = together(
     server_option,
     security_options,
-    ray_options,
     option("--repository", type=FOLDER, help="Triton repository of the embedded server; default: the built-in one."),
     option("--server-log", type=PATH, help="Where the embedded server logs; default: server.log in the store."),
     rule_option,

@@ -1,11 +1,41 @@
-"""Which part of the work this process does, where several share a store: --part, or the job that it is of."""
+"""Where several processes share the scoring: the processes of a Ray cluster, and which part this one does."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from selector.commands.options import number, option, together
+from selector.config import SCORE_RANGES, ScoreConfig
 from selector.errors import UsageError
+
+ray_options = together(
+    option(
+        "--ray",
+        is_flag=False,
+        flag_value="auto",
+        metavar="[ADDRESS]",
+        help="Score on a Ray cluster: the one at the address, or the one that is there; `local` makes one here (extra `ray`).",
+    ),
+    number(
+        "--ray-workers",
+        ranges=SCORE_RANGES,
+        default=ScoreConfig.ray_workers,
+        help="Processes on the cluster; 0: one a node.",
+    ),
+)
+
+part_options = together(
+    option(
+        "--part",
+        help="Score part I of N, as 2/8; default: the task of a Slurm array, or RANK of WORLD_SIZE, else the whole.",
+    ),
+    option(
+        "--steal/--no-steal",
+        default=ScoreConfig.steal,
+        help="After its own shards, take those of other parts that nobody works on.",
+    ),
+)
 
 
 def part_of(named: str | None, environment: Mapping[str, str]) -> tuple[int, int]:

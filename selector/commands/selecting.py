@@ -31,8 +31,8 @@ from selector.commands.options import (
     wait_option,
 )
 from selector.commands.parameters import DATA, FOLDER, PATH
-from selector.commands.parts import part_of
-from selector.config import SELECT_RANGES, ScoreConfig, SelectConfig
+from selector.commands.parts import part_of, part_options, ray_options
+from selector.config import SELECT_RANGES, SelectConfig
 from selector.folders.files import check_folder
 from selector.images.locations import Data
 from selector.progress import Progress
@@ -43,6 +43,7 @@ from selector.progress import Progress
 @number("--ipc", ranges=SELECT_RANGES, required=True, help="Images per class.")
 @option("--out", type=PATH, help="Output folder; default: runs/demo, or runs/<name of DATA>.")
 @scoring_options
+@ray_options
 @selection_options
 @export_options
 @wait_option
@@ -67,15 +68,8 @@ def run(data: Data | None, ipc: int, out: Path | None, as_json: bool, **flags: A
 @click.argument("data", type=DATA, required=False)
 @option("--store", type=PATH, required=True, help="Folder of the store; an existing one is resumed.")
 @scoring_options
-@option(
-    "--part",
-    help="Score part I of N, as 2/8; default: the task of a Slurm array, or RANK of WORLD_SIZE, else the whole.",
-)
-@option(
-    "--steal/--no-steal",
-    default=ScoreConfig.steal,
-    help="After its own shards, take those of other parts that nobody works on.",
-)
+@ray_options
+@part_options
 @wait_option
 @json_option
 def score(data: Data | None, store: Path, part: str | None, as_json: bool, **flags: Any) -> None:
