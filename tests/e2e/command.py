@@ -17,14 +17,14 @@ LIMIT_S = 200
 
 
 def selector(
-    *arguments: object, code: int = 0, before: Sequence[str] = (), cwd: Path | None = None
+    *arguments: object, code: int = 0, before: Sequence[str] = (), cwd: Path | None = None, timeout_s: float = LIMIT_S
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command and checks its exit code. before: a program that runs it, with its arguments."""
     done = subprocess.run(
         [*before, sys.executable, "-m", "selector.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=LIMIT_S,
+        timeout=timeout_s,
         env=environment(),
         cwd=cwd,
     )

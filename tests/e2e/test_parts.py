@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from client.embedded.server import EmbeddedServer
+from client.errors import EmbeddedError
 from selector.builtin import builtin_repository
 from selector.store.claims import Claims
 from selector.store.store import Store
@@ -147,17 +150,32 @@ class Fleet:
             assert process.returncode == 0, said
 
 
-def kill_by_chance(fleet: Fleet, store: Path, servers: Sequence[EmbeddedServer], kills: int, seed: int) -> None:
-    """Kills writers, and now and then servers, until so many were killed or nothing is left to do."""
-    chance, wanted = random.Random(seed), kills
-    while wanted and any(process.poll() is None for process in fleet.running):
-        time.sleep(chance.uniform(0.2, 1.2))
-        if servers and chance.random() < 0.2:
-            with_pid = chance.choice(list(servers))
-            subprocess.run(["kill", "-9", str(with_pid.pid)], check=False)
-        else:
-            fleet.kill(chance.randrange(len(fleet.running)))
-        wanted -= 1
+class Servers:
+    """Servers that are killed and start again, and how many UNet rows all of their lives answered."""
+
+    def __init__(self, servers: Sequence[EmbeddedServer]) -> None:
+        self.servers = list(servers)
+        self.before = self._answered()
+        self.ended = self.kills = 0
+
+    def kill(self, which: int) -> None:
+        """The server ends at once, unless it is between two lives."""
+        with suppress(OSError, EmbeddedError, InferenceServerException):
+            self.ended += self._of(self.servers[which])
+            os.kill(self.servers[which].pid, signal.SIGKILL)
+            self.kills += 1
+
+    def rows(self) -> int:
+        """Of all lives since this was made; what a server answered between its last count and its end is left out."""
+        return self.ended + self._answered() - self.before
+
+    def _answered(self) -> int:
+        return sum(map(self._of, self.servers))
+
+    def _of(self, server: EmbeddedServer) -> int:
+        with InferenceServerClient(server.grpc_url) as client:
+            (stats,) = client.get_inference_statistics("unet_noise_predictor").model_stats
+            return int(stats.inference_count)
 
 
 def test_no_image_is_lost_or_doubled_when_writers_are_killed(
@@ -179,25 +197,30 @@ def test_no_image_is_lost_or_doubled_when_writers_are_killed(
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_eight_writers_and_three_servers_under_two_hundred_kills(tmp_path: Path) -> None:
-    data, count = tmp_path / "data", 2_000
-    _many(data, count)
-    settings = ("--draws", 1, "--shard-size", 16, "--workers", 1)
+    data, chance = tmp_path / "data", random.Random(0)
+    _many(data, 20_000)
+    settings = ("--draws", 1, "--shard-size", 64, "--workers", 1)
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(EmbeddedServer(builtin_repository(), restarts=1000, threads=1)) for _ in range(3)
-        ]
-        one = ("score", data, "--store", tmp_path / "one", *settings, "--server", servers[0].grpc_url)
-        assert start(*one).wait(3600) == 0
-        addresses = ",".join(server.grpc_url for server in servers)
-        store = tmp_path / "store"
+        made = [stack.enter_context(EmbeddedServer(builtin_repository(), restarts=1000, threads=1)) for _ in range(3)]
+        addresses = ",".join(server.grpc_url for server in made)
+        alone = Servers(made)
+        selector("score", data, "--store", tmp_path / "one", *settings, "--server", addresses, timeout_s=3600)
+        least, servers, store = alone.rows(), Servers(made), tmp_path / "store"
         command = ("score", data, "--store", store, *settings, "--server", addresses)
         fleet = Fleet([(*command, "--part", f"{i}/8") for i in range(1, 9)])
-        wait_for(lambda: len(list((store / "images").glob("*.parquet"))) >= 2, "commits")
-        kill_by_chance(fleet, store, servers, 200, 0)
+        while fleet.kills + servers.kills < 200:
+            time.sleep(chance.uniform(0.5, 4))
+            assert any(process.poll() is None for process in fleet.running), "all was done before 200 kills"
+            if chance.random() < 0.2:
+                servers.kill(chance.randrange(3))
+            else:
+                fleet.kill(chance.randrange(8))
         fleet.end(3600)
+        spent_rows = servers.rows()
     assert same(contents(store), contents(tmp_path / "one"))
-    price = (spent(store) - spent(tmp_path / "one")) / spent(tmp_path / "one")
-    print(f"{fleet.kills} kills of writers; rows that are on record beyond the undisturbed run's: {price:.1%}")
+    print(
+        f"{fleet.kills} kills of writers, {servers.kills} of servers; {least} UNet rows alone, {spent_rows} with them"
+    )
 
 
 def _many(data: Path, count: int) -> None:
