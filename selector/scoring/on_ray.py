@@ -6,6 +6,7 @@ again where a node is lost. Results are commits.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from selector.store.state import state
 from selector.store.store import Store
 
 _LOOK_S = 10.0
+_REACH_S = 5.0
 
 
 def spread(config: ScoreConfig, progress: Progress, work: Callable[[ScoreConfig], int]) -> None:
@@ -30,8 +32,9 @@ def spread(config: ScoreConfig, progress: Progress, work: Callable[[ScoreConfig]
         raise SelectorError("--ray needs Ray: install the extra with pip install 'diffusion-selector[ray]'") from None
     address = None if config.ray == "local" else config.ray
     try:
+        _look_at(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SelectorError(f"--ray {config.ray}: no cluster answers ({error}): start one (ray start --head)") from None
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -50,6 +53,13 @@ def spread(config: ScoreConfig, progress: Progress, work: Callable[[ScoreConfig]
         raise error.cause if isinstance(error.cause, Exception) else SelectorError(str(error)) from None
     finally:
         ray.shutdown()
+
+
+def _look_at(address: str | None) -> None:
+    """Raises OSError at once for an address where nobody listens, for which Ray itself waits minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), _REACH_S).close()
 
 
 def _everywhere(config: ScoreConfig) -> ScoreConfig:
