@@ -129,10 +129,14 @@ class Claims:
     def _beat(self) -> Path:
         return self.folder / f"writer.{self.writer.id}"
 
+    def beat(self) -> None:
+        """Says once that this process lives."""
+        with suppress(OSError):
+            os.utime(self._beat)
+
     async def _beats(self) -> None:
         while True:
-            with suppress(OSError):
-                await asyncio.to_thread(os.utime, self._beat)
+            await asyncio.to_thread(self.beat)
             await asyncio.sleep(_BEAT_S)
 
 

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import shutil
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -62,6 +63,43 @@ def write_commit(folder: Path, stem: str, rows: pa.Table, vectors: NDArray[np.fl
         ) from error
     except OSError as error:
         raise FileError(told(error, folder / stem, "written")) from error
+
+
+def adopt_commit(folder: Path, stem: str, source: Path) -> str:
+    """Makes a commit of another folder one of this folder: "linked", or "copied" where files can't be linked.
+
+    "" if the name is taken, which is kept. Raises StoreError for a damaged commit, FileError if it can't be written.
+    """
+    try:
+        stamp = json.loads(pq.read_metadata(source / f"{stem}.parquet").metadata[_KEY])
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise _damaged(source / stem, str(error)) from error
+    vectors = folder / stamp.get("file", f"{stem}.npy")
+    try:
+        if (folder / f"{stem}.parquet").exists() or (not _put(vectors, source) and "file" not in stamp):
+            return ""
+        how = _put(folder / f"{stem}.parquet", source)
+        if how and not vectors.exists():  # swept in between: they are as old as they were
+            _put(vectors, source)
+        _sync_folder(folder)
+        return how
+    except OSError as error:
+        raise FileError(told(error, folder / stem, "written")) from error
+
+
+def _put(path: Path, source: Path) -> str:
+    """Gives the path the content of the file of its name in `source`, where there is none: "linked", "copied", or ""."""
+    original = (source / path.name).resolve()
+    try:
+        path.hardlink_to(original)
+        return "linked"
+    except FileExistsError:
+        return ""
+    except OSError as error:
+        if error.errno not in (*_NO_LINKS, errno.EXDEV):
+            raise
+    with original.open("rb") as file:
+        return "copied" if write_first(path, lambda copy: shutil.copyfileobj(file, copy)) else ""
 
 
 def read_commit(folder: Path, stem: str, *, verify: bool = False) -> tuple[pa.Table, NDArray[np.float16]]:

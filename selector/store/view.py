@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,6 +182,18 @@ def view_store(
         scored=ScoredImages(seen if stands.all() else seen.filter(pa.array(stands))),
         unread=unread,
     )
+
+
+def committed_outcomes(store: Store, listings: Sequence[Listing]) -> Outcomes:
+    """Of every file that the store accounts for, and of what these listings did not take, without looking at the data."""
+    images = store.images("source", "image_id", "class_id", "status", "reason")
+    described = store.described(images)
+    known = pc.or_(pc.not_equal(images["status"], "ok"), pc.is_valid(described))
+    found, _ = outcomes_of(images.filter(known), described.filter(known))
+    left = pa.concat_tables([Outcomes.of(()).rows, *(listing_outcomes(listing).rows for listing in listings)])
+    left = left.filter(pc.invert(pc.is_in(left["source"], value_set=joined(images["source"]))))
+    first = left.append_column("at", pa.array(np.arange(len(left)))).group_by("source").aggregate([("at", "min")])
+    return found + Outcomes(left.take(first["at_min"]))
 
 
 def _counts_of(outcomes: Outcomes) -> dict[str, int]:

@@ -107,6 +107,9 @@ def test_a_number_that_can_not_be_is_refused_by_its_flag(
         ("convert .", "selector convert: --export is missing: Formats of the picks"),
         ("convert nowhere --export list", "FOLDER: directory 'nowhere' does not exist"),
         ("select --store . --ipc 3 --out x --order best", "--order: 'best' is not one of"),
+        ("merge --into x", "selector merge: STORE... is missing"),
+        ("merge .", "selector merge: --into is missing"),
+        ("merge nowhere --into x", "directory 'nowhere' does not exist"),
         ("serve --grpc-port 7001 --http-port 7001", "--grpc-port and --http-port are both 7001"),
         ("bench --percentile 98", "percentile must be one of 50, 90, 95, 99"),
         ("bench --concurrency 1:65000", "at most 1000"),
@@ -149,6 +152,7 @@ WRITERS = {
     "run": ("run", "--ipc", 3, "--out"),
     "score": ("score", "--store"),
     "select": ("select", "--store", ".", "--ipc", 3, "--out"),
+    "merge": ("merge", ".", "--into"),
     "evaluate": ("evaluate", "--store", ".", "--test", ".", "--out"),
     "export": ("export", "pipeline", "--out"),
 }
