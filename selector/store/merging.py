@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,7 @@ class Merged:
 
 
 def merge(paths: Sequence[Path], into: Path, *, keep_first: bool, note: Callable[[str], None]) -> Merged:
-    """Joins stores of one fingerprint; INTO may be one of them already. Writes outcomes.csv beside it.
+    """Joins stores of one fingerprint into one, which may be there already. Writes outcomes.csv beside it.
 
     keep_first: whether rows of one image may differ by the precision's tolerance; those of the first store stand then, INTO's
     before all. Raises StoreError for another fingerprint and for rows that contradict each other, UsageError for a store that is
@@ -101,8 +102,10 @@ def _opened(paths: Sequence[Path], into: Path, note: Callable[[str], None]) -> l
         if is_unlabelled(found) != is_unlabelled(mark):
             raise StoreError(f"one of {first.path} and {other.path} was scored without labels: they can't be joined")
         check_fingerprint(other.path, found, mark)
-        if busy := writers(other.path):
-            note(f"{other.path} is written by {busy[0]}: what it has by now is taken")
+    for path in paths:
+        with suppress(OSError):  # nobody works on a store that can't be written
+            if busy := writers(path):
+                note(f"{path} is written by {busy[0]}: what it has by now is taken")
     return [first, *others]
 
 
