@@ -39,7 +39,8 @@ def _kind(what: str, own: str, marks: str, stated: str, keys: str) -> _Kind:
 
 _STORE = _kind(
     "a store",
-    r"(store|data|history)\.json(\..*)?|listing\.parquet|server\.log.*|images|patches|orders|.*\.tmp|\.selector\.lock",
+    r"(store|data|history(\.\d+\.\w+)?)\.json(\..*)?|listing\.parquet|server\.log.*|images|patches|orders|work|.*\.tmp"
+    r"|\.selector\.lock",
     "store.json",
     "store.json",
     "layout fingerprint",

@@ -20,6 +20,9 @@ STORE = {
     "images/00000.npy": b"\x93NUMPY",
     "patches/00000.npy": b"\x93NUMPY",
     "orders/a.json": b"{}",
+    f"history.{1:020d}.{'a' * 32}.json": b"{}",
+    f"images/00000.{'b' * 32}.npy": b"\x93NUMPY",
+    "work/images-00001": b"{}",
 }
 SELECTION = {
     "manifest.json": json.dumps({"selection": {}, "fingerprint": {}}).encode(),
