@@ -16,6 +16,9 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
+Waiting = dict[str, asyncio.Future[tuple[Any, int]]]
+"""By the ids of requests that were written, what will be their answers and the bytes of these."""
+
 
 class Refusal(Exception):
     """The server's text of why it did not answer one request. Asked again by a unary call, it says the status as well."""
@@ -38,7 +41,8 @@ class InferenceStream:
         self._call: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
-        self._waiting: dict[str, asyncio.Future[tuple[Any, int]]] = {}
+        self._waiting: Waiting = {}
+        """Of the call that is open. Each call has its own: a broken one may be read to its end after the next is opened."""
 
     async def ask(self, request_id: str, request: bytes, timeout_s: float) -> tuple[Any, int]:
         """The ModelInferResponse to a serialised request, and its bytes.
@@ -47,13 +51,17 @@ class InferenceStream:
         """
         async with asyncio.timeout(timeout_s):
             answer: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
-            self._waiting[request_id] = answer
+            waiting: Waiting = {}
             try:
                 async with self._writing:
-                    await self._write(request)
+                    call, waiting = self._opened()
+                    waiting[request_id] = answer
+                    await _write(call, request)
                 return await answer
             finally:
-                self._waiting.pop(request_id, None)
+                waiting.pop(request_id, None)
+                if answer.done() and not answer.cancelled():
+                    answer.exception()  # it may have broken while it was written
 
     async def close(self) -> None:
         """Ends the call; whoever waits is told."""
@@ -65,48 +73,58 @@ class InferenceStream:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _write(self, request: bytes) -> None:
+    def _opened(self) -> tuple[Any, Waiting]:
         if self._call is None or self._call.done():
-            self._call = self._open_call()
-            self._reader = asyncio.create_task(self._read(self._call))
-        call = self._call
-        try:
-            await call.write(request)
-        except grpc.aio.AioRpcError as error:
-            raise BrokenStream(error.code().name, error.details() or "no details") from error
-        except asyncio.InvalidStateError as error:  # it ended between two requests
-            raise BrokenStream("UNAVAILABLE", f"the stream has ended: {error}") from error
+            self._call, self._waiting = self._open_call(), {}
+            self._reader = asyncio.create_task(self._read(self._call, self._waiting))
+        return self._call, self._waiting
 
-    async def _read(self, call: Any) -> None:
+    async def _read(self, call: Any, waiting: Waiting) -> None:
         broken = BrokenStream("CANCELLED", "the stream was cancelled")
         try:
             while (content := await call.read()) is not grpc.aio.EOF:
-                self._hand_over(service_pb2.ModelStreamInferResponse.FromString(content), len(content))
+                _hand_over(waiting, service_pb2.ModelStreamInferResponse.FromString(content), len(content))
             broken = BrokenStream("UNAVAILABLE", "the server ended the stream")
         except grpc.aio.AioRpcError as error:
-            broken = BrokenStream(error.code().name, error.details() or "no details")
+            broken = _broken(error)
         except DecodeError as error:
             broken = BrokenStream("UNAVAILABLE", f"the stream carried no ModelStreamInferResponse: {error}")
             call.cancel()
         finally:
-            # A stream that was opened after this one has its own reader and its own requests.
-            if self._call is call or self._call is None:
+            if self._call is call:
                 self._call = None
-                self._fail_all(broken)
+            _fail_all(waiting, broken)
 
-    def _hand_over(self, message: Any, nbytes: int) -> None:
-        if message.error_message and not message.infer_response.id:
-            self._fail_all(Refusal(message.error_message))
-            return
-        answer = self._waiting.get(message.infer_response.id)
-        if answer is None or answer.done():
-            return  # given up meanwhile
-        if message.error_message:
-            answer.set_exception(Refusal(message.error_message))
-        else:
-            answer.set_result((message.infer_response, nbytes))
 
-    def _fail_all(self, error: Exception) -> None:
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(error)
+async def _write(call: Any, request: bytes) -> None:
+    try:
+        await call.write(request)
+    except grpc.aio.AioRpcError as error:
+        raise _broken(error) from error
+    except asyncio.InvalidStateError as error:  # it ended between two requests
+        raise BrokenStream("UNAVAILABLE", f"the stream has ended: {error}") from error
+
+
+def _broken(error: grpc.aio.AioRpcError) -> BrokenStream:
+    """How a stream ended. INTERNAL is what gRPC itself may say of an ended call; a server says it of requests, in the stream."""
+    status = error.code().name
+    return BrokenStream("UNAVAILABLE" if status == "INTERNAL" else status, error.details() or "no details")
+
+
+def _hand_over(waiting: Waiting, message: Any, nbytes: int) -> None:
+    if message.error_message and not message.infer_response.id:
+        _fail_all(waiting, Refusal(message.error_message))
+        return
+    answer = waiting.get(message.infer_response.id)
+    if answer is None or answer.done():
+        return  # given up meanwhile
+    if message.error_message:
+        answer.set_exception(Refusal(message.error_message))
+    else:
+        answer.set_result((message.infer_response, nbytes))
+
+
+def _fail_all(waiting: Waiting, error: Exception) -> None:
+    for answer in waiting.values():
+        if not answer.done():
+            answer.set_exception(error)

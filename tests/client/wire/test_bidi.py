@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import pytest
 
 from client.errors import ServerError
 from client.rows import Failure
 from client.scoring import ClientConfig, ScoringClient
 from client.statistics import Statistics
+from client.wire.bidi import BrokenStream, InferenceStream
 from tests.client.fake_triton import FakeTriton, Fault, decoded, toy_rows
 from tests.client.test_scoring import assert_right, collect, config, until
 
@@ -64,6 +66,48 @@ def test_a_broken_stream_is_opened_again() -> None:
     results, statistics, _ = streamed(64, lambda server: server.script.extend([Fault("ABORTED")] * 2))
     assert_right(results, set(range(64)))
     assert statistics.retries["unavailable"] >= 2
+
+
+class Call:
+    """A call of gRPC that ends when it is told to. What it is given to read is left out."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.read_to_its_end = asyncio.Event()
+        self.written: list[bytes] = []
+
+    def done(self) -> bool:
+        return self.ended.is_set()
+
+    def cancel(self) -> None:
+        self.read_to_its_end.set()
+
+    async def write(self, request: bytes) -> None:
+        self.written.append(request)
+
+    async def read(self) -> object:
+        await self.read_to_its_end.wait()
+        return grpc.aio.EOF
+
+
+def test_requests_of_a_broken_stream_are_told_though_the_next_stream_is_open_before_its_end_is_read() -> None:
+    async def main() -> None:
+        calls: list[Call] = []
+        stream = InferenceStream(lambda: calls.append(Call()) or calls[-1])
+        first = asyncio.create_task(stream.ask("1", b"one", 5))
+        await until(lambda: bool(calls) and calls[0].written == [b"one"])
+        calls[0].ended.set()
+        second = asyncio.create_task(stream.ask("2", b"two", 5))
+        await until(lambda: len(calls) == 2 and calls[1].written == [b"two"])
+        calls[0].read_to_its_end.set()
+        with pytest.raises(BrokenStream, match="the server ended the stream"):
+            await asyncio.wait_for(first, 1)
+        assert not second.done()
+        await stream.close()
+        with pytest.raises(BrokenStream):
+            await second
+
+    asyncio.run(main())
 
 
 def test_a_silent_stream_is_given_up_at_the_deadline() -> None:
