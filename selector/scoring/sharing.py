@@ -42,9 +42,12 @@ class Turns:
             while pending:
                 number = await asyncio.to_thread(self._claimed, stage, list(pending))
                 if number is not None:
-                    item = pending.pop(number)
+                    mine = (
+                        number in pending
+                    )  # if not, another turn took it, did it and gave it back while this one looked
                     try:
-                        await one(number, item)
+                        if mine:
+                            await one(number, pending.pop(number))
                     finally:
                         self.claims.release(stage, number)
                 elif not self.wait:

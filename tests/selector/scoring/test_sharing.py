@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from selector.scoring.sharing import committed_as
+from selector.scoring.sharing import Turns, committed_as
+from selector.store.claims import Claims, claims
 from selector.store.schema import PATCH_SCHEMA
 from selector.store.store import Store
 from tests.selector.store_writer import image_rows, patch_rows, vectors
@@ -18,6 +20,21 @@ from tests.selector.store_writer import image_rows, patch_rows, vectors
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.create_or_open(tmp_path / "store", {"of": "a test"})
+
+
+def test_a_shard_that_another_turn_did_meanwhile_is_not_done_again(tmp_path: Path) -> None:
+    """Claims that are given back at once are found free by a turn that looked at an older list."""
+    mine = Claims(tmp_path, "")
+    done: list[int] = []
+
+    async def one(number: int, item: int) -> None:
+        done.append(item)
+
+    with mine.registered():
+        for _ in range(20):
+            asyncio.run(Turns(mine, print, 4).each("images", {number: number for number in range(30)}, one))
+        assert sorted(done) == sorted(20 * list(range(30)))
+        assert claims(tmp_path) == []
 
 
 def test_what_another_writer_has_is_not_committed_again(store: Store) -> None:
