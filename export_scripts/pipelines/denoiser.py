@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -104,6 +105,26 @@ class Taps:
     told: str
     massive: Mapping[Place, tuple[int, ...]] = field(default_factory=dict)
     again: Callable[[int], Taps] | None = None
+
+
+class BlockFeatures(Protocol):
+    """How features are read at a transformer's blocks, by the number of a block."""
+
+    @property
+    def massive(self) -> Mapping[Place, tuple[int, ...]]:
+        """As in Taps."""
+
+    @property
+    def read(self) -> Tap:
+        """As in Taps."""
+
+
+def block_taps(features: Callable[[int], BlockFeatures], blocks: int, width: int, timestep: int) -> Taps:
+    """Taps at each of so many blocks. features: those of a timestep."""
+    made = features(timestep)
+    places = f"the blocks 0 to {blocks - 1}"
+    again = partial(block_taps, features, blocks, width)
+    return Taps(made.read, dict.fromkeys(range(blocks), width), places, made.massive, again)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from export_scripts.pipelines.denoiser import (
     Place,
     PromptShape,
     Schedule,
-    Taps,
     beta_schedule,
+    block_taps,
     default_band,
 )
 from export_scripts.pipelines.folder import DIT, PipelineFolder, load_folder, one_line
@@ -142,10 +142,8 @@ def dit_denoiser(transformer: Any, scheduler: DDPMScheduler, table: Tensor, time
     transformer = transformer.eval()
     blocks, width = len(transformer.transformer_blocks), int(table.shape[2])
 
-    def taps(timestep: int) -> Taps:
-        features = DitFeatures(massive_channels(transformer, schedule, table[:1], timestep))
-        places = f"the blocks 0 to {blocks - 1}"
-        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+    def features(timestep: int) -> DitFeatures:
+        return DitFeatures(massive_channels(transformer, schedule, table[:1], timestep))
 
     return Denoiser(
         kind=KIND,
@@ -154,7 +152,7 @@ def dit_denoiser(transformer: Any, scheduler: DDPMScheduler, table: Tensor, time
         schedule=schedule,
         prompt=PromptShape(width, tokens=int(table.shape[1])),
         latents=LatentShape(channels, gives, int(config.patch_size)),
-        taps=taps(timestep),
+        taps=block_taps(features, blocks, width, timestep),
         learned_sigma=gives != channels,
         half=ISLANDS,
     )

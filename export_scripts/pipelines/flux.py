@@ -28,7 +28,7 @@ from export_scripts.pipelines.denoiser import (
     Place,
     PromptShape,
     Schedule,
-    Taps,
+    block_taps,
     default_band,
     flow_schedule,
 )
@@ -155,10 +155,8 @@ def flux_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timest
     if not isinstance(transformer.pos_embed, PositionTable):
         transformer.pos_embed = PositionTable(transformer.pos_embed)
 
-    def taps(timestep: int) -> Taps:
-        features = FluxFeatures(massive_channels(transformer, schedule, null, timestep))
-        places = f"the blocks 0 to {blocks - 1}"
-        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+    def features(timestep: int) -> FluxFeatures:
+        return FluxFeatures(massive_channels(transformer, schedule, null, timestep))
 
     return Denoiser(
         kind=KIND,
@@ -169,7 +167,7 @@ def flux_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timest
         latents=LatentShape(
             int(config.in_channels) // packed, int(transformer.out_channels) // packed, PACKED, PACKED * MOST_POSITIONS
         ),
-        taps=taps(timestep),
+        taps=block_taps(features, blocks, width, timestep),
         half=ISLANDS,
         no_null=NO_NULL,
     )

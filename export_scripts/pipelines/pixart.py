@@ -22,8 +22,8 @@ from export_scripts.pipelines.denoiser import (
     Place,
     PromptShape,
     Schedule,
-    Taps,
     beta_schedule,
+    block_taps,
     default_band,
 )
 from export_scripts.pipelines.folder import PipelineFolder, load_folder, one_line
@@ -108,10 +108,8 @@ def pixart_denoiser(
     transformer.proj_out = Unsqueezed(transformer.proj_out)
     runs = PixArtRuns(float(resolution) if transformer.use_additional_conditions else None)
 
-    def taps(timestep: int) -> Taps:
-        features = replace(runs, massive=runs.massive_channels(transformer, schedule, null, timestep))
-        places = f"the blocks 0 to {blocks - 1}"
-        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+    def features(timestep: int) -> PixArtRuns:
+        return replace(runs, massive=runs.massive_channels(transformer, schedule, null, timestep))
 
     return Denoiser(
         kind=KIND,
@@ -120,7 +118,7 @@ def pixart_denoiser(
         schedule=schedule,
         prompt=PromptShape(int(config.caption_channels or config.cross_attention_dim) + 1, masked=True),
         latents=LatentShape(channels, gives, int(config.patch_size)),
-        taps=taps(timestep),
+        taps=block_taps(features, blocks, width, timestep),
         learned_sigma=gives != channels,
         half=ISLANDS,
     )

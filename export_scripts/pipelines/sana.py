@@ -22,7 +22,7 @@ from export_scripts.pipelines.denoiser import (
     Place,
     PromptShape,
     Schedule,
-    Taps,
+    block_taps,
     default_band,
     flow_schedule,
 )
@@ -102,10 +102,8 @@ def sana_denoiser(transformer: Any, schedule: Schedule, null: Tensor, timestep: 
     width = int(config.num_attention_heads * config.attention_head_dim)
     channels = int(config.in_channels)
 
-    def taps(timestep: int) -> Taps:
-        features = SanaFeatures(massive_channels(transformer, schedule, null, timestep))
-        places = f"the blocks 0 to {blocks - 1}"
-        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+    def features(timestep: int) -> SanaFeatures:
+        return SanaFeatures(massive_channels(transformer, schedule, null, timestep))
 
     return Denoiser(
         kind=KIND,
@@ -114,7 +112,7 @@ def sana_denoiser(transformer: Any, schedule: Schedule, null: Tensor, timestep: 
         schedule=schedule,
         prompt=PromptShape(int(config.caption_channels) + 1, masked=True),
         latents=LatentShape(channels, int(config.out_channels or channels), int(config.patch_size)),
-        taps=taps(timestep),
+        taps=block_taps(features, blocks, width, timestep),
         half=ISLANDS,
     )
 

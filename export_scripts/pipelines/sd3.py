@@ -20,7 +20,7 @@ from export_scripts.pipelines.denoiser import (
     Place,
     PromptShape,
     Schedule,
-    Taps,
+    block_taps,
     default_band,
     flow_schedule,
 )
@@ -84,10 +84,8 @@ def sd3_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timeste
     width = int(config.num_attention_heads * config.attention_head_dim)
     channels, gives, patch = int(config.in_channels), int(transformer.out_channels), int(config.patch_size)
 
-    def taps(timestep: int) -> Taps:
-        features = Sd3Features(massive_channels(transformer, schedule, null, timestep))
-        places = f"the blocks 0 to {blocks - 1}"
-        return Taps(features.read, dict.fromkeys(range(blocks), width), places, features.massive, taps)
+    def features(timestep: int) -> Sd3Features:
+        return Sd3Features(massive_channels(transformer, schedule, null, timestep))
 
     return Denoiser(
         kind=KIND,
@@ -96,7 +94,7 @@ def sd3_denoiser(transformer: Any, schedule: Schedule, null: Conditions, timeste
         schedule=schedule,
         prompt=PromptShape(int(config.joint_attention_dim), pooled=int(config.pooled_projection_dim)),
         latents=LatentShape(channels, gives, patch, patch * int(config.pos_embed_max_size)),
-        taps=taps(timestep),
+        taps=block_taps(features, blocks, width, timestep),
         half=ISLANDS,
     )
 

@@ -42,11 +42,10 @@ class Turns:
             while pending:
                 number = await asyncio.to_thread(self._claimed, stage, list(pending))
                 if number is not None:
-                    mine = (
-                        number in pending
-                    )  # if not, another turn took it, did it and gave it back while this one looked
                     try:
-                        if mine:
+                        if (
+                            number in pending
+                        ):  # else another turn took it, did it and gave it back while this one looked
                             await one(number, pending.pop(number))
                     finally:
                         self.claims.release(stage, number)

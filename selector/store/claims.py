@@ -194,16 +194,13 @@ def _host() -> str:
 
 def _began(pid: int) -> str:
     """When a process began, in ticks; "" if it is not there. Where that can't be told, "?" for one that is there."""
-    try:
+    with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        pass
     if Path("/proc/self").exists():
         return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except OSError:
-        pass
+    with suppress(PermissionError):  # of a process of somebody else
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return ""
     return "?"
