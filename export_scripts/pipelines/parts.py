@@ -82,8 +82,9 @@ class DcEncoder(nn.Module):
         self.encoder, self.scale = vae.encoder, float(vae.config.scaling_factor)
 
     def forward(self, images: Tensor) -> Tensor:
-        """[N, 3, S, S] in [-1, 1] → float32 [N, C, h, w]."""
-        latents: Tensor = self.encoder(images).to(torch.float32)
+        """[N, 3, S, S] in [-1, 1] → float32 [N, C, h, w], in the weights' precision up to the latents."""
+        weights = next(self.encoder.parameters())
+        latents: Tensor = self.encoder(images.to(weights.dtype)).to(torch.float32)
         return latents * self.scale
 
 
