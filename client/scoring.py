@@ -32,7 +32,7 @@ from client.handshake import Served, meet, shake_hands
 from client.metrics import serve_metrics
 from client.rows import Result
 from client.statistics import Statistics
-from client.wire import Address, Connection, Trace, changing, resolve
+from client.wire import Address, Connection, Trace, advisory, changing, resolve
 
 __all__ = ["ClientConfig", "ScoringClient"]
 
@@ -58,6 +58,9 @@ class ScoringClient:
         self._fleet: Fleet | None = None
         self._rows_held = 0
         """Rows that one call of `score` may hold."""
+        self._advisories: dict[str, str] = {}
+        """By address; "" where nothing is known against the server."""
+        self._warn: Callable[[str], None] = lambda _: None
         self.metrics_url = ""
 
     async def __aenter__(self) -> Self:
@@ -74,6 +77,9 @@ class ScoringClient:
 
             addresses = await resolve(config.servers)
             met = await meet([connected(address, stack) for address in addresses], config.ready_s)
+            for connection, one in met.items():
+                if isinstance(one, Served):
+                    self._judge(connection.address, one.version)
             (first, there), *others = [(c, one) for c, one in met.items() if isinstance(one, Served)]
             for connection, other in others:
                 _check_equal(first.address, there, connection.address, other)
@@ -141,9 +147,18 @@ class ScoringClient:
         assert self._delivery is not None
         return self._delivery.statistics()
 
+    @property
+    def advisories(self) -> tuple[str, ...]:
+        """What is known against the servers that were met so far: one line for each that is too old to be exposed."""
+        return tuple(filter(None, self._advisories.values()))
+
     def outages_told(self, say: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
-        """While its body runs, `say` gets a line when no server answers, every minute of that, and when one is back."""
+        """While its body runs, `say` gets a line when no server answers, every minute of that, and when one is back; before that,
+        and of servers that join, what is known against them."""
         self._entered()
+        self._warn = say
+        for line in self.advisories:
+            say(line)
         fleet = self._fleet
         assert fleet is not None
         return told_of_outages(lambda: fleet.replicas, self._config.deadline_s, say)
@@ -189,12 +204,20 @@ class ScoringClient:
         other = await shake_hands(connection, PROBE_S)
         await connection.open_transport(PROBE_S)
         _check_equal("the server of the start", served, connection.address, other)
+        self._judge(connection.address, other.version)
         for name, rows in served.batches.items():
             if other.batches[name] < rows:
                 raise ContractError(
                     f"the server at {connection.address} came back with a max_batch_size of {other.batches[name]} for "
                     f"{name}, expected at least {rows}: start the run again"
                 )
+
+    def _judge(self, address: str, version: str) -> None:
+        """Once for each address."""
+        if address not in self._advisories:
+            self._advisories[address] = advisory(address, version)
+            if self._advisories[address]:
+                self._warn(self._advisories[address])
 
     def _entered(self) -> Served:
         if self._served is None:

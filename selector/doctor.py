@@ -15,7 +15,7 @@ from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
 from client.inspection import inspect
 from client.scoring import ClientConfig, ScoringClient
-from client.wire import Security, look_at
+from client.wire import Security, advisory, look_at
 from selector.builtin import builtin_repository, builtin_scenes
 
 _SHM_WANTED = 256 << 20
@@ -103,6 +103,8 @@ def _server(server: str, security: Security) -> list[Finding]:
     except ClientError as error:
         return [Finding(f"server {server}", False, str(error), True)]
     models = [Finding(f"{server} {model.name}", model.ready, model.detail, True) for model in found.models]
+    if known := advisory(server, found.version):
+        models.insert(0, Finding(f"{server} security", False, known))
     if not all(model.ready for model in found.models):
         missing = sum(not model.ready for model in found.models)
         detail = f"Triton {found.version} answers, {missing} of {len(models)} models are not ready"

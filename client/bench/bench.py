@@ -25,7 +25,7 @@ from client.embedded.server import EmbeddedServer
 from client.errors import ContractError, ServerError
 from client.repository import read_identity
 from client.scoring import ScoringClient
-from client.wire import Connection, ServedModel, WireError, resolve
+from client.wire import Connection, ServedModel, WireError, advisory, resolve
 
 CALL_TIMEOUT_S = 10.0
 KEPT_UP = 0.9
@@ -115,6 +115,8 @@ async def _session(
         served = await _served(connections[0])
         for connection in connections:
             await connection.open_transport(CALL_TIMEOUT_S)
+            if known := advisory(connection.address, await connection.version(CALL_TIMEOUT_S)):
+                say(known)
         model = spec(served, config.model)
         most = max(1, served[config.model].max_batch)
         requests = random_requests(model, _batch(config, most), config.seed)

@@ -2,7 +2,8 @@
 
 A run folder's name is a random token. The token prefixes the names of the server's regions in /dev/shm, and a lock in
 the folder is held by every process of that server: a free lock means that all of them are gone, so folder and regions
-can be removed without touching any other server's.
+can be removed without touching any other server's. The path of a Unix socket may have 107 bytes: where the run folder's
+is too long, the socket gets a folder of the same name elsewhere.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from client.embedded.endpoints import socket_path
 from client.embedded.wheel import SHARED_MEMORY
 from client.errors import EmbeddedError
 
 PREFIX = "selector_"
 POLL_S = 0.02
+SOCKET_BYTES = 107
+"""What the path of a Unix socket may have."""
+SHORT_PLACES = (Path(f"/run/user/{os.getuid()}"), Path("/tmp"))
 
 
 def runs_root() -> Path:
@@ -38,15 +43,32 @@ def log_path(folder: Path) -> Path:
     return folder.parent / f"{folder.name}.log"
 
 
-def create(root: Path) -> tuple[Path, int]:
-    """Sweeps `root`, then makes a run folder. Returns it and the file descriptor of its held lock."""
+def create(root: Path, name: str = "") -> tuple[Path, int]:
+    """Sweeps `root`, then makes a run folder. Returns it and the file descriptor of its held lock.
+
+    name: of a folder that was discarded, so that the socket's path is as it was.
+    """
     with _locked(root):
         _sweep(root)
-        folder = root / f"{PREFIX}{secrets.token_hex(8)}_"
+        folder = root / (name or f"{PREFIX}{secrets.token_hex(8)}_")
         folder.mkdir(mode=0o700)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         return folder, lock
+
+
+def socket_folder(folder: Path) -> Path:
+    """The folder for the socket of a run folder: itself, or another one of this user alone where its path is too long."""
+    if len(os.fsencode(socket_path(folder))) <= SOCKET_BYTES:
+        return folder
+    for place in SHORT_PLACES:
+        with suppress(OSError):
+            (place / folder.name).mkdir(mode=0o700)
+            return place / folder.name
+    raise EmbeddedError(
+        f"{socket_path(folder)} is too long for a Unix socket, whose path may have {SOCKET_BYTES} bytes: set TMPDIR to a "
+        "shorter folder"
+    )
 
 
 def discard(folder: Path, patience_s: float) -> None:
@@ -57,6 +79,18 @@ def discard(folder: Path, patience_s: float) -> None:
             return
         time.sleep(POLL_S)
     _remove(folder)
+
+
+@contextmanager
+def errors_of_files() -> Iterator[None]:
+    """Inside, an OSError becomes an EmbeddedError: a full or missing folder for temporary files, most of all."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or "the folder for temporary files"
+        raise EmbeddedError(
+            f"the embedded server can't be started: {place}: {error.strerror or error}: make room there, or set TMPDIR"
+        ) from error
 
 
 def _sweep(root: Path) -> None:
@@ -70,7 +104,8 @@ def _sweep(root: Path) -> None:
 def _remove(folder: Path) -> None:
     for region in SHARED_MEMORY.glob(f"{folder.name}*"):
         region.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    for each in (*(place / folder.name for place in SHORT_PLACES), folder):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _abandoned(folder: Path) -> bool:

@@ -8,15 +8,20 @@ Four cases. The parent dies: its pid is no longer our parent's, the server is st
 parent this process becomes (subreaper), are killed and its regions are removed. A stub dies: 2.51 then answers nothing
 any more (seen: every request ran into its deadline), so the server is killed, which is the case before. This process
 dies: the server gets SIGTERM from the kernel; what may then be left is removed by the next start (`runfolder`).
+
+Everybody can read every process's command line. So a flag that has a secret stands in the server's environment, which its user
+alone can read, and before the first instruction of the server its argument's pointer is turned there (`_turn_arguments`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -30,15 +35,26 @@ STOP_POLL_S = 0.02
 STUBS_S = 1.0
 """How often the server's stubs are looked at; a look through /proc costs some 5 ms."""
 SHARED_MEMORY = Path("/dev/shm")
+PTRACE_TRACEME, PTRACE_DETACH = 0, 17
+STACK, ENVIRONMENT, ENVIRONMENT_END = 28, 50, 51
+"""Numbers of fields of /proc/PID/stat, as proc(5) counts: addresses of the argument count, and of the environment's text."""
+HIDDEN = "(a flag that is not shown)"
+VARIABLE = "SELECTOR_FLAG_"
+NOT_HIDDEN = (
+    b"selector: this system allows no ptrace, without which the key of shared memory would stand on the server's command line, "
+    b"where everybody can read it: allow it (kernel.yama.ptrace_scope below 3; in a container, --cap-add SYS_PTRACE)\n"
+)
 STOP_FILE = "stop"
 """In the run folder it asks for the end, as SIGTERM does: of a supervisor whose pid its parent never learned."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = ctypes.c_long
 
 
 class Supervisor:
-    """One server from start to end. `spec`: command, log, run_folder, token, restarts, restarts_within_s, grace_s, parent,
-    lock_fd, remove_log."""
+    """One server from start to end. `spec`: command, secret_flags, log, run_folder, socket_folder, token, restarts,
+    restarts_within_s, grace_s, parent, lock_fd, remove_log."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
@@ -57,6 +73,7 @@ class Supervisor:
                 if self._orphaned():
                     self._remove_files()
                 return 0
+            self._close_regions()
             ready = (self._run_folder / "ready").exists()
             code = self._server.poll()
             if code is None:
@@ -73,15 +90,20 @@ class Supervisor:
             self._server = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        command, secrets = self._spec["command"], self._spec["secret_flags"]
+        variables = {f"{VARIABLE}{place}": flag for place, flag in enumerate(secrets, len(command))}
         with Path(self._spec["log"]).open("ab") as log:
             server = subprocess.Popen(
-                self._spec["command"],
+                [*command, *(HIDDEN for _ in secrets)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_prepare_server,
+                env=os.environ | variables,
+                preexec_fn=_prepare_halted_server if secrets else _prepare_server,
                 pass_fds=[self._spec["lock_fd"]],  # held by server and stubs: a free lock means that all are gone
             )
+        if secrets:
+            _turn_arguments(server.pid, range(len(command), len(command) + len(secrets)))
         self._watch_at = time.monotonic()
         temporary = self._run_folder / "status.tmp"
         temporary.write_text(json.dumps({"pid": server.pid, "restarts": self._restarts}))
@@ -127,9 +149,16 @@ class Supervisor:
 
     def _remove_files(self) -> None:
         """What the parent would have removed."""
-        shutil.rmtree(self._run_folder, ignore_errors=True)
+        for folder in (self._spec["socket_folder"], self._run_folder):
+            shutil.rmtree(folder, ignore_errors=True)
         if self._spec["remove_log"]:
             Path(self._spec["log"]).unlink(missing_ok=True)
+
+    def _close_regions(self) -> None:
+        """2.51 makes every region readable by all, whatever the umask, before its stub is there that writes rows into it."""
+        for region in self._regions():
+            with contextlib.suppress(FileNotFoundError):
+                region.chmod(0o600)
 
     def _regions(self) -> list[Path]:
         return list(SHARED_MEMORY.glob(f"{self._spec['token']}*"))
@@ -141,6 +170,31 @@ def _prepare_server() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prepare_halted_server() -> None:
+    """It stops when its program is loaded, and waits for `_turn_arguments`."""
+    _prepare_server()
+    if _libc.ptrace(PTRACE_TRACEME, 0, None, None) != 0:
+        os.write(2, NOT_HIDDEN)  # to the log
+        os._exit(1)
+
+
+def _turn_arguments(pid: int, places: range) -> None:
+    """Has these arguments of a halted child be what its environment holds for them, and lets it run."""
+    _, status = os.waitpid(pid, 0)  # until it stands at its first instruction
+    if not os.WIFSTOPPED(status):
+        sys.exit(1)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    stack, start, end = (int(fields[number - 3]) for number in (STACK, ENVIRONMENT, ENVIRONMENT_END))
+    with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+        memory.seek(start)
+        environment = memory.read(end - start)
+        for place in places:
+            name = f"{VARIABLE}{place}=".encode()
+            memory.seek(stack + 8 * (1 + place))  # the count of arguments, then a pointer to each
+            memory.write(struct.pack("Q", start + environment.index(name) + len(name)))
+    _libc.ptrace(PTRACE_DETACH, pid, None, None)
 
 
 def _children(parent: int, *kinds: str) -> list[int]:
@@ -161,11 +215,12 @@ def _children(parent: int, *kinds: str) -> list[int]:
 
 
 def main() -> int:
-    """Supervises the server that the first argument, a JSON object, describes."""
+    """Supervises the server that a JSON object on stdin describes."""
+    os.umask(0o077)  # the server's socket is this user's alone
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some parents leave it, no child's end is ever seen
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    return Supervisor(json.loads(sys.argv[1])).run()
+    return Supervisor(json.load(sys.stdin)).run()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ LEAST_SHARED_MEMORY = 32 << 20
 
 SHARED_MEMORY = Path("/dev/shm")
 OWN_BACKENDS = Path(__file__).parent / "backends"
+_NEEDED = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "HOME", "TMPDIR", "LANG", "TZ", "PYTHONPATH", "PYTHONUSERBASE")
+"""Variables that the server is given of this program's: where programs, libraries and packages lie. All others stay here."""
+_NEEDED_PREFIXES = ("LC_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
 _INSTEAD = "; use --server HOST:PORT with a Triton server elsewhere"
 
 
@@ -102,9 +105,8 @@ def assemble(wheel: Wheel, folder: Path) -> Path:
 
 
 def environment(wheel: Wheel, backends: Path, base: Mapping[str, str]) -> dict[str, str]:
-    """`base` with what the server and its stubs need to find their libraries and this very Python."""
-    env = dict(base)
-    env.pop("PYTHONHOME", None)
+    """What the server and its stubs need of `base`, no secret among it, and to find their libraries and this very Python."""
+    env = {name: value for name, value in base.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
     # The copied backend has lost its relative path to these; only libpython's own folder would be too much (conda).
     libraries = [str(backends / "lib"), str(wheel.libraries), env.get("LD_LIBRARY_PATH", "")]
     env["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from client.wire.addresses import check_servers as check_servers
     from client.wire.addresses import read_servers as read_servers
     from client.wire.addresses import resolve as resolve
+    from client.wire.advisories import advisory as advisory
     from client.wire.connection import Connection as Connection
     from client.wire.connection import IndexEntry as IndexEntry
     from client.wire.connection import ModelStatistics as ModelStatistics
     from client.wire.connection import ServedModel as ServedModel
     from client.wire.connection import WireError as WireError
+    from client.wire.health import Health as Health
     from client.wire.reach import look_at as look_at
     from client.wire.security import Security as Security
     from client.wire.security import SecurityError as SecurityError
@@ -33,7 +35,9 @@ __all__, __getattr__ = door(
     __name__,
     {
         "addresses": ("Address", "changing", "check_servers", "read_servers", "resolve"),
+        "advisories": ("advisory",),
         "connection": ("Connection", "IndexEntry", "ModelStatistics", "ServedModel", "WireError"),
+        "health": ("Health",),
         "reach": ("look_at",),
         "security": ("Security", "SecurityError", "advice", "headers_from"),
         "statuses": ("QUEUE_FULL", "QUEUE_TIMEOUT", "Remedy", "cause", "remedy"),

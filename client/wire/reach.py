@@ -23,6 +23,8 @@ _CALL_S = 0.6
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _HTTP = b"HTTP/1"
+_SOCKET = "unix:"
+_NOBODY = "{}: nobody listens there; a server that is still starting is waited for"
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
@@ -57,7 +59,9 @@ def _into(found: dict[str, ServerError | str], server: str, security: Security) 
 def _seen(server: str, *, tls: bool) -> str:
     """A note, or "". Raises ServerError for what no waiting can mend."""
     place = host_and_port(server)
-    if place is None or _by_proxy(server):
+    if place is None:
+        return _seen_socket(server)
+    if _by_proxy(server):
         return ""
     try:
         socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
@@ -68,7 +72,7 @@ def _seen(server: str, *, tls: bool) -> str:
     try:
         answer = _answer(place, _PREFACE)
     except ConnectionRefusedError:
-        return f"{server}: nobody listens there; a server that is still starting is waited for"
+        return _NOBODY.format(server)
     except OSError:
         return ""
     if not (answer[:1] == b"\0" and answer[3:4] == b"\4"):  # HTTP/2's frame SETTINGS
@@ -79,6 +83,25 @@ def _seen(server: str, *, tls: bool) -> str:
         problem = "speaks plaintext on this port: leave --tls-ca out, or give its TLS port" if tls else ""
     if problem:
         raise ServerError(f"server {server} {problem}")
+    return ""
+
+
+def _seen_socket(server: str) -> str:
+    """As `_seen`, of a Unix socket with a path; of a file with a list of servers, nothing."""
+    if not server.startswith(_SOCKET):
+        return ""
+    path = server.removeprefix(_SOCKET).removeprefix("//")
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+    except PermissionError:
+        raise ServerError(
+            f"server {server}: this user may not open the socket {path}: run the command as the user of its server"
+        ) from None
+    except (FileNotFoundError, ConnectionRefusedError):
+        return _NOBODY.format(server)
+    except OSError:
+        pass
     return ""
 
 

@@ -44,7 +44,7 @@ _ADVICE = (
     ),
 )
 
-_LOOPBACK = re.compile(r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$|unix:")
+_LOOPBACK = re.compile(r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$|unix(-abstract)?:")
 _HEADER = re.compile(r"^([0-9A-Za-z_.-]+):\s*(\S.*)$")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,47 @@ from selector.errors import UsageError
 from selector.folders.files import check_file
 
 _LOOK_S = 1.0
+_OF_HTTP = (
+    "everybody on this machine can take over Triton {} through its HTTP port (CVE-2025-23310, CVE-2025-23311): leave --http-port "
+    "away where others have an account"
+)
 
 
 @click.command()
 @click.argument("repository", type=FOLDER, required=False)
 @option("--grpc-port", type=Number(ANY_PORT), default=8001, help="Port of gRPC on loopback; 0: a free one.")
-@option("--http-port", type=Number(ANY_PORT), default=8000, help="Port of HTTP on loopback; 0: a free one.")
+@option("--http-port", type=Number(ANY_PORT), help="Port of HTTP on loopback; 0: a free one; default: no HTTP.")
+@option("--metrics-port", type=Number(ANY_PORT), help="Port of metrics on loopback; 0: a free one; default: none.")
 @option("--server-log", type=PATH, help="Where the server logs; default: a temporary file.")
-def serve(repository: Path | None, grpc_port: int, http_port: int, server_log: Path | None) -> None:
-    """Keep the embedded Triton server in the foreground until interrupted."""
-    if grpc_port and grpc_port == http_port:
-        raise UsageError(f"--grpc-port and --http-port are both {grpc_port}: give two ports, or 0 for free ones")
+def serve(
+    repository: Path | None, grpc_port: int, http_port: int | None, metrics_port: int | None, server_log: Path | None
+) -> None:
+    """Keep the embedded Triton server in the foreground until interrupted, open to everybody on this machine.
+
+    Shared memory, traces and the log's settings are for those alone who can read the file that --header-file is to be given.
+    """
+    ports = (("--grpc-port", grpc_port), ("--http-port", http_port), ("--metrics-port", metrics_port))
+    for (one, port), (other, same) in combinations(ports, 2):
+        if port and port == same:
+            raise UsageError(f"{one} and {other} are both {port}: give two ports, or 0 for free ones")
     if server_log is not None:
         check_file(server_log, "--server-log")
     from client.embedded.server import EmbeddedServer
 
     with EmbeddedServer(
-        repository or builtin_repository(), log=server_log, grpc_port=grpc_port, http_port=http_port
+        repository or builtin_repository(),
+        log=server_log,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        guarded=True,
     ) as server:
-        click.echo(
-            f"tritonserver {server.version}: gRPC {server.grpc_url}, HTTP {server.http_url}, log {server.log}", err=True
-        )
+        asked = (("HTTP ", server.http_url), ("metrics ", server.metrics_url))
+        places = "".join(f", {what}{where}" for what, where in asked if where)
+        click.echo(f"tritonserver {server.version}: gRPC {server.grpc_url}{places}, log {server.log}", err=True)
+        click.echo(f"for shared memory, its clients take: --header-file {server.header_file}", err=True)
+        if server.http_url:
+            click.echo(_OF_HTTP.format(server.version), err=True)
         died = 0
         while not server.wait(_LOOK_S):
             if server.restarts > died:

@@ -101,13 +101,15 @@ def test_export_scripts_do_not_know_the_store_or_the_clustering(path: Path) -> N
     assert all(name.startswith(allowed) for name in used), used
 
 
-def test_the_two_transports_alone_speak_grpc() -> None:
-    """The seam to the wire: unary calls (wire/connection.py) and the stream (wire/bidi.py), and the messages both send."""
+def test_three_files_of_the_wire_alone_speak_grpc() -> None:
+    """The seam to the wire: unary calls (wire/connection.py) and the stream (wire/bidi.py), and the messages both send; and
+    wire/health.py, blocking, for who starts a server."""
     speakers = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if roots(p) & WIRE}
-    # Messages and configs are tritonclient's; the channels and their errors are the two transports'.
-    assert speakers <= {"wire/connection.py", "wire/bidi.py", "repository.py", "wire/messages.py"}
+    # Messages and configs are tritonclient's; the channels and their errors are the transports' and the health check's.
+    channels = {"wire/connection.py", "wire/bidi.py", "wire/health.py"}
+    assert speakers <= {*channels, "repository.py", "wire/messages.py"}
     grpc_users = {p.relative_to(ROOT / "client").as_posix() for p in sources("client") if "grpc" in roots(p)}
-    assert grpc_users == {"wire/connection.py", "wire/bidi.py"}
+    assert grpc_users == channels
 
 
 def test_nothing_that_ships_needs_tests_or_benchmarks() -> None:

@@ -30,7 +30,7 @@ ROOMS = {
         "delivery": "doors errors statistics ranges contract rows wire",
         "config": "ranges wire delivery",
         "scoring": "errors statistics contract rows metrics wire handshake delivery config",
-        "embedded": "telemetry allocation errors contract",
+        "embedded": "telemetry allocation errors contract wire",
         "bench": "errors ranges contract rows repository wire delivery config scoring embedded",
     },
     "selector": {

@@ -16,11 +16,10 @@ CHUNK = 4096
 
 
 class FaultyProxy:
-    """An async context manager; `address` leads to `target` ("host:port") through `mistreat`. touched: faulty chunks."""
+    """An async context manager; `address` leads to `target` ("host:port" or "unix:PATH") through `mistreat`."""
 
     def __init__(self, target: str, mistreat: Mistreat | None = None) -> None:
-        self._host, _, port = target.rpartition(":")
-        self._port = int(port)
+        self._target = target
         self.mistreat = mistreat
         self.address = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,7 +42,7 @@ class FaultyProxy:
         task.add_done_callback(self._tasks.discard)
         writers = [writer]
         try:
-            there, back = await asyncio.open_connection(self._host, self._port)
+            there, back = await _connected(self._target)
             writers.append(back)
             pumps = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
             try:
@@ -65,6 +64,13 @@ class FaultyProxy:
                 return
             writer.write(passed)
             await writer.drain()
+
+
+async def _connected(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if target.startswith("unix:"):
+        return await asyncio.open_unix_connection(target.removeprefix("unix:"))
+    host, _, port = target.rpartition(":")
+    return await asyncio.open_connection(host, int(port))
 
 
 def delaying(chance: random.Random, longest_s: float) -> Mistreat:

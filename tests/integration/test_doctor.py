@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from client.embedded import health
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
+from client.wire import Health
 from export_scripts.errors import NotServed
 from export_scripts.gates.served import check_served
 from export_scripts.steps import Steps
@@ -47,7 +47,7 @@ def test_what_a_server_could_not_load_is_explained(damaged: Path, monkeypatch: p
 
     An embedded server with failed models is stopped at once; here it is let live, as one on a GPU host would.
     """
-    monkeypatch.setattr(health, "failed_models", lambda http_url: {})
+    monkeypatch.setattr(Health, "failed_models", lambda self: {})
     with EmbeddedServer(damaged) as server:
         findings = {f.what.removeprefix(f"{server.grpc_url} "): f for f in examine((server.grpc_url,))}
         summary = findings[f"server {server.grpc_url}"]

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from client import ClientConfig, ScoringClient, encode_row
 from client.contract import UNET
-from client.embedded import health, runfolder
+from client.embedded import runfolder
 from client.embedded.overlay import LARGE_BYTES
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from client.errors import EmbeddedError
+from client.wire import Health
 from tests.integration.processes import SHARED_MEMORY, alive, family, left, mapped_regions, until
 from tests.toy_repository import write_toy_repository
 
@@ -64,23 +65,28 @@ def test_a_stopped_server_leaves_no_process_no_shared_memory_and_no_file(
         assert len(processes) == 5  # the server and a stub for each leaf
         assert len(regions) == 4
         assert server.version.startswith("2.")
-        assert server.grpc_url.startswith("127.0.0.1:")
+        socket_file = Path(server.grpc_url.removeprefix("unix:"))
+        assert socket_file.is_socket()
+        assert not socket_file.is_relative_to(tmp_path)  # whose path is too long for a socket
         assert server.running()
     assert not alive(processes)
     assert not left(regions)
     assert not server.running()
+    assert not socket_file.parent.exists()
     assert [path.name for path in own_runs.iterdir()] == ["lock"]
     assert "Started GRPCInferenceService" in log.read_text()
 
 
-def test_a_second_start_serves_on_the_same_ports(toy_repository: Path) -> None:
+@pytest.mark.parametrize("ports", [{}, {"grpc_port": 0, "http_port": 0, "metrics_port": 0}], ids=["socket", "ports"])
+def test_a_second_start_serves_at_the_same_address(toy_repository: Path, ports: dict[str, int]) -> None:
     """So that a client finds it again."""
-    with EmbeddedServer(toy_repository) as server:
+    with EmbeddedServer(toy_repository, **ports) as server:
         addresses = (server.grpc_url, server.http_url, server.metrics_url)
+        assert all(addresses) is bool(ports)
         server.stop()
         server.start()
         assert (server.grpc_url, server.http_url, server.metrics_url) == addresses
-        assert health.live(server.http_url)
+        assert Health(server.grpc_url).live()
 
 
 def test_a_model_that_can_not_be_loaded_is_named_with_its_reason(toy_repository: Path, tmp_path: Path) -> None:
@@ -118,11 +124,14 @@ def test_a_folder_without_models_is_refused_before_anything_starts(tmp_path: Pat
         EmbeddedServer(folder).start()
 
 
-def test_a_port_in_use_is_named(toy_server: EmbeddedServer, toy_repository: Path) -> None:
+@pytest.mark.parametrize("name", ["grpc_port", "http_port", "metrics_port"])
+def test_a_port_in_use_is_named(toy_repository: Path, own_runs: Path, name: str) -> None:
     """Rather than a timeout."""
-    port = int(toy_server.grpc_url.rpartition(":")[2])
-    with pytest.raises(EmbeddedError, match=f"port {port} .*in use"):
-        EmbeddedServer(toy_repository, grpc_port=port).start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EmbeddedError, match=f"port {port} .*in use"):
+            EmbeddedServer(toy_repository, **{name: port}).start()
+    assert [path.name for path in own_runs.iterdir()] == ["lock"]
 
 
 def test_a_server_that_is_too_slow_is_given_up_with_its_log(toy_repository: Path, tmp_path: Path) -> None:
@@ -149,17 +158,17 @@ def test_a_large_model_answers_a_row_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victim", ["server", "stub"])
-def test_a_killed_server_or_stub_is_replaced_on_the_same_ports(toy_repository: Path, victim: str) -> None:
-    """A server without one of its stubs answers nothing any more, so it is replaced as well."""
+def test_a_killed_server_or_stub_is_replaced_at_the_same_address(toy_repository: Path, victim: str) -> None:
+    """A server without one of its stubs answers nothing any more, so it is replaced as well. A killed one leaves its socket."""
     with EmbeddedServer(toy_repository) as server:
         first, processes, regions = server.pid, family(server.pid), mapped_regions(server.pid)
         os.kill(first if victim == "server" else max(processes - {first}), signal.SIGKILL)
         until(lambda: server.restarts == 1, "a restart")
-        until(lambda: health.live(server.http_url), "the new server is live")
+        until(lambda: Health(server.grpc_url).live(), "the new server is live")
         assert server.pid != first
         assert not alive(processes)
         assert not left(regions)
-        assert not health.failed_models(server.http_url)
+        assert not Health(server.grpc_url).failed_models()
 
 
 def test_a_server_that_keeps_dying_is_given_up(toy_repository: Path, tmp_path: Path) -> None:
@@ -180,7 +189,7 @@ def test_deaths_of_long_ago_do_not_count(toy_repository: Path) -> None:
         for death in (1, 2):
             os.kill(server.pid, signal.SIGKILL)
             until(lambda death=death: server.restarts == death, "a restart")
-            until(lambda: health.live(server.http_url), "the new server is live")
+            until(lambda: Health(server.grpc_url).live(), "the new server is live")
 
 
 def test_a_killed_parent_leaves_no_orphan_no_shared_memory_and_no_file(toy_repository: Path, own_runs: Path) -> None:
@@ -224,7 +233,7 @@ def test_what_a_massacre_leaves_is_removed_by_the_next_start_and_no_other_server
         runfolder.discard(created, 0)
         assert not left(regions)
         assert left(mapped_regions(survivor.pid)) == mapped_regions(survivor.pid) != set()
-        assert health.live(survivor.http_url)
+        assert Health(survivor.grpc_url).live()
         victim.stop()
     assert not list(SHARED_MEMORY.glob(f"{own.name}*"))
 
@@ -255,9 +264,8 @@ def test_the_served_configs_have_no_queue_policy_though_the_repository_has(
     toy_server: EmbeddedServer, toy_repository: Path
 ) -> None:
     """With one, this version's batcher sleeps up to 0.5 s beside an idle engine (client/embedded/overlay.py)."""
-    url = f"http://{toy_server.http_url}/v2/models/unet_noise_predictor/config"
-    with urllib.request.urlopen(url) as response:
-        batching = json.load(response)["dynamic_batching"]
-    assert batching["max_queue_delay_microseconds"] == 1000
-    assert not batching.get("default_queue_policy")
+    with InferenceServerClient(toy_server.grpc_url) as client:
+        batching = client.get_model_config(UNET).config.dynamic_batching
+    assert batching.max_queue_delay_microseconds == 1000
+    assert not batching.HasField("default_queue_policy")
     assert "default_queue_policy" in (toy_repository / "unet_noise_predictor" / "config.pbtxt").read_text()

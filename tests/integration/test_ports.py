@@ -24,7 +24,7 @@ def notes_of(*servers: str, security: Security | None = None) -> list[str]:
 
 @pytest.mark.server
 def test_the_http_and_metrics_ports_of_a_triton_are_recognised_by_their_answer(toy_repository: Path) -> None:
-    with EmbeddedServer(toy_repository, threads=1) as server:
+    with EmbeddedServer(toy_repository, threads=1, grpc_port=0, http_port=0, metrics_port=0) as server:
         assert notes_of(server.grpc_url) == []
         for url in (server.http_url, server.metrics_url.split("/")[2]):
             with pytest.raises(ServerError, match="answers HTTP, not gRPC"):

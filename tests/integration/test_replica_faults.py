@@ -18,12 +18,13 @@ import psutil
 import pytest
 
 from client.delivery.patience import Backoff
-from client.embedded import health, overlay
+from client.embedded import overlay
 from client.embedded.server import EmbeddedServer
 from client.errors import EmbeddedError
 from client.rows import Answer, Row, loss_row
 from client.scoring import ClientConfig, ScoringClient
 from client.statistics import Statistics
+from client.wire import Health
 from tests.integration.processes import until
 from tests.toy_repository import write_toy_repository
 
@@ -70,8 +71,8 @@ def expected(pair: tuple[EmbeddedServer, EmbeddedServer]) -> dict[int, bytes]:
 def calm(pair: tuple[EmbeddedServer, EmbeddedServer]) -> None:
     """What an earlier test killed is back."""
     for server in pair:
-        until(lambda server=server: health.live(server.http_url), "the server is live", 60)  # type: ignore[misc]
-        assert not health.failed_models(server.http_url)
+        until(lambda server=server: Health(server.grpc_url).live(), "the server is live", 60)  # type: ignore[misc]
+        assert not Health(server.grpc_url).failed_models()
 
 
 def kill(server: EmbeddedServer) -> bool:

@@ -43,12 +43,19 @@ def secured(toy_repository: Path, certificates: Certificates) -> Iterator[dict[s
         f"--grpc-root-cert={certificates.ca}",
     )
     restricted = f"--grpc-restricted-protocol=inference,health,metadata,model-config,model-repository:key={SECRET}"
+    authority = str(certificates.ca)
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(EmbeddedServer(toy_repository, threads=1, arguments=(*flags, *files))).grpc_url
-            for name, flags in (
-                ("tls", ("--grpc-use-ssl=true", restricted)),
-                ("mutual", ("--grpc-use-ssl-mutual=true",)),
+            name: stack.enter_context(
+                EmbeddedServer(toy_repository, threads=1, grpc_port=0, arguments=(*flags, *files), security=security)
+            ).grpc_url
+            for name, flags, security in (
+                ("tls", ("--grpc-use-ssl=true", restricted), Security(tls_ca=authority, headers=(HEADER,))),
+                (
+                    "mutual",
+                    ("--grpc-use-ssl-mutual=true",),
+                    Security(authority, certificates.client, certificates.client_key),
+                ),
             )
         }
 

@@ -121,7 +121,7 @@ def test_sixteen_single_row_requests_at_once_share_onnx_runs_and_change_no_answe
         finally:
             await connection.close()
 
-    with EmbeddedServer(repository) as server:
+    with EmbeddedServer(repository, metrics_port=0) as server:
         asyncio.run(main(server))
 
 
