@@ -40,6 +40,15 @@ class Endpoints:
             flags += [f"--{name}-address={host}", f"--{name}-port={port}"] if address else [f"--allow-{name}=false"]
         return flags
 
+    def opened(self) -> bool:
+        """Whether HTTP and metrics listen, which a server opens after gRPC."""
+        for address in filter(None, (self.http, self.metrics)):
+            host, _, port = address.rpartition(":")
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) != 0:
+                    return False
+        return True
+
 
 def socket_path(folder: Path) -> Path:
     """The file that the socket of a server in this folder is."""

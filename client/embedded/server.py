@@ -234,7 +234,7 @@ class EmbeddedServer:
         health = Health(places.grpc, self._security)
         timeout_s = self.patience_s if self._ready_timeout_s is None else self._ready_timeout_s
         deadline = time.monotonic() + timeout_s
-        while not health.live():
+        while not (health.live() and places.opened()):
             if self._supervisor.poll() is not None:
                 raise EmbeddedError(f"tritonserver ended before it was ready\n{self._log_tail()}")
             if time.monotonic() > deadline:

@@ -90,14 +90,16 @@ def test_the_backend_directory_holds_what_the_server_needs_and_no_library_outsid
     assert (folder / "onnxruntime" / "model.py").is_file()
 
 
-def test_the_environment_finds_this_python_first_and_keeps_the_rest(tmp_path: Path) -> None:
-    """PYTHONHOME would lead the stub to another Python."""
+def test_the_environment_finds_this_python_first_and_has_only_what_the_server_needs(tmp_path: Path) -> None:
+    """PYTHONHOME would lead the stub to another Python; secrets are nobody else's."""
     base = {"PATH": "/somewhere", "LD_LIBRARY_PATH": "/libraries", "PYTHONHOME": "/other", "LANG": "C"}
+    base |= {"SELECTOR_HEADER": "authorization: Bearer x", "AWS_SECRET_ACCESS_KEY": "x", "CUDA_VISIBLE_DEVICES": "1"}
     found = wheel.environment(wheel.locate(), tmp_path, base)
     assert found["PATH"].endswith(":/somewhere")
     assert (Path(found["PATH"].split(":")[0]) / "python3").exists()
     assert found["LD_LIBRARY_PATH"].split(":")[0] == str(tmp_path / "lib")
     assert found["LD_LIBRARY_PATH"].endswith(":/libraries")
     assert "PYTHONHOME" not in found
-    assert found["LANG"] == "C"
+    assert (found["LANG"], found["CUDA_VISIBLE_DEVICES"]) == ("C", "1")
+    assert not {"SELECTOR_HEADER", "AWS_SECRET_ACCESS_KEY"} & set(found)
     assert base["PYTHONHOME"] == "/other"

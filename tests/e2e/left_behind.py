@@ -14,13 +14,12 @@ import psutil
 from tests.e2e.command import environment
 from tests.integration.processes import SHARED_MEMORY, until
 
-MARK = "TEST_OF_SIGNALS"
 DEADLINE_S = 60.0
 
 
 @dataclass
 class Started:
-    """A command in a session of its own, and all that descends from it: found by a variable that they inherit."""
+    """A command in a session of its own, and all that descends from it: found by TMPDIR, which all of them inherit."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -34,7 +33,7 @@ class Started:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK) == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE:
+                if process.environ().get("TMPDIR") == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
                 continue
@@ -71,7 +70,7 @@ def start(folder: Path, *arguments: object, before: Callable[[], Any] | None = N
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            env={**environment(), MARK: str(folder), "TMPDIR": str(folder)},
+            env={**environment(), "TMPDIR": str(folder)},
             start_new_session=True,
             preexec_fn=before,
         )

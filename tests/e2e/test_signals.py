@@ -19,7 +19,7 @@ from tests.integration.processes import until
 pytestmark = pytest.mark.server
 
 RUN = ("--ipc", 3, "--limit-per-class", 40, "--shard-size", 8)
-SERVE = ("serve", "--grpc-port", 0, "--http-port", 0)
+SERVE = ("serve", "--grpc-port", 0)
 
 
 def ignoring(*numbers: signal.Signals) -> Callable[[], None]:
@@ -115,7 +115,7 @@ def test_sigterm_ends_a_run_of_a_script_whose_jobs_ignore_sigint(tmp_path: Path)
 def test_a_script_ends_its_background_server_with_kill(tmp_path: Path) -> None:
     """As people write it: `selector serve & … kill $!; wait $!`."""
     script = f"""
-    {sys.executable} -m selector serve --grpc-port 0 --http-port 0 2> {tmp_path}/stderr &
+    {sys.executable} -m selector serve --grpc-port 0 2> {tmp_path}/stderr &
     until grep -q 'tritonserver 2' {tmp_path}/stderr; do :; done
     kill $!
     wait $!

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import grpc
 import pytest
@@ -134,5 +135,25 @@ def test_a_slow_name_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     done.set()
 
 
-def test_a_socket_of_unix_is_left_to_the_client() -> None:
-    assert notes_of("unix:/nowhere/sock:8001") == []
+def test_a_socket_of_unix_where_nobody_listens_is_said_at_once_and_waited_for(tmp_path: Path) -> None:
+    nowhere, stale = f"unix:{tmp_path}/none:1", f"unix:{tmp_path}/sock:1"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(f"{tmp_path}/sock:1")
+        one.listen()
+        assert notes_of(stale) == []
+    for server in (nowhere, stale):
+        assert notes_of(server) == [f"{server}: nobody listens there; a server that is still starting is waited for"]
+
+
+def test_a_socket_of_another_user_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second user tries it in tests/integration/test_other_users.py."""
+
+    def forbid(*_: object) -> None:
+        raise PermissionError
+
+    class Forbidden(socket.socket):
+        connect = forbid  # type: ignore[assignment]
+
+    monkeypatch.setattr(reach.socket, "socket", Forbidden)
+    with pytest.raises(ServerError, match="this user may not open the socket /run/theirs"):
+        notes_of("unix:/run/theirs")

@@ -111,6 +111,10 @@ def test_a_number_that_can_not_be_is_refused_by_its_flag(
         ("merge .", "selector merge: --into is missing"),
         ("merge nowhere --into x", "directory 'nowhere' does not exist"),
         ("serve --grpc-port 7001 --http-port 7001", "--grpc-port and --http-port are both 7001"),
+        (
+            "serve --metrics-port 8001",
+            "--grpc-port and --metrics-port are both 8001: give two ports, or 0 for free ones",
+        ),
         ("bench --percentile 98", "percentile must be one of 50, 90, 95, 99"),
         ("bench --concurrency 1:65000", "at most 1000"),
         ("bench --rate 3:1", "FIRST:LAST:STEP, upwards"),
