@@ -146,6 +146,7 @@ def opened(path: str) -> str:
 
 def main() -> None:
     asked = json.load(sys.stdin)
+    "localhost".encode("idna")  # which a connection would import, too late
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -93,15 +94,24 @@ def test_a_run_has_no_port_and_nobody_else_reaches_its_server_or_sees_its_rows(t
     started.wait()
 
 
+@contextmanager
+def serving(folder: Path, *ports: str) -> Iterator[Started]:
+    """`selector serve` as people start it, here on free ports, which leaves nothing."""
+    asked = [part for port in ("--grpc-port", *ports) for part in (port, "0")]
+    started = start(folder, "serve", *asked)
+    try:
+        until(lambda: "--header-file" in started.stderr(), "the server is up", DEADLINE_S)
+        yield started
+    finally:
+        os.kill(started.process.pid, signal.SIGTERM)
+        started.wait()
+    started.check_nothing_left()
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """`selector serve` as people start it, here on any port."""
-    started = start(tmp_path_factory.mktemp("serve"), "serve", "--grpc-port", 0)
-    until(lambda: "--header-file" in started.stderr(), "the server is up", DEADLINE_S)
-    yield started
-    os.kill(started.process.pid, signal.SIGTERM)
-    started.wait()
-    started.check_nothing_left()
+    with serving(tmp_path_factory.mktemp("serve")) as started:
+        yield started
 
 
 def address(started: Started) -> str:
@@ -202,14 +212,11 @@ def test_the_printed_header_file_gives_a_run_shared_memory(served: Started, tmp_
 
 
 def test_http_is_there_where_it_is_asked_for_and_restricted_likewise(tmp_path: Path) -> None:
-    started = start(tmp_path, "serve", "--grpc-port", 0, "--http-port", 0, "--metrics-port", 0)
-    until(lambda: "leave --http-port" in started.stderr(), "the server is up", DEADLINE_S)
-    (http,) = re.findall(r"HTTP (127\.0\.0\.1:\d+)", started.stderr())
-    assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", started.stderr())
-    found = as_another_user(http=http)
+    with serving(tmp_path, "--http-port", "--metrics-port") as started:
+        until(lambda: "leave --http-port" in started.stderr(), "the warning")
+        (http,) = re.findall(r"HTTP (127\.0\.0\.1:\d+)", started.stderr())
+        assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", started.stderr())
+        found = as_another_user(http=http)
     assert {request: found[request] for request in HTTP_OPEN} == dict.fromkeys(HTTP_OPEN, ANSWERED)
     for request in HTTP_REFUSED:
         assert re.match(r"4\d\d: .*(restricted|not allowed)", found[request], re.DOTALL), (request, found[request])
-    os.kill(started.process.pid, signal.SIGTERM)
-    started.wait()
-    started.check_nothing_left()

@@ -46,7 +46,7 @@ def test_a_server_of_this_machine_is_not_warned_of(address: str) -> None:
 
 @pytest.mark.usefixtures("as_if_elsewhere")
 def test_each_old_server_of_a_client_is_named_once_the_late_one_when_it_joins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "LATE_S", 0.2)
+    monkeypatch.setattr(handshake, "LATE_S", 1.0)
     monkeypatch.setattr(outages, "POLL_S", 0.02)
     said: list[str] = []
 
@@ -64,8 +64,7 @@ def test_each_old_server_of_a_client_is_named_once_the_late_one_when_it_joins(mo
 
     known = asyncio.run(main())
     assert [line for line in said if "CVE" in line] == list(known)
-    assert ["2.51.0" in known[0], "2.59.0" in known[1]] == [True, True]
-    assert len(known) == 2
+    assert sorted(line.split()[3] for line in known) == ["2.51.0,", "2.59.0,"]
 
 
 @pytest.mark.usefixtures("as_if_elsewhere")
