@@ -103,7 +103,7 @@ def run(rounds: int, seconds: float, payloads: list[str]) -> list[dict[str, obje
     table: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         models = write_repository(Path(folder), payloads)
-        with EmbeddedServer(Path(folder), threads=1) as server:
+        with EmbeddedServer(Path(folder), threads=1, grpc_port=0) as server:
             for payload in payloads:
                 for rows in BATCHES:
                     case = Case(server.grpc_url, server.pid, models[payload], payload, rows, seconds)
