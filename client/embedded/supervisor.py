@@ -103,7 +103,7 @@ class Supervisor:
                 pass_fds=[self._spec["lock_fd"]],  # held by server and stubs: a free lock means that all are gone
             )
         if secrets:
-            _turn_arguments(server.pid, range(len(command), len(command) + len(secrets)))
+            _turn_arguments(server, range(len(command), len(command) + len(secrets)))
         self._watch_at = time.monotonic()
         temporary = self._run_folder / "status.tmp"
         temporary.write_text(json.dumps({"pid": server.pid, "restarts": self._restarts}))
@@ -180,21 +180,22 @@ def _prepare_halted_server() -> None:
         os._exit(1)
 
 
-def _turn_arguments(pid: int, places: range) -> None:
+def _turn_arguments(server: subprocess.Popen[bytes], places: range) -> None:
     """Has these arguments of a halted child be what its environment holds for them, and lets it run."""
-    _, status = os.waitpid(pid, 0)  # until it stands at its first instruction
+    _, status = os.waitpid(server.pid, 0)  # until it stands at its first instruction
     if not os.WIFSTOPPED(status):
+        server.returncode = os.waitstatus_to_exitcode(status)
         sys.exit(1)
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
     stack, start, end = (int(fields[number - 3]) for number in (STACK, ENVIRONMENT, ENVIRONMENT_END))
-    with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+    with Path(f"/proc/{server.pid}/mem").open("r+b", buffering=0) as memory:
         memory.seek(start)
         environment = memory.read(end - start)
         for place in places:
             name = f"{VARIABLE}{place}=".encode()
             memory.seek(stack + 8 * (1 + place))  # the count of arguments, then a pointer to each
             memory.write(struct.pack("Q", start + environment.index(name) + len(name)))
-    _libc.ptrace(PTRACE_DETACH, pid, None, None)
+    _libc.ptrace(PTRACE_DETACH, server.pid, None, None)
 
 
 def _children(parent: int, *kinds: str) -> list[int]:
