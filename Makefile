@@ -4,10 +4,11 @@ RUN_ENV := .venv
 TEST_ENV := .venv-test
 S3_ENV := .venv-s3
 RAY_ENV := .venv-ray
+GPU_ENV := .venv-gpu
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := client selector export_scripts benchmarks tests
 
-.PHONY: run test test-slow test-s3 test-ray check fmt bench clean
+.PHONY: run test test-slow test-s3 test-ray gpu-env check fmt bench clean
 
 run: $(RUN_ENV)/installed
 	$(RUN_ENV)/bin/selector run --ipc 100
@@ -65,5 +66,17 @@ $(RAY_ENV)/installed: pyproject.toml constraints.txt
 	$(RAY_ENV)/bin/pip install $(PIP_FLAGS) --editable '.[ray]' filelock hypothesis psutil pytest pytest-timeout pytest-xdist
 	touch $@
 
+# The same with onnxruntime-gpu, which owns the same module as onnxruntime and so must take its place: .venv-gpu/bin/selector.
+# GPU_EXTRAS= leaves out the libraries of CUDA and cuDNN, gigabytes that a machine may have already.
+GPU_EXTRAS ?= [cuda,cudnn]
+gpu-env: $(GPU_ENV)/installed
+
+$(GPU_ENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(GPU_ENV)
+	$(GPU_ENV)/bin/pip install $(PIP_FLAGS) --editable .
+	$(GPU_ENV)/bin/pip uninstall --quiet --yes onnxruntime
+	$(GPU_ENV)/bin/pip install $(PIP_FLAGS) 'onnxruntime-gpu$(GPU_EXTRAS)'
+	touch $@
+
 clean:
-	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) dist runs
+	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) $(GPU_ENV) dist runs

@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from client.embedded.devices import mixed_installation
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
 from client.inspection import inspect
@@ -46,6 +47,7 @@ def examine(servers: tuple[str, ...] = (), security: Security | None = None) -> 
         _shared_memory(embedded),
         _present("built-in repository", builtin_repository().is_dir, str(builtin_repository()), embedded),
         _present("built-in scenes", builtin_scenes().is_file, str(builtin_scenes()), False),
+        _onnxruntime(),
         _module("torch", "needed by export and evaluate alone: pip install 'diffusion-selector[export]'"),
         _module("diffusers", "needed by export alone: pip install 'diffusion-selector[export]'"),
         _module("tensorrt", "needed to build plans, inside the serving container on the GPU"),
@@ -57,6 +59,18 @@ def examine(servers: tuple[str, ...] = (), security: Security | None = None) -> 
 def _embedded(needed: bool) -> Finding:
     problem = embedded_problem()
     return Finding("embedded Triton server", problem is None, problem or "can be started here", needed)
+
+
+def _onnxruntime() -> Finding:
+    if mixed := mixed_installation():
+        return Finding("ONNX Runtime", False, mixed)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return Finding("ONNX Runtime", False, f"can't be imported: {error}")
+    return Finding(
+        "ONNX Runtime", True, f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}"
+    )
 
 
 def _libpython(needed: bool) -> Finding:

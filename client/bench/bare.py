@@ -22,6 +22,7 @@ from client.bench.load import Target, closed_loop
 from client.bench.measure import CountersOfNow
 from client.bench.probe import Counters, cpu_s
 from client.contract import Step
+from client.embedded.devices import CPU, ON_CORES, Device
 from client.errors import ServerError
 from client.repository import read_config
 from client.rows import Row
@@ -35,12 +36,14 @@ NEARLY = 0.8
 class Engine:
     """How the bare engine uses the cores. sessions: that run at once, each on requests of its own.
 
-    threads: of each session. spinning: whether they spin while they wait for work.
+    threads: of each session. spinning: whether they spin while they wait for work. device: where they run; of several GPUs the
+    first.
     """
 
     sessions: int
     threads: int
     spinning: bool
+    device: Device = ON_CORES
 
     def __str__(self) -> str:
         sessions = "1 session" if self.sessions == 1 else f"{self.sessions} sessions at once"
@@ -48,8 +51,10 @@ class Engine:
         return f"{sessions} of {threads}{', spinning' if self.spinning else ''}"
 
 
-def engines(threads: int) -> tuple[Engine, ...]:
-    """The ways of using so many threads that are tried."""
+def engines(threads: int, device: Device = ON_CORES) -> tuple[Engine, ...]:
+    """The ways of using so many threads that are tried; a GPU has one."""
+    if device.kind != CPU:
+        return (Engine(1, threads, spinning=False, device=device),)
     together = (Engine(1, threads, spinning=False), Engine(1, threads, spinning=True))
     return together if threads == 1 else (*together, Engine(threads, 1, spinning=False))
 
@@ -159,12 +164,16 @@ class Way:
     rate: float
 
 
-def try_ways(opened: Callable[[Engine], Bare], threads: int, seconds: float) -> tuple[Way, ...]:
+def try_ways(
+    opened: Callable[[Engine], Bare], threads: int, seconds: float, device: Device = ON_CORES
+) -> tuple[Way, ...]:
     """Every way of using so many threads, timed three times in alternation; rates are medians.
 
     Which one is best depends on the graph, the machine and what else runs there.
     """
-    candidates = [(engine, tuple(opened(engine) for _ in range(engine.sessions))) for engine in engines(threads)]
+    candidates = [
+        (engine, tuple(opened(engine) for _ in range(engine.sessions))) for engine in engines(threads, device)
+    ]
     for _, sessions in candidates:
         for bare in sessions:
             bare.run(0)
@@ -263,4 +272,6 @@ def _session(path: Path, engine: Engine) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = engine.threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if engine.spinning else "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    on_gpu = {"device_id": str(next(iter(engine.device.gpus), 0))}
+    providers = [(engine.device.provider, on_gpu)] if engine.device.provider else []
+    return onnxruntime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])

@@ -48,7 +48,7 @@ def _servers(config: BenchConfig) -> Iterator[tuple[tuple[str, ...], int | None]
     if config.servers:
         yield config.servers, None
         return
-    with EmbeddedServer(config.repository, threads=config.onnx_threads) as server:
+    with EmbeddedServer(config.repository, threads=config.onnx_threads, device=config.device) as server:
         yield (server.grpc_url,), server.pid
 
 
@@ -197,7 +197,7 @@ async def _compare(session: _Session, report: Report) -> Comparison:
     config, best = session.config, report.best
     concurrency = int(best.load) if best.mode == "concurrency" else max(config.concurrency)
     session.say(f"{config.model}: served against bare at concurrency {concurrency}, {config.rounds} rounds")
-    ways = try_ways(lambda engine: _bare(session, engine), config.onnx_threads, config.round_s / 4)
+    ways = try_ways(lambda engine: _bare(session, engine), config.onnx_threads, config.round_s / 4, config.device)
     return await compare(
         session.target,
         ways,

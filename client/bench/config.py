@@ -11,6 +11,7 @@ from client.bench.arrivals import ARRIVALS
 from client.bench.measure import Measuring
 from client.bench.ranges import LOADS
 from client.bench.samples import PERCENTILES
+from client.embedded.devices import ON_CORES, Device
 from client.ranges import refuse_outside
 from client.wire import Security, check_servers
 
@@ -23,7 +24,7 @@ class BenchConfig:
     batch: rows of a request (images of a shard for the path), 0 for the most the model takes. concurrency: levels of the
     closed loop; used unless `rates` (requests/s) or `limit_ms` (search) is given. percent: percentile that the search
     holds below limit_ms. bare: compare with the engine in process, `rounds` times round_s seconds each way. threads: of
-    each ONNX session, 0 for one per core. draws: of the path.
+    each ONNX session, 0 for one per core. draws: of the path. device: of the embedded server and of `bare`.
     """
 
     repository: Path
@@ -44,9 +45,12 @@ class BenchConfig:
     seed: int = 0
     transport: str = "auto"
     security: Security = field(default_factory=Security)
+    device: Device = ON_CORES
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't work."""
+        if self.servers and self.device != ON_CORES:
+            raise ValueError(f"device {self.device} is for the embedded server, and servers that are named have theirs")
         refuse_outside(LOADS, self)
         check_servers(self.servers)
         if not self.concurrency:

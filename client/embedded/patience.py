@@ -11,6 +11,8 @@ from client.embedded.overlay import graph_bytes
 
 LEAST_S = 60.0
 PER_GB_S = 60.0
+ENGINES_S = 1800.0
+"""While TensorRT builds engines of all leaves; assumed, not measured."""
 
 
 def patience_s(repository: Path) -> float:

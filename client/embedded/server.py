@@ -18,8 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from client.embedded import endpoints, overlay, runfolder, wheel
+from client.embedded.devices import ON_CORES, TENSORRT, Device, device_problem
+from client.embedded.devices import environment as devices_environment
 from client.embedded.guard import guard
-from client.embedded.patience import patience_s
+from client.embedded.patience import ENGINES_S, patience_s
 from client.embedded.supervisor import STOP_FILE
 from client.errors import EmbeddedError, WireError
 from client.wire import Security
@@ -38,11 +40,12 @@ class EmbeddedServer:
     ports of loopback to be opened, 0 for a free one; then everybody on this machine can call it, and guarded says that shared
     memory, traces and the log are for those alone who can read `header_file`.
 
-    log: where the server writes (appended to); without it the log lives as long as the server, and is kept if the start
-    fails. ready_timeout_s: how long loading may take; None is `patience_s`. threads: of each model, shared by its instances
-    (overlay.py); None is one per core. restarts: how often within restarts_within_s a server that dies is replaced, at the same
-    address, before it is given up; a long run may outlive more deaths than that. grace_s: how long a stop waits for requests in
-    flight. arguments: more flags of tritonserver, such as those of TLS. security: what it takes to ask it then.
+    log: where the server writes (appended to); without it the log lives as long as the server, and is kept if the start fails.
+    ready_timeout_s: how long loading may take; None is `patience_s`. threads: of each model, shared by its instances
+    (overlay.py); None is one per core. device: where they run. restarts: how often within restarts_within_s a server that dies
+    is replaced, at the same address, before it is given up; a long run may outlive more deaths than that. grace_s: how long a
+    stop waits for requests in flight. arguments: more flags of tritonserver, such as those of TLS. security: what it takes to
+    ask it then.
 
     After the start: `grpc_url` ("unix:PATH" or "127.0.0.1:PORT"), `http_url` ("127.0.0.1:PORT" or ""), `metrics_url` (with scheme
     and path, or ""), `version`, `log`, and `header_file` if it is guarded.
@@ -59,6 +62,7 @@ class EmbeddedServer:
         metrics_port: int | None = None,
         guarded: bool = False,
         threads: int | None = None,
+        device: Device = ON_CORES,
         restarts: int = 3,
         restarts_within_s: float = 600.0,
         grace_s: float = 10.0,
@@ -72,6 +76,7 @@ class EmbeddedServer:
         self._endpoints: endpoints.Endpoints | None = None
         self._guarded = guarded
         self._threads = threads
+        self._device = device
         self._allowed_restarts = restarts
         self._restarts_within_s = restarts_within_s
         self._grace_s = grace_s
@@ -97,7 +102,8 @@ class EmbeddedServer:
     @property
     def patience_s(self) -> float:
         """How long it may take to load, and to answer a request (patience.py)."""
-        return patience_s(self._repository)
+        building_s = ENGINES_S if self._device.kind == TENSORRT else 0.0  # at the first start on this kind of GPU
+        return max(building_s, patience_s(self._repository))
 
     @property
     def pid(self) -> int:
@@ -123,6 +129,8 @@ class EmbeddedServer:
             raise EmbeddedError("this embedded server is already started")
         self._check_repository()
         found = wheel.locate()
+        if problem := device_problem(self._device):
+            raise EmbeddedError(problem)
         for attempt in range(_PORT_ATTEMPTS):
             try:
                 with runfolder.errors_of_files():
@@ -168,10 +176,10 @@ class EmbeddedServer:
             if self._guarded:
                 secret_flags, self.header_file = guard(self._run_folder, http=self._ports.http is not None)
             threads = self._threads or len(os.sched_getaffinity(0))
-            overlay.write_overlay(self._repository, self._run_folder / OVERLAY, threads=threads)
+            overlay.write_overlay(self._repository, self._run_folder / OVERLAY, threads=threads, device=self._device)
             backends = wheel.assemble(found, self._run_folder / "backends")
             environment = wheel.environment(found, backends, os.environ)
-            environment[THREADS_VARIABLE] = str(threads)
+            environment |= devices_environment(self._device) | {THREADS_VARIABLE: str(threads)}
             self.log.parent.mkdir(parents=True, exist_ok=True)
             spec = {
                 "command": self._command(found, backends, places),

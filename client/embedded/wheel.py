@@ -97,7 +97,8 @@ def assemble(wheel: Wheel, folder: Path) -> Path:
     for backend in OWN_BACKENDS.iterdir():
         if (backend / "model.py").is_file():
             (folder / backend.name).mkdir()
-            shutil.copy2(backend / "model.py", folder / backend.name / "model.py")
+            for source in backend.glob("*.py"):
+                shutil.copy2(source, folder / backend.name / source.name)
     libraries = folder / "lib"
     libraries.mkdir()
     (libraries / wheel.libpython.name).symlink_to(wheel.libpython)

@@ -93,7 +93,7 @@ def _asked(config: ScoreConfig) -> Iterator[ClientConfig]:
     if config.servers:
         yield client_config(config)
         return
-    with EmbeddedServer(config.repository, log=config.server_log) as server:
+    with EmbeddedServer(config.repository, log=config.server_log, device=config.device) as server:
         yield client_config(config, server)
 
 

@@ -12,7 +12,15 @@ from rich.console import Console
 from client.bench.ranges import LOADS, MEASURING
 from selector.builtin import builtin_repository
 from selector.commands.configuration import look_at_servers, security_of
-from selector.commands.options import json_option, number, option, security_options, server_option, together
+from selector.commands.options import (
+    device_option,
+    json_option,
+    number,
+    option,
+    security_options,
+    server_option,
+    together,
+)
 from selector.commands.parameters import FOLDER, PATH, Levels
 from selector.errors import UsageError
 from selector.folders.files import check_file, file_errors
@@ -93,6 +101,7 @@ bench_options = together(
 @server_option
 @security_options
 @option("--repository", type=FOLDER, help="Triton repository of the embedded server and of --bare; default: built-in.")
+@device_option
 @bench_options
 @json_option
 def bench(servers: tuple[str, ...] | None, repository: Path | None, as_json: bool, **flags: Any) -> None:

@@ -12,6 +12,7 @@ from client.ranges import real, whole
 from selector.commands.configuration import finish, look_at_servers, score_config
 from selector.commands.options import (
     class_names_option,
+    device_option,
     exclude_option,
     fit_option,
     json_option,
@@ -47,6 +48,7 @@ CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
 @server_option
 @security_options
 @option("--server-log", type=PATH, help="Where the embedded server logs; default: a temporary file.")
+@device_option
 @rule_option
 @fit_option
 @min_side_option

@@ -9,7 +9,18 @@ import click
 
 from client.ranges import Range
 from selector.builtin import CLASS_LISTS
-from selector.commands.parameters import CLASSES, FILE, FOLDER, FRACTIONS, PATH, Number, NumberOrAuto, Servers, Words
+from selector.commands.parameters import (
+    CLASSES,
+    FILE,
+    FOLDER,
+    FRACTIONS,
+    PATH,
+    Devices,
+    Number,
+    NumberOrAuto,
+    Servers,
+    Words,
+)
 from selector.config import (
     ACROSS_CLASSES,
     CLASS_FOLDERS,
@@ -59,6 +70,14 @@ server_option = option(
     "servers",
     type=Servers(),
     help="HOST:PORT[,HOST:PORT…] of running Triton servers, or dns:///NAME:PORT, or file:LIST; default: the embedded one.",
+)
+
+device_option = option(
+    "--device",
+    type=Devices(),
+    default="cpu",
+    metavar="cpu|cuda[:N]|tensorrt[:N]",
+    help="Where the embedded server's models run: on the cores, or on every GPU (N: on that one) by CUDA or by TensorRT.",
 )
 
 security_options = together(
@@ -145,6 +164,7 @@ scoring_options = together(
     security_options,
     option("--repository", type=FOLDER, help="Triton repository of the embedded server; default: the built-in one."),
     option("--server-log", type=PATH, help="Where the embedded server logs; default: server.log in the store."),
+    device_option,
     rule_option,
     number(
         "--prior-weight",

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from client.bench.ranges import MOST_LEVELS
+from client.embedded.devices import Device, read_device
 from client.ranges import Range, above
 from client.wire import read_servers
 from selector.builtin import CLASS_LISTS, builtin_class_list
@@ -101,6 +102,19 @@ class Servers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         """The addresses; fails for the first that is none."""
         try:
             return read_servers(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Devices(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Where the embedded server's models run."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The device; fails if it is none."""
+        try:
+            return value if isinstance(value, Device) else read_device(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

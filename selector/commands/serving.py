@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from client.embedded.devices import Device
 from client.ranges import ANY_PORT
 from selector.builtin import builtin_repository
 from selector.commands.configuration import security_of
-from selector.commands.options import json_option, option, security_options, server_option
+from selector.commands.options import device_option, json_option, option, security_options, server_option
 from selector.commands.parameters import FOLDER, PATH, Number
 from selector.errors import UsageError
 from selector.folders.files import check_file
@@ -30,8 +31,14 @@ _OF_HTTP = (
 @option("--http-port", type=Number(ANY_PORT), help="Port of HTTP on loopback; 0: a free one; default: no HTTP.")
 @option("--metrics-port", type=Number(ANY_PORT), help="Port of metrics on loopback; 0: a free one; default: none.")
 @option("--server-log", type=PATH, help="Where the server logs; default: a temporary file.")
+@device_option
 def serve(
-    repository: Path | None, grpc_port: int, http_port: int | None, metrics_port: int | None, server_log: Path | None
+    repository: Path | None,
+    grpc_port: int,
+    http_port: int | None,
+    metrics_port: int | None,
+    server_log: Path | None,
+    device: Device,
 ) -> None:
     """Keep the embedded Triton server in the foreground until interrupted, open to everybody on this machine.
 
@@ -52,6 +59,7 @@ def serve(
         http_port=http_port,
         metrics_port=metrics_port,
         guarded=True,
+        device=device,
     ) as server:
         asked = (("HTTP ", server.http_url), ("metrics ", server.metrics_url))
         places = "".join(f", {what}{where}" for what, where in asked if where)

@@ -203,7 +203,9 @@ def _server(config: ScoreConfig, progress: Progress, spent: Spent, claims: Claim
         yield client_config(config)
         return
     started, own = time.monotonic(), "server.log" if claims.alone() else f"server.log.{claims.writer.id}"
-    server = EmbeddedServer(config.repository, log=config.server_log or config.store / own, restarts=5)
+    server = EmbeddedServer(
+        config.repository, log=config.server_log or config.store / own, device=config.device, restarts=5
+    )
     if server.patience_s >= _LONG_START_S:
         progress.note(f"the embedded server loads large models, for up to {server.patience_s / 60:.0f} minutes")
     with server:

@@ -20,7 +20,10 @@ import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
+from providers import CPU, TENSORRT, Providers, engine_folder, problem, providers
 
+CACHE_VARIABLE = "SELECTOR_ENGINE_CACHE"
+PROVIDER = "execution_provider"
 THREADS_VARIABLE = "SELECTOR_ONNX_THREADS"
 RUNS_METRIC = "selector_onnx_runs_total"
 RANGE_PREFIX = "index_range."
@@ -45,7 +48,7 @@ class TritonPythonModel:
         instances = max(1, sum(group["count"] for group in config.get("instance_group", [])))
         threads = int(os.environ.get(THREADS_VARIABLE, "0"))
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
-        self._session = _session(path, max(1, threads // instances) if threads else 0)
+        self._session = _session(path, max(1, threads // instances) if threads else 0, _providers(args, config, path))
         _check_names("inputs", self._inputs, [node.name for node in self._session.get_inputs()])
         _check_names("outputs", self._outputs, [node.name for node in self._session.get_outputs()])
         family = pb_utils.MetricFamily(
@@ -99,13 +102,28 @@ class TritonPythonModel:
         ]
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _providers(args: dict[str, str], config: dict[str, Any], path: Path) -> Providers:
+    kind, asked = args["model_instance_kind"], config.get("parameters", {}).get(PROVIDER, {}).get("string_value", "")
+    half = any(item["data_type"] == "TYPE_FP16" for item in config["input"])
+    engines = Path()
+    if asked == TENSORRT:
+        engines = engine_folder(Path(os.environ[CACHE_VARIABLE]), path)
+        engines.mkdir(parents=True, exist_ok=True)
+    return providers(kind, int(args["model_instance_device_id"]), asked, half, engines)
+
+
+def _session(path: Path, threads: int, wanted: Providers) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Threads that spin between runs would take the cores from the other models and from the server itself.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    if wanted[0][0] != CPU:
+        onnxruntime.preload_dlls()  # CUDA and cuDNN from wheels, where they are installed; else the system's
+    session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+    if told := problem(wanted, session.get_providers()):
+        raise pb_utils.TritonModelException(told)
+    return session
 
 
 def _index_ranges(parameters: dict[str, dict[str, str]]) -> dict[str, tuple[int, int]]:
