@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from selector.commands.configuration import finish
-from selector.commands.options import format_options, json_option, wait_option
+from selector.commands.export_options import format_options
+from selector.commands.options import json_option, wait_option
 from selector.commands.parameters import FOLDER
 from selector.folders.files import check_folder
 from selector.output.metadata import read_metadata

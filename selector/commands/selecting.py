@@ -18,9 +18,9 @@ from selector.commands.configuration import (
     score_config,
     selection_config,
 )
+from selector.commands.export_options import export_options
 from selector.commands.options import (
     exclude_option,
-    export_options,
     json_option,
     labels_options,
     number,
