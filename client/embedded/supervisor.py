@@ -41,8 +41,8 @@ STACK, ENVIRONMENT, ENVIRONMENT_END = 28, 50, 51
 HIDDEN = "(a flag that is not shown)"
 VARIABLE = "SELECTOR_FLAG_"
 NOT_HIDDEN = (
-    b"selector: this system allows no ptrace, without which the key of shared memory would stand on the server's command line, "
-    b"where everybody can read it: allow it (kernel.yama.ptrace_scope below 3; in a container, --cap-add SYS_PTRACE)\n"
+    "selector: this system allows no ptrace, without which the key of shared memory would stand on the server's command line, "
+    "where everybody can read it: allow it (kernel.yama.ptrace_scope below 3; in a container, --cap-add SYS_PTRACE)\n"
 )
 STOP_FILE = "stop"
 """In the run folder it asks for the end, as SIGTERM does: of a supervisor whose pid its parent never learned."""
@@ -176,7 +176,7 @@ def _prepare_halted_server() -> None:
     """It stops when its program is loaded, and waits for `_turn_arguments`."""
     _prepare_server()
     if _libc.ptrace(PTRACE_TRACEME, 0, None, None) != 0:
-        os.write(2, NOT_HIDDEN)  # to the log
+        os.write(2, NOT_HIDDEN.encode())  # to the log
         os._exit(1)
 
 
