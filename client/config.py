@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from client.delivery import Backoff, RetryBudget
-from client.ranges import ANY_PORT, SECONDS, real, refuse_outside, whole
+from client.metrics import metrics_place
+from client.ranges import SECONDS, real, refuse_outside, whole
 from client.wire import TRANSPORTS, Security, Trace, check_servers
 
 _BYTES = whole(1, 1 << 40)
@@ -17,7 +18,6 @@ RANGES = {
     "ready_s": real(0, 86400),
     "deadline_s": SECONDS,
     "attempt_s": SECONDS,
-    "metrics_port": ANY_PORT,
 }
 
 
@@ -34,7 +34,7 @@ class ClientConfig:
     deadline_s: how long one batch is insisted on from its first attempt, attempt_s on each attempt; both in seconds.
     budget: retries of the whole run. trace: a W3C traceparent that every request joins, "new" for one of the client's
     own, "" for none. transport: one of transports.TRANSPORTS; "auto" chooses by a request's size and where the server
-    is. metrics_port: port of a Prometheus endpoint on loopback, 0 for a free one, None for none.
+    is. metrics_address: "HOST:PORT" of a Prometheus endpoint, "PORT" of one on loopback, 0 for a free port, "" for none.
     """
 
     servers: tuple[str, ...]
@@ -50,7 +50,7 @@ class ClientConfig:
     security: Security = field(default_factory=Security)
     trace: str = ""
     transport: str = "auto"
-    metrics_port: int | None = None
+    metrics_address: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't work."""
@@ -60,5 +60,10 @@ class ClientConfig:
         refuse_outside(RANGES, self)
         if self.transport not in TRANSPORTS:
             raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, not {self.transport!r}")
+        if self.metrics_address:
+            try:
+                metrics_place(self.metrics_address)
+            except ValueError as error:
+                raise ValueError(f"metrics_address {error}") from None
         if self.trace:
             Trace(self.trace)

@@ -62,6 +62,8 @@ class ScoringClient:
         """By address; "" where nothing is known against the server."""
         self._warn: Callable[[str], None] = lambda _: None
         self.metrics_url = ""
+        self.gauges: dict[str, Callable[[], float]] = {}
+        """What the endpoint tells besides: the whole name of a gauge, and what gives its value."""
 
     async def __aenter__(self) -> Self:
         config = self._config
@@ -106,8 +108,10 @@ class ScoringClient:
                 Patience(config.deadline_s, config.attempt_s, config.backoff, config.budget),
                 Bound(config.rows_in_flight) if config.rows_in_flight else None,
             )
-            if config.metrics_port is not None:
-                self.metrics_url = await stack.enter_async_context(serve_metrics(config.metrics_port, self.statistics))
+            if config.metrics_address:
+                self.metrics_url = await stack.enter_async_context(
+                    serve_metrics(config.metrics_address, self.statistics, self.gauges)
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -145,7 +149,9 @@ class ScoringClient:
         """Counts since the client was entered."""
         self._entered()
         assert self._delivery is not None
-        return self._delivery.statistics()
+        counts = self._delivery.statistics()
+        held = sum(stream.unanswered for stream in self._streams)
+        return replace(counts, waiting=max(0, held - counts.in_flight))
 
     @property
     def advisories(self) -> tuple[str, ...]:

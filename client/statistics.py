@@ -37,9 +37,11 @@ class Sharing:
 class Statistics:
     """Counts since the client was entered.
 
-    rows: with a result; failures: those of them without an answer. in_flight: rows sent and not yet answered.
+    rows: with a result; failures: those of them without an answer. rows_per_second: results of the last half minute.
+    in_flight: rows sent and not yet answered. waiting: rows that the client holds and has not yet sent.
     retries: by cause. hedges: requests sent a second time because a replica was slow; hedges_won: where the second
-    answer came first. bytes_sent, bytes_received: of messages. shared_*, slots_retired: as in `Sharing`, over all
+    answer came first. golden_failures: servers that came back with other answers than the models were exported with.
+    bytes_sent, bytes_received: of messages. shared_*, slots_retired: as in `Sharing`, over all
     replicas. bytes_in_flight: of rows held now; most: so far.
     """
 
@@ -47,9 +49,12 @@ class Statistics:
     failures: int = 0
     requests: int = 0
     in_flight: int = 0
+    waiting: int = 0
+    rows_per_second: float = 0.0
     retries: Mapping[str, int] = field(default_factory=dict)
     hedges: int = 0
     hedges_won: int = 0
+    golden_failures: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
     shared_requests: int = 0

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from client.embedded.devices import ON_CORES, Device
-from client.ranges import ANY_PORT, COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
+from client.metrics import metrics_place
+from client.ranges import COUNT, PROCESSES, SEED, Range, above, flag, real, refuse_outside, whole
 from client.wire import Security, Trace
 from selector.errors import UsageError
 from selector.images.labels import Labels
@@ -24,7 +25,6 @@ SCORE_RANGES = {
     "limit_per_class": whole(0, 1_000_000_000),
     "workers": PROCESSES,
     "shard_size": COUNT,
-    "metrics_port": ANY_PORT,
     "assign_draws": whole(1, 65536),
     "assign_most": whole(1, 65536),
     "min_margin": real(0, 1000),
@@ -71,7 +71,7 @@ class ScoreConfig:
     keeps a listing of them. wait: whether to wait for another process that uses the same folder. security: certificates and
     headers for `servers`. part: of the work, its index from 0 and the number of parts. steal: whether shards of other parts that
     nobody works on come after those of this one. ray: address of a Ray cluster that does the work, "auto" for the one that is
-    there, "local" for one of its own; ray_workers: processes on it, 0 for one a node. metrics_port, trace: as in ClientConfig.
+    there, "local" for one of its own; ray_workers: processes on it, 0 for one a node. metrics_address, trace: as in ClientConfig.
     unlabelled: folders say nothing, the model chooses each image's class; only then: assign_draws: draws of all classes,
     assign_most: of the nearest, None takes what was measured to do. min_margin: images whose second class is nearer (in loss) are
     filtered.
@@ -102,7 +102,7 @@ class ScoreConfig:
     relist: bool = False
     wait: bool = True
     security: Security = field(default_factory=Security)
-    metrics_port: int | None = None
+    metrics_address: str = ""
     trace: str = ""
     unlabelled: bool = False
     part: tuple[int, int] = (0, 1)
@@ -124,6 +124,11 @@ class ScoreConfig:
             raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
         if self.centring not in (None, "none", "contrast"):
             raise UsageError(f"--centring must be none or contrast, not {self.centring!r}")
+        try:
+            if self.metrics_address:
+                metrics_place(self.metrics_address)
+        except ValueError as error:
+            raise UsageError(f"--metrics-address {error}") from None
         if self.trace:
             try:
                 Trace(self.trace)

@@ -89,7 +89,7 @@ def first_row(arguments: Sequence[str], patience_s: float = 600) -> float:
     environment = {**os.environ, "PYTHONPATH": str(_TREE)}
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "selector", *arguments, "--metrics-port", "0"],
+        [sys.executable, "-m", "selector", *arguments, "--metrics-address", "0"],
         cwd=_TREE,
         env=environment,
         stdout=subprocess.DEVNULL,

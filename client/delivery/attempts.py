@@ -19,6 +19,7 @@ from client.contract import Model
 from client.delivery.bounds import Bound
 from client.delivery.packing import Batch, row_bytes
 from client.delivery.patience import Backoff, RetryBudget
+from client.delivery.rate import Rate
 from client.delivery.replica import Replica
 from client.delivery.replicas import Fleet
 from client.delivery.validation import check_outputs, split_outputs
@@ -94,6 +95,7 @@ class Delivery:
         self._patience = patience
         self._random = Random()  # for jitter alone: no result depends on it
         self._ledger = _Ledger()
+        self._rate = Rate()
         self._usual_s: dict[tuple[str, int], float] = {}
         """Running mean of an attempt's time, by model and rows."""
 
@@ -105,9 +107,11 @@ class Delivery:
             failures=ledger.failures,
             requests=ledger.requests,
             in_flight=fleet.in_flight,
+            rows_per_second=self._rate.per_second(),
             retries=dict(ledger.retries),
             hedges=ledger.hedges,
             hedges_won=ledger.hedges_won,
+            golden_failures=fleet.golden_failures,
             bytes_sent=fleet.bytes_sent,
             bytes_received=fleet.bytes_received,
             shared_requests=sharing.requests,
@@ -134,6 +138,7 @@ class Delivery:
                 async with self._rows_bound.take(len(batch.rows)):
                     results = await self._deliver(self._models[batch.model], batch.rows, _Attempts())
         self._ledger.rows += len(results)
+        self._rate.count(len(results))
         self._ledger.failures += sum(isinstance(result, Failure) for result in results)
         return results
 

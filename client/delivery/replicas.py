@@ -54,6 +54,7 @@ class Fleet:
         self._waiting: deque[_Waiter] = deque()
         self._dark: asyncio.TimerHandle | None = None
         self._stopped: BaseException | None = None
+        self.golden_failures = 0  # probes that found other answers than the models were exported with
         self._tasks: set[asyncio.Task[None]] = set()
         for replica in replicas:
             if not replica.ready:  # at the start

@@ -48,6 +48,8 @@ class Stream:
         self._results: deque[tuple[Result, int]] = deque()
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
+        self.unanswered = 0
+        """Rows taken from the iterable that have no result yet."""
         self._starved = False
         """Whether the feed waits for the iterable or for room, so that no row is about to come."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +98,7 @@ class Stream:
                     break
                 self._starved = False
                 self._check(row)
+                self.unanswered += 1
                 self._room.add(self._row_bytes(row.model))
                 # A plain iterable never waits: let a batch that is full be sent, and others have their turn. After
                 # every row that cost half of what this class does for it.
@@ -133,7 +136,9 @@ class Stream:
 
     async def _answer(self, batch: Batch) -> None:
         weight = self._row_bytes(batch.model)
-        self._results.extend((result, weight) for result in await self._deliver(batch))
+        results = await self._deliver(batch)
+        self.unanswered -= len(results)
+        self._results.extend((result, weight) for result in results)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -198,10 +198,14 @@ scoring_options = together(
         default=ScoreConfig.max_failed,
         help="Files failed, passed over or unread that are allowed before exit code 3: a count or a percentage.",
     ),
-    number(
+    option(
+        "--metrics-address",
         "--metrics-port",
-        ranges=SCORE_RANGES,
-        help="Port of a Prometheus endpoint on loopback while rows are scored; 0: a free one, named on stderr.",
+        "metrics_address",
+        default="",
+        metavar="[HOST:]PORT",
+        envvar=["SELECTOR_METRICS_ADDRESS", "SELECTOR_METRICS_PORT"],
+        help="Where a Prometheus endpoint is while rows are scored; without HOST on loopback; 0: a free port, named on stderr.",
     ),
     option("--trace", metavar="new|TRACEPARENT", help="The W3C trace that every request joins; default: none."),
 )

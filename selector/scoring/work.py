@@ -6,6 +6,7 @@ Numbers come from stage_one and stage_two, files from prepare, durability from s
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -90,11 +91,15 @@ class Work:
         self._config, self._listing, self._progress = config, listing, progress
         self._files, self._spent, self._keep = Files(pool), spent, keep
         self._known: Known = {}
+        self._left: dict[str, int] = {}
+        """Rows that the stages have still to get answered, at most."""
         self._turns = Turns(claims, progress.note, _SHARDS_IN_FLIGHT)
 
     async def everything(self, asked: ClientConfig) -> None:
         config = self._config
         async with ScoringClient(asked) as client, client.outages_told(self._progress.warn):
+            client.gauges["selector_rows_left"] = lambda: sum(self._left.values())
+            client.gauges["selector_store_free_bytes"] = lambda: shutil.disk_usage(config.store).free
             if client.metrics_url:
                 self._progress.warn(f"metrics of this run: {client.metrics_url}")
             self._spent.server_version = client.server_version
@@ -155,9 +160,10 @@ class Work:
         shards = cut_shards(listing.reading_order(), done, taken, self._config.shard_size, spare)
         rows_per_image, budget = 2 * settings.draws, settings.assignment
         most = rows_per_image + (budget.most_unet_rows(settings.classes) if budget else 0)
-        total = sum(len(shard.rows) for shard in shards) * most
+        files = sum(len(shard.rows) for shard in shards)
+        self._left["features"] = files * self._config.patches_per_image  # until they are counted
 
-        with self._timed("typicality", total, "UNet rows") as advance:
+        with self._timed("typicality", files * most, "UNet rows", each=2) as advance:
 
             async def one(number: int, shard: Shard) -> None:
                 rows = shard.rows
@@ -267,11 +273,21 @@ class Work:
             self._spent.unread.pop(source, None)
 
     @contextmanager
-    def _timed(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        started = time.monotonic()
+    def _timed(self, name: str, total: int, unit: str, each: int = 1) -> Iterator[Callable[[int], None]]:
+        """each: units of a row."""
+        started, done = time.monotonic(), 0
+
+        def count(units: int) -> None:
+            nonlocal done
+            done += units
+            self._left[name] = (total - done) // each
+            advance(units)
+
+        self._left[name] = total // each
         try:
             with self._progress.stage(name, total, unit) as advance:
-                yield advance
+                yield count
         finally:
+            self._left[name] = 0
             seconds = self._spent.seconds
             seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)

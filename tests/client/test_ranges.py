@@ -58,7 +58,7 @@ def test_the_first_field_that_is_outside_is_named_and_none_is_no_number() -> Non
         (ClientConfig, {"servers": ("a:1",), "attempt_s": -1.0}),
         (ClientConfig, {"servers": ("a:1",), "linger_s": math.inf}),
         (ClientConfig, {"servers": ("a:1",), "bytes_in_flight": 0}),
-        (ClientConfig, {"servers": ("a:1",), "metrics_port": 70000}),
+        (ClientConfig, {"servers": ("a:1",), "metrics_address": "70000"}),
         (Backoff, {"first_s": -1.0}),
         (Backoff, {"longest_s": math.nan}),
         (RetryBudget, {"share": math.nan}),

@@ -67,7 +67,7 @@ def test_cancelling_the_caller_leaves_no_task_thread_descriptor_or_segment(
                 reached.set()
 
     async def once() -> None:
-        config = ClientConfig((toy_server.grpc_url,), metrics_port=0, transport=transport)
+        config = ClientConfig((toy_server.grpc_url,), metrics_address="0", transport=transport)
         async with ScoringClient(config) as client:
             reached = asyncio.Event()
             async with aclosing(client.score(row(key) for key in range(10**9))) as results:

@@ -29,7 +29,7 @@ def test_max_failed_is_a_count_or_a_percentage_of_the_files_seen(text: str, allo
         ("max_failed", "few"),
         ("patches_per_image", 0),
         ("centring", "sharp"),
-        ("metrics_port", 70000),
+        ("metrics_address", "::1:9101"),
         ("trace", "00-0-0-00"),
     ],
 )
