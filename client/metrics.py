@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from client.errors import ServerError
 from client.ranges import ANY_PORT
 from client.statistics import Statistics
+from client.wire import CAUSES
 
 LOOPBACK = "127.0.0.1"
 _REQUEST_S = 5.0
@@ -84,7 +85,8 @@ def prometheus_text(statistics: Statistics, gauges: Mapping[str, float] | None =
     for names, kind in ((_COUNTERS, "counter"), (_GAUGES, "gauge")):
         for name in names:
             lines += _family(name, kind, [("", getattr(statistics, name))])
-    lines += _family("retries", "counter", [(_labels(cause=c), n) for c, n in sorted(statistics.retries.items())])
+    retries = dict.fromkeys(CAUSES, 0) | dict(statistics.retries)
+    lines += _family("retries", "counter", [(_labels(cause=c), n) for c, n in sorted(retries.items())])
     for replica_names, kind in ((_REPLICA_COUNTERS, "counter"), (_REPLICA_GAUGES, "gauge")):
         for name in replica_names:
             samples = [(_labels(replica=r.address), getattr(r, name)) for r in statistics.replicas]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from client.wire.security import SecurityError as SecurityError
     from client.wire.security import advice as advice
     from client.wire.security import headers_from as headers_from
+    from client.wire.statuses import CAUSES as CAUSES
     from client.wire.statuses import QUEUE_FULL as QUEUE_FULL
     from client.wire.statuses import QUEUE_TIMEOUT as QUEUE_TIMEOUT
     from client.wire.statuses import Remedy as Remedy
@@ -40,7 +41,7 @@ __all__, __getattr__ = door(
         "health": ("Health",),
         "reach": ("look_at",),
         "security": ("Security", "SecurityError", "advice", "headers_from"),
-        "statuses": ("QUEUE_FULL", "QUEUE_TIMEOUT", "Remedy", "cause", "remedy"),
+        "statuses": ("CAUSES", "QUEUE_FULL", "QUEUE_TIMEOUT", "Remedy", "cause", "remedy"),
         "tracing": ("Trace",),
         "transports": ("STREAM_BYTES", "TRANSPORTS"),
     },

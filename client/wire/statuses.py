@@ -45,6 +45,8 @@ _NO_ROWS_FAULT = (
     "is not healthy",
 )
 QUEUE_FULL, QUEUE_TIMEOUT = "queue full", "queue timeout"
+CAUSES = (QUEUE_FULL, QUEUE_TIMEOUT, *(status.lower().replace("_", " ") for status in REMEDIES))
+"""Under which retries are counted."""
 
 
 def remedy(status: str, message: str) -> Remedy:
