@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.kit import COMPOSE, RULES, program, rules
+from tests.deploy.kit import COMPOSE, ELSEWHERE, RULES, program, rules
+
+pytest.importorskip("helm_python", reason=ELSEWHERE)  # the environment whose program this is
 
 UNIT_TESTS = Path(__file__).parent / "rules_test.yml"
 

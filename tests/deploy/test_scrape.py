@@ -20,10 +20,11 @@ import yaml
 
 from client.embedded.server import EmbeddedServer
 from selector.builtin import builtin_repository
-from tests.deploy.kit import COMPOSE, GPU_METRICS, RULES, metrics_in, panels, program, queries, recorded
+from tests.deploy.kit import COMPOSE, ELSEWHERE, GPU_METRICS, RULES, metrics_in, panels, program, queries, recorded
 from tests.e2e.command import start
 from tests.e2e.scenes import some_scenes
 
+pytest.importorskip("helm_python", reason=ELSEWHERE)  # the environment whose program this is
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 READY_S = 60.0
@@ -80,9 +81,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has seen a run for a while; the run goes on."""
     program("prometheus")
     folder = tmp_path_factory.mktemp("scrape")
-    data = some_scenes(folder / "data", ("bag", "coat", "t-shirt"), 100)
+    data = some_scenes(folder / "data", ("bag", "coat", "t-shirt"), 250)
     with EmbeddedServer(builtin_repository(), grpc_port=0, threads=1, **METRICS) as server:
-        asked = ("--server", server.grpc_url, "--draws", 128, "--shard-size", 16, "--metrics-address", "127.0.0.1:0")
+        asked = ("--server", server.grpc_url, "--draws", 64, "--shard-size", 16, "--metrics-address", "127.0.0.1:0")
         with start("score", data, "--store", folder / "store", *asked) as run:
             assert run.stderr is not None
             told = next(line for line in run.stderr if line.startswith("metrics of this run: "))
