@@ -6,8 +6,8 @@
         --perf-analyzer "FOLDER/ld-linux-x86-64.so.2 --library-path FOLDER perf_analyzer"
 
 The second form is for a machine with an older glibc, where a newer one lies in a folder. Both send unary calls by TCP, keep as
-many requests in flight, and are measured until three intervals of 2 s agree; each takes its turn in every round, so that what
-else runs on the machine meets both alike. Where perf_analyzer does not run, the script says why and exits with 1.
+many requests in flight, and measure three intervals of 2 s, whether they agree or not; each takes its turn in every round, so
+that what else runs on the machine meets both alike. Where perf_analyzer does not run, the script says why and exits with 1.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from client.contract import Model
 from client.embedded.server import EmbeddedServer
 from client.scoring import ClientConfig, ScoringClient
 from selector.builtin import builtin_repository
+
+WINDOW_S, WINDOWS = 2, 3
 
 
 def why_not(perf_analyzer: list[str]) -> str:
@@ -63,8 +65,16 @@ def write_payload(model: Model, rows: int, path: Path) -> None:
 def theirs(command: list[str], address: str, model: str, rows: int, concurrency: int, folder: Path) -> float:
     """Rows a second by perf_analyzer."""
     asked = ("-m", model, "-u", address, "-i", "grpc", "--async", "-b", rows, "--concurrency-range", concurrency)
-    files = ("--input-data", folder / "payload.json", "-f", folder / "out.csv", "--measurement-interval", 2000)
-    subprocess.run([*command, *map(str, (*asked, *files))], check=True, stdout=subprocess.DEVNULL)
+    files = (
+        "--input-data",
+        folder / "payload.json",
+        "-f",
+        folder / "out.csv",
+        "--measurement-interval",
+        WINDOW_S * 1000,
+    )
+    once = ("--stability-percentage", 999, "--max-trials", WINDOWS)  # else a busy machine gives no number at all
+    subprocess.run([*command, *map(str, (*asked, *files, *once))], check=True, stdout=subprocess.DEVNULL)
     with (folder / "out.csv").open(newline="") as file:
         return float(next(csv.DictReader(file))["Inferences/Second"])
 
@@ -72,8 +82,9 @@ def theirs(command: list[str], address: str, model: str, rows: int, concurrency:
 def ours(address: str, model: str, rows: int, concurrency: int) -> float:
     """Rows a second by `selector bench`."""
     asked = ("--server", address, "--model", model, "--batch-size", rows, "--concurrency", concurrency)
+    once = ("--window", WINDOW_S, "--max-windows", WINDOWS, "--transport", "unary", "--json")
     done = subprocess.run(
-        [sys.executable, "-m", "selector", "bench", *map(str, asked), "--transport", "unary", "--json"],
+        [sys.executable, "-m", "selector", "bench", *map(str, (*asked, *once))],
         check=True,
         capture_output=True,
         text=True,

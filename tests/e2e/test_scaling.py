@@ -20,7 +20,7 @@ from tests.e2e.test_survival import wait_for
 
 pytestmark = pytest.mark.server
 
-IMAGES, DRAWS = 210, 64
+IMAGES, DRAWS = 150, 64
 
 
 class Told:
@@ -48,6 +48,7 @@ def test_a_server_that_appears_is_taken_into_use_and_one_that_drains_loses_no_ro
     servers, store = tmp_path / "servers.txt", tmp_path / "store"
     with ExitStack() as stack:
         first = stack.enter_context(EmbeddedServer(builtin_repository(), grpc_port=0, threads=1))
+        second = stack.enter_context(EmbeddedServer(builtin_repository(), grpc_port=0, threads=1))
         servers.write_text(f"{first.grpc_url}\n")
         asked = ("--server", f"file:{servers}", "--metrics-address", "127.0.0.1:0", "--shard-size", 16, "--workers", 1)
         run = stack.enter_context(start("score", data, "--store", store, "--draws", DRAWS, *asked))
@@ -64,7 +65,6 @@ def test_a_server_that_appears_is_taken_into_use_and_one_that_drains_loses_no_ro
         assert alone.total("selector_client_rows_per_second") > 0
         assert set(alone.rows()) == {first.grpc_url}
 
-        second = stack.enter_context(EmbeddedServer(builtin_repository(), grpc_port=0, threads=1))
         servers.write_text(f"{first.grpc_url}\n{second.grpc_url}\n")
         both = wait_for(lambda: told(lambda now: now.rows().get(second.grpc_url, 0) > 500), "rows of the second server")
         assert both.total("selector_client_replica_ready") == 2
