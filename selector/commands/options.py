@@ -200,11 +200,8 @@ scoring_options = together(
     ),
     option(
         "--metrics-address",
-        "--metrics-port",
-        "metrics_address",
         default="",
         metavar="[HOST:]PORT",
-        envvar=["SELECTOR_METRICS_ADDRESS", "SELECTOR_METRICS_PORT"],
         help="Where a Prometheus endpoint is while rows are scored; without HOST on loopback; 0: a free port, named on stderr.",
     ),
     option("--trace", metavar="new|TRACEPARENT", help="The W3C trace that every request joins; default: none."),

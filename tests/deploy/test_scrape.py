@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import signal
@@ -30,8 +29,6 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 READY_S = 60.0
 QUIET = {"sum by (cause) (rate(selector_client_retries_total[5m])) > 0"}
 """Queries that have no answer while nothing goes wrong."""
-# It has no port of metrics unless it is asked for one.
-METRICS = {"metrics_port": 0} if "metrics_port" in inspect.signature(EmbeddedServer).parameters else {}
 
 
 class Prometheus:
@@ -82,7 +79,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     program("prometheus")
     folder = tmp_path_factory.mktemp("scrape")
     data = some_scenes(folder / "data", ("bag", "coat", "t-shirt"), 250)
-    with EmbeddedServer(builtin_repository(), grpc_port=0, threads=1, **METRICS) as server:
+    with EmbeddedServer(builtin_repository(), grpc_port=0, metrics_port=0, threads=1) as server:
         asked = ("--server", server.grpc_url, "--draws", 64, "--shard-size", 16, "--metrics-address", "127.0.0.1:0")
         with start("score", data, "--store", folder / "store", *asked) as run:
             assert run.stderr is not None

@@ -21,7 +21,7 @@ def test_the_endpoint_named_on_stderr_answers_with_the_rows_so_far_while_scoring
 ) -> None:
     """With --json too, which silences everything that nobody asked for; and every request is part of a trace."""
     data = some_scenes(tmp_path / "data", ("bag", "coat", "t-shirt"), 40)
-    asked = ("--server", server, "--metrics-port", 0, "--trace", "new", "--json")
+    asked = ("--server", server, "--metrics-address", 0, "--trace", "new", "--json")
     with start("score", data, "--store", tmp_path / "store", *asked) as process:
         assert process.stderr is not None
         said = process.stderr.readline()
