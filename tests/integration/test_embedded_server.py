@@ -77,6 +77,24 @@ def test_a_stopped_server_leaves_no_process_no_shared_memory_and_no_file(
     assert "Started GRPCInferenceService" in log.read_text()
 
 
+def test_a_server_gets_no_secret_and_no_open_file_of_its_program_and_shows_nobody_its_rows(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel lists it, of supervisor, server and stubs."""
+    for name in ("AWS_SECRET_ACCESS_KEY", "SELECTOR_HEADER"):
+        monkeypatch.setenv(name, "open-sesame")
+    with (tmp_path / "private").open("w") as private:
+        os.set_inheritable(private.fileno(), True)
+        with EmbeddedServer(toy_repository) as server:
+            supervisor = psutil.Process(server.pid).ppid()
+            assert len(family(supervisor)) == 6
+            for pid in family(supervisor):
+                assert b"open-sesame" not in Path(f"/proc/{pid}/environ").read_bytes()
+                assert not [one for one in Path(f"/proc/{pid}/fd").iterdir() if one.resolve() == Path(private.name)]
+            assert {region.stat().st_mode & 0o777 for region in mapped_regions(server.pid)} == {0o600}
+            assert Path(server.grpc_url.removeprefix("unix:")).parent.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("ports", [{}, {"grpc_port": 0, "http_port": 0, "metrics_port": 0}], ids=["socket", "ports"])
 def test_a_second_start_serves_at_the_same_address(toy_repository: Path, ports: dict[str, int]) -> None:
     """So that a client finds it again."""
