@@ -17,7 +17,7 @@ from selector.images.class_names import read_class_names
 from selector.images.prepare import OK, prepare_images
 from selector.progress import Progress
 from selector.records import Box
-from selector.scoring.score import limited, listing_of
+from selector.scoring.score import listing_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sampled:
 
 def sample(config: ScoreConfig, identity: Identity, count: int, progress: Progress) -> list[Sampled]:
     """Up to `count` usable images. Raises UsageError if there are none, MismatchError for a folder that is no class."""
-    listing = limited(listing_of(config, progress), config.limit_per_class)
+    listing = listing_of(config, progress).limited(config.limit_per_class)
     mapping = read_class_names(config.class_names) if config.class_names else None
     folders = matched_folders(listing, identity.classes, mapping, identity.class_names)
     of_class: dict[int, list[str]] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,6 +76,22 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def file_time(folder: Path) -> float:
+    """Now, by the clock that gives files in the folder their times: on a network the server's.
+
+    By this machine's if nothing can be written there.
+    """
+    probe = folder / f"now.{uuid.uuid4().hex}.tmp"
+    try:
+        probe.touch(exist_ok=False)
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def check_folder(path: Path, flag: str) -> None:

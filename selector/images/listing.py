@@ -165,6 +165,15 @@ class Listing:
         kept = self.items.filter(pa.array(rows)) if rows.dtype == np.bool_ else self.items.take(pa.array(rows))
         return replace(self, items=kept)
 
+    def limited(self, most: int) -> Listing:
+        """The listing of the first so many files of every class folder; 0: all."""
+        if not most:
+            return self
+        by_folder = np.argsort(self.folder, kind="stable")
+        ends = np.cumsum([0, *self.counts().values()])
+        place = np.arange(len(self)) - np.repeat(ends[:-1], np.diff(ends))
+        return self.taken(np.sort(by_folder[place < most]))
+
     def of_parts(self, numbers: Mapping[int, int], folders: Sequence[int]) -> tuple[pa.Table, pa.Table]:
         """`items` and `left` of some parts (number → new number). folders: the new numbers of all class folders."""
         part = np.full(len(self.parts) + 1, -1, np.int32)  # one more: the part -1

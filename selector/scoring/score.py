@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from client.embedded.server import EmbeddedServer
@@ -111,7 +110,7 @@ def data_root_of(store: Path) -> Data | None:
 
 
 def _score(config: ScoreConfig, whole: Listing, progress: Progress, claims: Claims) -> ScoreReport:
-    spent, listing = Spent(), limited(whole, config.limit_per_class)
+    spent, listing = Spent(), whole.limited(config.limit_per_class)
     before, now = data_root_of(config.store), config.data.resolve()
     if before not in (None, now):
         progress.note(
@@ -166,16 +165,6 @@ def listing_of(config: ScoreConfig, progress: Progress) -> Listing:
     return listing
 
 
-def limited(listing: Listing, most: int) -> Listing:
-    """The first so many files of every class folder; 0: all."""
-    if not most:
-        return listing
-    by_folder = np.argsort(listing.folder, kind="stable")
-    ends = np.cumsum([0, *listing.counts().values()])
-    place = np.arange(len(listing)) - np.repeat(ends[:-1], np.diff(ends))
-    return listing.taken(np.sort(by_folder[place < most]))
-
-
 def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
     """Whether the store, which is compared with what is asked, has everything. Running servers are always asked for theirs."""
     if config.servers or not Store.exists(config.store):
@@ -192,7 +181,7 @@ def _nothing_to_do(config: ScoreConfig, listing: Listing) -> bool:
         return False
     if store.undescribed(listing.sources.filter(pa.array(mine)), failed_features(store) if retry else None):
         return False
-    store.write_data_root(config.data, folders, config.labels)
+    store.write_data_root(config.data, folders, config.labels, config.limit_per_class)
     return True
 
 

@@ -107,7 +107,7 @@ class Work:
             store, folders = opened_store(self._config, self._listing, client.identity, settings)
             for line in position_lines(folders, client.identity.classes, client.identity.class_names):
                 self._progress.note(line)
-            store.write_data_root(config.data, folders, config.labels)
+            store.write_data_root(config.data, folders, config.labels, config.limit_per_class)
             await asyncio.to_thread(store.sweep)
             await asyncio.to_thread(self._keep)
             class_of = np.array([folders.get(folder, UNASSIGNED) for folder in self._listing.folders], np.int32)

@@ -12,28 +12,28 @@ import errno
 import json
 import os
 import platform
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from selector.folders.files import file_errors
+from selector.folders.files import file_errors, file_time
 
 FOLDER = "work"
 STALE_S = 90.0
 """Seconds after which somebody on another machine who does not say that he lives is taken to be gone."""
 
 _BEAT_S = 15.0
+_FORGOTTEN_S = 86_400.0
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # then nobody claims anything
 
 
 @dataclass(frozen=True)
 class Writer:
     """A process that scores. began: of the process, in ticks since its machine started, so that a number used again is another
-    process. since: in seconds since 1970, by its machine's clock."""
+    process. since: in seconds since 1970, by the clock of the store's file system."""
 
     id: str
     host: str
@@ -44,8 +44,8 @@ class Writer:
 
     @classmethod
     def here(cls, part: str) -> Writer:
-        """This process."""
-        return cls(uuid.uuid4().hex, _host(), os.getpid(), _began(os.getpid()), part, time.time())
+        """This process, not registered yet."""
+        return cls(uuid.uuid4().hex, _host(), os.getpid(), _began(os.getpid()), part, since=0.0)
 
     def gone(self) -> bool:
         """Whether the process is known to have ended: one of this machine that is not there."""
@@ -74,15 +74,20 @@ class Claims:
 
     @contextmanager
     def registered(self) -> Iterator[None]:
-        """The folder is there in the block, and says that this process works on the store."""
+        """The folder is there in the block, and says that this process works on the store.
+
+        What killed ones left goes at the end.
+        """
         with file_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.writer = replace(self.writer, since=file_time(self.folder))
             self._beat.write_text(json.dumps(asdict(self.writer)), encoding="utf-8")
         try:
             yield
         finally:
             with suppress(OSError):
                 self._beat.unlink(missing_ok=True)
+                _sweep(self.folder)
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
@@ -164,17 +169,24 @@ def _lives(folder: Path, name: str) -> bool:
     writer = _read(path)
     if writer is None or writer.gone():
         return False
-    return writer.host == _host() or _now(folder) - path.stat().st_mtime < STALE_S
+    if writer.host == _host():
+        return True
+    with suppress(OSError):  # it ended just now
+        # A time that lies ahead is of before the clock was set back; whoever lives says so by the new one in a few seconds.
+        return abs(file_time(folder) - path.stat().st_mtime) < STALE_S
+    return False
 
 
-def _now(folder: Path) -> float:
-    """By the clock of the file system."""
-    probe = folder / f"now.{uuid.uuid4().hex}.tmp"
-    try:
-        probe.touch(exist_ok=False)
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
+def _sweep(folder: Path) -> None:
+    """Removes writers that are known to be gone, or silent for a day, and claims of writers that are not there."""
+    now = file_time(folder)
+    for path in folder.glob("writer.*"):
+        writer = _read(path)  # None while it is being written
+        if (writer is not None and writer.gone()) or now - path.stat().st_mtime > _FORGOTTEN_S:
+            path.unlink(missing_ok=True)
+    for path in (*folder.glob("images-*"), *folder.glob("patches-*")):
+        if not path.exists():  # it follows the link
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Writer | None:

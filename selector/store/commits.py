@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from selector.errors import FileError, StoreError
-from selector.folders.files import told
+from selector.folders.files import file_time, told
 
 _KEY = b"selector.vectors"
 _LEFTOVER = re.compile(r"(?P<stem>\d{5,})\.[0-9a-f]{32}\.npy|.*\.[0-9a-f]{32}\.tmp")
@@ -216,7 +216,7 @@ def sweep(folder: Path, older_than_s: float = 86_400) -> None:
     """Removes what killed writers left there more than a day ago: temporary files, and vectors that no commit names."""
     with suppress(OSError):
         entries = [(entry.name, entry.stat().st_mtime) for entry in os.scandir(folder)]
-        now = max((seen for _, seen in entries), default=0.0)  # of the file system's clock; ours may be another
+        now = file_time(folder)
         for name, seen in entries:
             match = _LEFTOVER.fullmatch(name)
             if match and now - seen > older_than_s and not _named(folder, match["stem"], name):

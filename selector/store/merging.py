@@ -150,7 +150,7 @@ def _write_data(
     if not told:
         return
     root = told[0].read_data_root()
-    merged.write_data_root(root.root, folders, root.labels)
+    merged.write_data_root(root.root, folders, root.labels, root.limit_per_class)
     others = sorted({str(store.read_data_root().root) for store in told} - {str(root.root)})
     if others:
         note(

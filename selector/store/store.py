@@ -66,11 +66,13 @@ _OURS = re.compile(
 
 @dataclass(frozen=True)
 class DataRoot:
-    """Where the scored images lie, the class_id of each class folder, and how labels were found."""
+    """Where the scored images lie, the class_id of each class folder, how labels were found, and how many files of a class were
+    asked for (0: all)."""
 
     root: Data
     folders: Mapping[str, int]
     labels: Labels = field(default_factory=Labels)
+    limit_per_class: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,13 @@ class Store:
                 )
         return known
 
-    def write_data_root(self, root: Data, folders: Mapping[str, int], labels: Labels | None = None) -> None:
-        """Notes where the images lie. Data may move; a folder that changes its class raises StoreError."""
+    def write_data_root(
+        self, root: Data, folders: Mapping[str, int], labels: Labels | None = None, limit_per_class: int = 0
+    ) -> None:
+        """Notes what is to be scored: see DataRoot. Data may move; a folder that changes its class raises StoreError."""
         content: dict[str, Any] = {"root": str(root.resolve()), "folders": self.check_folders(folders)}
-        if labels is not None and labels.stated():
-            content["labels"] = labels.stated()
-        write_json(self.path / DATA_FILE, content)
+        more = {"labels": labels.stated() if labels else None, "limit_per_class": limit_per_class}
+        write_json(self.path / DATA_FILE, content | {name: value for name, value in more.items() if value})
 
     def read_history(self) -> list[dict[str, Any]]:
         """One record for every scoring run that did work, the earliest first."""
@@ -168,7 +171,8 @@ class Store:
     def read_data_root(self) -> DataRoot:
         """Where the images lay when they were scored last; raises StoreError if that was never noted."""
         content = read_json(self.path / DATA_FILE)
-        return DataRoot(data_at(content["root"]), content["folders"], Labels.of(content.get("labels", {})))
+        labels = Labels.of(content.get("labels", {}))
+        return DataRoot(data_at(content["root"]), content["folders"], labels, content.get("limit_per_class", 0))
 
     def commit_images(self, shard: int, rows: pa.Table, maps: NDArray[np.float16]) -> bool:
         """Commits stage I of a shard: rows of IMAGE_SCHEMA, maps float16 [n, h, w] (zeros where not ok).

@@ -117,6 +117,14 @@ def test_status_says_what_is_done_and_who_works(data: Path, server: str, tmp_pat
     assert (again["left"], again["writers"]) == (0, [])
 
 
+def test_status_of_a_few_files_of_every_class_ends_with_nothing_left(data: Path, server: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for limit, listed in ((5, 10), (3, 6), (0, 48)):  # of the run that began last
+        selector(*score(data, store, server, "--limit-per-class", limit))
+        found = json.loads(selector("status", "--store", store, "--json").stdout)
+        assert (found["images"]["listed"], found["images"]["done"], found["left"]) == (listed, listed, 0)
+
+
 def test_another_fingerprint_and_a_part_that_is_none_are_refused(data: Path, server: str, tmp_path: Path) -> None:
     store = tmp_path / "store"
     selector(*score(data, store, server, "--part", "1/4", "--no-steal"))
@@ -199,7 +207,7 @@ def test_no_image_is_lost_or_doubled_when_writers_are_killed(
 def test_eight_writers_and_three_servers_under_two_hundred_kills(tmp_path: Path) -> None:
     data, chance = tmp_path / "data", random.Random(0)
     _many(data, 20_000)
-    settings = ("--draws", 1, "--shard-size", 64, "--workers", 1)
+    settings, commits = ("--draws", 1, "--shard-size", 64, "--workers", 1), 2 * -(-20_000 // 64)
     with ExitStack() as stack:
         made = [stack.enter_context(EmbeddedServer(builtin_repository(), restarts=1000, threads=1)) for _ in range(3)]
         addresses = ",".join(server.grpc_url for server in made)
@@ -208,8 +216,9 @@ def test_eight_writers_and_three_servers_under_two_hundred_kills(tmp_path: Path)
         least, servers, store = alone.rows(), Servers(made), tmp_path / "store"
         command = ("score", data, "--store", store, *settings, "--server", addresses)
         fleet = Fleet([(*command, "--part", f"{i}/8") for i in range(1, 9)])
-        while fleet.kills + servers.kills < 200:
-            time.sleep(chance.uniform(0.5, 4))
+        while (kills := fleet.kills + servers.kills) < 200:  # all along the work, however fast the machine is
+            wait_for(lambda at=0.9 * commits * kills / 200: len(list(store.glob("*/0*.parquet"))) >= at, "commits")
+            time.sleep(chance.uniform(0, 0.5))
             assert any(process.poll() is None for process in fleet.running), "all was done before 200 kills"
             if chance.random() < 0.2:
                 servers.kill(chance.randrange(3))
@@ -218,6 +227,7 @@ def test_eight_writers_and_three_servers_under_two_hundred_kills(tmp_path: Path)
         fleet.end(3600)
         spent_rows = servers.rows()
     assert same(contents(store), contents(tmp_path / "one"))
+    assert list((store / "work").iterdir()) == [], "what killed writers left is gone"
     print(
         f"{fleet.kills} kills of writers, {servers.kills} of servers; {least} UNet rows alone, {spent_rows} with them"
     )
