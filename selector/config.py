@@ -198,8 +198,9 @@ class SelectConfig:
 
     order: one of ORDERS. across_classes: what becomes of the same bytes under several classes, see
     ACROSS_CLASSES. exclude: as in ScoreConfig. labels: as there, None for those that the store was scored with.
-    workers: processes that order classes, 0 for two more than cores. relist: as in ScoreConfig. wait: whether to wait for
-    another process that uses the same folder. export: how the picks are handed out.
+    workers: processes that order classes, 0 for two more than cores. ray: address of a Ray cluster that orders them instead.
+    relist: as in ScoreConfig. wait: whether to wait for another process that uses the same folder. export: how the picks are
+    handed out.
     """
 
     ipc: int
@@ -211,6 +212,7 @@ class SelectConfig:
     exclude: tuple[str, ...] = ()
     labels: Labels | None = None
     workers: int = 0
+    ray: str | None = None
     relist: bool = False
     wait: bool = True
     export: ExportConfig = field(default_factory=ExportConfig)
@@ -239,8 +241,9 @@ def refuse_numbers(ranges: Mapping[str, Range], config: object) -> None:
 def plain(config: SelectConfig) -> dict[str, Any]:
     """The configuration as JSON values, to be written beside the output.
 
-    The store states `labels`; nothing depends on `wait` and `relist`.
+    The store states `labels`; nothing depends on `wait`, `relist` and `ray`.
     """
-    values = {name: value for name, value in asdict(config).items() if name not in ("labels", "wait", "relist")}
+    left_out = ("labels", "wait", "relist", "ray")
+    values = {name: value for name, value in asdict(config).items() if name not in left_out}
     export = values["export"] | {"formats": list(config.export.formats)}
     return values | {"out": str(config.out), "exclude": list(config.exclude), "export": export}

@@ -1,4 +1,4 @@
-"""Processes that order classes, each with one thread of BLAS and OpenMP.
+"""Processes that order classes, each with one thread of BLAS and OpenMP: of this machine, or of a Ray cluster.
 
 Their number is the parallelism: more threads in each would only compete, and change no order
 (`tests/selector/selection/`).
@@ -13,11 +13,19 @@ from contextlib import contextmanager
 from threadpoolctl import threadpool_limits
 
 from selector.processes import begin_work, cores, process_pool
+from selector.ray_cluster import Tasks, cluster
 
 
 @contextmanager
-def order_pool(processes: int = 0) -> Iterator[Executor | None]:
-    """As many processes, started when the first class is handed to them; 0: the default. None for one process."""
+def order_pool(processes: int = 0, ray: str | None = None) -> Iterator[Executor | None]:
+    """As many processes, started when the first class is handed to them; 0: the default. None for one process.
+
+    ray: the cluster that has the processes, as `cluster` takes it; there Ray sees to one thread in each.
+    """
+    if ray is not None:
+        with cluster(ray) as connected:
+            yield Tasks(connected)
+        return
     processes = processes or default_processes()
     if processes == 1:
         yield None

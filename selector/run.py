@@ -70,6 +70,8 @@ def run(scoring: ScoreConfig, selection: SelectConfig, progress: Progress, *, na
 def select(store: Path, data: Data | None, selection: SelectConfig, progress: Progress) -> dict[str, Any]:
     """Selects and exports from a store; returns the manifest."""
     _give_memory_back()
+    if selection.ray is not None:
+        store = store.resolve()  # processes elsewhere read features of it
     refuse_foreign(selection.out, selection.ipc)
     listing = _listed(store, data, selection, progress)
     for line in loss_lines(listing):
@@ -195,7 +197,7 @@ def _chosen(
         counts = np.bincount(view.patches.class_id, minlength=max(view.class_names) + 1)
         further = further_patches(view, images, [c for c in view.class_names if counts[c] < selection.ipc])
     ordering = progress.stage("order", len(view.class_names), "classes")
-    with order_pool(selection.workers) as pool, ordering as advance:
+    with order_pool(selection.workers, selection.ray) as pool, ordering as advance:
         chosen = select_patches(
             view.patches,
             view.class_names,

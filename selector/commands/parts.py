@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from selector.commands.options import number, option, together
+from selector.commands.options import Command, number, option, together
 from selector.config import SCORE_RANGES, ScoreConfig
 from selector.errors import UsageError
 
-ray_options = together(
-    option(
+
+def ray_option(what: str) -> Callable[[Command], Command]:
+    """Which cluster does something."""
+    return option(
         "--ray",
         is_flag=False,
         flag_value="auto",
         metavar="[ADDRESS]",
-        help="Score on a Ray cluster: the one at the address, or the one that is there; `local` makes one here (extra `ray`).",
-    ),
+        help=f"{what} on a Ray cluster: the one at the address, or the one that is there; `local` makes one here (extra `ray`).",
+    )
+
+
+ray_options = together(
+    ray_option("Score"),
     number(
         "--ray-workers",
         ranges=SCORE_RANGES,

@@ -31,7 +31,7 @@ from selector.commands.options import (
     wait_option,
 )
 from selector.commands.parameters import DATA, FOLDER, PATH
-from selector.commands.parts import part_of, part_options, ray_options
+from selector.commands.parts import part_of, part_options, ray_option, ray_options
 from selector.config import SELECT_RANGES, SelectConfig
 from selector.folders.files import check_folder
 from selector.images.locations import Data
@@ -51,7 +51,7 @@ from selector.progress import Progress
 def run(data: Data | None, ipc: int, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Score what is not yet scored, then select, export and report."""
     named, out = out is not None, out or Path("runs") / (data.resolve().name if data else "demo")
-    selection = selection_config(flags, ipc, out)
+    selection = selection_config(flags | {"ray": None}, ipc, out)  # it scores on the cluster, and orders here
     scoring = score_config(flags, data, out / "store")
     progress = Progress(quiet=as_json)
     check_folder(out, "--out")
@@ -107,6 +107,7 @@ def score(data: Data | None, store: Path, part: str | None, as_json: bool, **fla
     default=SelectConfig.workers,
     help="Processes that order classes; 0: two more than cores.",
 )
+@ray_option("Order classes")
 @wait_option
 @json_option
 def select(store: Path, ipc: int, out: Path, data: Data | None, as_json: bool, **flags: Any) -> None:

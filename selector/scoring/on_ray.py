@@ -6,19 +6,16 @@ again where a node is lost. Results are commits.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from selector.config import ScoreConfig
-from selector.errors import SelectorError
 from selector.progress import Progress
+from selector.ray_cluster import TASK, cluster
 from selector.store.state import state
 from selector.store.store import Store
 
 _LOOK_S = 10.0
-_REACH_S = 5.0
 
 
 def spread(config: ScoreConfig, progress: Progress, work: Callable[[ScoreConfig], int]) -> None:
@@ -26,40 +23,18 @@ def spread(config: ScoreConfig, progress: Progress, work: Callable[[ScoreConfig]
 
     work: scores into the store and returns the UNet rows that it spent. What is lost with its node is begun again elsewhere.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise SelectorError("--ray needs Ray: install the extra with pip install 'diffusion-selector[ray]'") from None
-    address = None if config.ray == "local" else config.ray
-    try:
-        _look_at(address)
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (OSError, ValueError) as error:
-        raise SelectorError(f"--ray {config.ray}: no cluster answers ({error}): start one (ray start --head)") from None
-    try:
+    with cluster(str(config.ray)) as ray:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         count = config.ray_workers or len(nodes)
         progress.note(f"{count} processes on {len(nodes)} nodes of a Ray cluster")
         share = replace(_everywhere(config), ray=None, part=(0, 1))
-        options: dict[str, Any] = {"num_cpus": 1, "max_retries": -1, "scheduling_strategy": "SPREAD"}
-        task = ray.remote(**options)(work)
+        task = ray.remote(**TASK)(work)
         pending = [task.remote(share) for _ in range(count)]
         while pending:
             done, pending = ray.wait(pending, timeout=_LOOK_S)
             for one in done:
                 ray.get(one)
             _say(config, progress)
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause if isinstance(error.cause, Exception) else SelectorError(str(error)) from None
-    finally:
-        ray.shutdown()
-
-
-def _look_at(address: str | None) -> None:
-    """Raises OSError at once for an address where nobody listens, for which Ray itself waits minutes."""
-    host, colon, port = (address or "").rpartition(":")
-    if colon and port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), _REACH_S).close()
 
 
 def _everywhere(config: ScoreConfig) -> ScoreConfig:

@@ -96,11 +96,12 @@ def _make_all(
         for number, patches, own_seed in tasks:
             yield number, order_one_class(order, patches, own_seed, tree_folder)
         return
+    most: int = getattr(pool, "in_flight", _IN_FLIGHT)
     waiting: deque[tuple[int, Future[ClassOrder]]] = deque()
     try:
         for number, patches, own_seed in tasks:
             waiting.append((number, pool.submit(order_one_class, order, patches, own_seed, tree_folder)))
-            if len(waiting) == _IN_FLIGHT:
+            if len(waiting) == most:
                 first, future = waiting.popleft()
                 yield first, future.result()
         while waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.selection.scale_data import Size, write_shards, write_store
 from client.embedded.server import EmbeddedServer
 from selector.builtin import builtin_repository
 from selector.store.store import Store
@@ -97,6 +99,35 @@ def test_an_error_of_a_process_is_the_commands(data: Path, server: str, tmp_path
     assert "'fit' is" in told.stderr
 
 
-def test_a_cluster_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
-    refused = selector("score", data, "--store", tmp_path / "store", "--ray", "127.0.0.1:1", code=1)
-    assert "--ray 127.0.0.1:1: no cluster answers" in refused.stderr
+def test_a_cluster_that_is_not_there_is_named(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    for command in (
+        ("score", data, "--store", tmp_path / "store"),
+        ("select", "--store", undisturbed / "store", "--ipc", 1, "--out", tmp_path / "out"),
+    ):
+        refused = selector(*command, "--ray", "127.0.0.1:1", code=1)
+        assert "--ray 127.0.0.1:1: no cluster answers" in refused.stderr
+
+
+def test_processes_without_a_server_start_one_of_their_own(
+    cluster: Any, data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """One a node, and each process of Ray is given one CPU."""
+    store = tmp_path / "store"
+    done = selector("score", data, *SETTINGS, "--store", store, "--ray", cluster.address, timeout_s=600)
+    assert "2 processes on 2 nodes of a Ray cluster" in done.stderr
+    assert same(contents(store), contents(undisturbed / "store"))
+    assert len(list(store.glob("server.log*"))) == 2
+
+
+def test_classes_that_a_cluster_orders_are_picked_as_those_ordered_here(cluster: Any, tmp_path: Path) -> None:
+    size = Size(classes=12, images=12 * 1_200, width=32)
+    write_shards(tmp_path / "data", size)
+    write_store(tmp_path / "store", tmp_path / "data", size)
+    shutil.copytree(tmp_path / "store", tmp_path / "other")
+    command = ("select", "--ipc", 5, "--order", "clusters")
+    selector(*command, "--store", tmp_path / "store", "--out", tmp_path / "here")
+    selector(*command, "--store", "other", "--out", "there", "--ray", cluster.address, cwd=tmp_path)
+    assert picks(tmp_path / "there", 5) == picks(tmp_path / "here", 5)
+    orders = [sorted(path.name for path in (tmp_path / name / "orders").glob("order-*")) for name in ("store", "other")]
+    assert orders[0] == orders[1]
+    assert len(orders[0]) == 12
