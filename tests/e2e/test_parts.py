@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -132,6 +133,29 @@ def test_another_fingerprint_and_a_part_that_is_none_are_refused(data: Path, ser
     assert '\'fit\' is "crop" there and "pad" here' in refused.stderr
     for part, said in (("5/4", "there is no part 5 of 4"), ("0/4", "no part 0 of 4"), ("two", "--part must be I/N")):
         assert said in selector(*score(data, store, server, "--part", part), code=2).stderr
+
+
+_JUMPING = """
+import runpy, sys, time
+real, real_ns, began = time.time, time.time_ns, time.monotonic()
+off = lambda: 3600 if (time.monotonic() - began) % 2 < 1 else -3600  # seconds
+time.time, time.time_ns = lambda: real() + off(), lambda: real_ns() + off() * 10**9
+del sys.argv[:4]  # this program, and python -m selector.cli
+sys.argv.insert(0, "selector")
+runpy.run_module("selector.cli", run_name="__main__")
+"""
+
+
+def test_a_machine_whose_clock_jumps_does_its_part(data: Path, undisturbed: Path, server: str, tmp_path: Path) -> None:
+    """By two hours every second, forwards and back; the clock of the other process stands right."""
+    store, program = tmp_path / "store", tmp_path / "jumping.py"
+    program.write_text(_JUMPING)
+    with start(*score(data, store, server, "--part", "2/2")) as other:
+        selector(*score(data, store, server, "--part", "1/2"), before=(sys.executable, str(program)))
+        assert other.wait(120) == 0
+    assert same(contents(store), contents(undisturbed / "store"))
+    assert spent(store) == 48 * 4
+    assert json.loads(selector("status", "--store", store, "--json").stdout)["left"] == 0
 
 
 class Fleet:

@@ -61,6 +61,16 @@ def test_two_runs_at_once_share_the_work_and_end_with_one_selection(
     assert list((tmp_path / "store" / "work").iterdir()) == []
 
 
+def test_two_runs_at_once_with_a_server_each_end_with_one_selection(scored: Path, data: Path, tmp_path: Path) -> None:
+    both = [start("run", data, *SETTINGS, "--shard-size", 1, "--out", tmp_path) for _ in range(2)]
+    said = [process.communicate(timeout=180)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert picks(tmp_path, 3) == picks(scored, 3)
+    assert images(tmp_path) == stated(tmp_path)
+    assert sum(run["unet_rows"] for run in Store.open(tmp_path / "store").read_history()) == 12 * 4
+    assert len(list((tmp_path / "store").glob("server.log*"))) == sum("embedded Triton" in text for text in said) > 0
+
+
 @pytest.mark.parametrize("turn", range(3))
 def test_two_orders_selected_at_once_leave_the_images_of_one_of_them(scored: Path, tmp_path: Path, turn: int) -> None:
     command = ("select", "--store", scored / "store", "--ipc", 4, "--out", tmp_path, "--order")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from selector.builtin import builtin_scenes
+from selector.builtin import builtin_repository, builtin_scenes
 from tests.e2e.command import environment, selector
 from tests.e2e.slurm import PATH, Slurm, until, why_no_slurm
 from tests.e2e.test_parts import spent
@@ -36,15 +36,15 @@ def slurm(tmp_path: Path) -> Slurm:
     return Slurm(tmp_path / "slurm", cpus=32)
 
 
-def script_of_the_page(folder: Path, store: Path, server: str) -> Path:
-    """The page's script with these places, and without the line that asks for a GPU."""
+def script_of_the_page(folder: Path, store: Path, *models: object) -> Path:
+    """The page's script with these places, and without the line that asks for a GPU. models: --server or --repository."""
     page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, flags=re.DOTALL)
     for there, here in (
         ("#SBATCH --gres=gpu:1\n", ""),
         ("/data/imagenet", str(builtin_scenes())),
         ("/shared/store", str(store)),
-        ("--repository /shared/repository", " ".join(map(str, ("--server", server, *SETTINGS)))),
+        ("--repository /shared/repository", " ".join(map(str, (*models, *SETTINGS)))),
     ):
         assert text.count(there) == 1, there
         text = text.replace(there, here)
@@ -72,7 +72,7 @@ def test_an_array_whose_tasks_are_cancelled_and_whose_node_is_drained_ends_as_on
     selector("score", builtin_scenes(), "--store", tmp_path / "one" / "store", *SETTINGS, "--server", server)
     alone_s = time.monotonic() - began
     store, whole = tmp_path / "store", commits(tmp_path / "one" / "store")
-    script, where = script_of_the_page(tmp_path, store, server), command_on_path(tmp_path / "bin")
+    script, where = script_of_the_page(tmp_path, store, "--server", server), command_on_path(tmp_path / "bin")
     line = (script, "--array=1-4", f"--output={tmp_path}/%A-%a.out")
     began = time.monotonic()
     with slurm:
@@ -108,3 +108,21 @@ def test_an_array_whose_tasks_are_cancelled_and_whose_node_is_drained_ends_as_on
         f"{cancelled} shards were there when two tasks had been cancelled and the node drained; tasks that did work and ended "
         f"by themselves: {', '.join(worked)}; they noted {rows[0]} UNet rows, one process {rows[1]}"
     )
+
+
+def test_tasks_without_a_server_start_one_each(slurm: Slurm, server: str, tmp_path: Path) -> None:
+    selector("score", builtin_scenes(), "--store", tmp_path / "one" / "store", *SETTINGS, "--server", server)
+    store = tmp_path / "store"
+    script = script_of_the_page(tmp_path, store, "--repository", builtin_repository())
+    with slurm:
+        job = slurm.submit(
+            script, "--array=1-2", f"--output={tmp_path}/%A-%a.out", environment=command_on_path(tmp_path / "bin")
+        )
+        until(lambda: not slurm.tasks(job), "the end of the array", LONG_S)
+        ends = {slurm.state(f"{job}_{i}") for i in (1, 2)}
+    said = [path.read_text() for path in sorted(tmp_path.glob("*-*.out"))]
+    assert ends == {"COMPLETED"}, said
+    assert all("embedded Triton" in text for text in said), said
+    assert len(list(store.glob("server.log*"))) == 2
+    assert same(contents(store), contents(tmp_path / "one" / "store"))
+    assert list((store / "work").iterdir()) == []
