@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.selection.synthetic_store import synthetic_class
 from selector.images.readers import image_id
-from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA
+from selector.store.schema import IMAGE_SCHEMA, PATCH_SCHEMA, conforming
 from selector.store.store import Store
 
 IMAGENET_IMAGES, IMAGENET_CLASSES = 1_281_167, 1_000
@@ -162,8 +162,7 @@ def _commit(store: Store, shard: int, patches: pa.Table, vectors: np.ndarray) ->
         "typicality": pa.array([[value] for value in patches["typicality"].to_pylist()]),
         "standard_error": each([0.004]),
     }
-    rows = pa.table([columns[name] for name in IMAGE_SCHEMA.names], names=IMAGE_SCHEMA.names).cast(IMAGE_SCHEMA)
-    store.commit_images(shard, rows, np.zeros((count, *_MAP), np.float16))
+    store.commit_images(shard, conforming(pa.table(columns), IMAGE_SCHEMA), np.zeros((count, *_MAP), np.float16))
     store.commit_patches(shard, patches, vectors)
 
 
