@@ -23,7 +23,7 @@ rehearse: $(TEST_ENV)/installed
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
 	results-one-step results-frontier results-frontier-draws results-scales results-references \
-	results-unlabelled results-assignment-budgets results-denoisers
+	results-unlabelled results-assignment-budgets results-denoisers results-parts results-soak
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
@@ -226,3 +226,17 @@ results-denoisers: $(DENOISERS)/scenes.tar
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.denoisers --pipeline UNet=$(DENOISERS)/unet \
 		--pipeline DiT=$(DENOISERS)/dit --maps $(DENOISERS)/maps > $(DENOISERS).md
 	$(DOCUMENT)/localisation.md denoisers $(DENOISERS).md
+
+# One process against four parts, on one server and on a simulated fleet: ten minutes on an idle machine.
+results-parts: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	$(TEST_ENV)/bin/python -m benchmarks.clusters.throughput > $(RESULTS)/parts.md
+	$(TEST_ENV)/bin/python -m benchmarks.document docs/clusters.md parts $(RESULTS)/parts.md
+
+# Two parts score as many small images; all of ImageNet's count take hours on two cores: make results-soak IMAGES=1281167
+IMAGES := 100000
+results-soak: $(TEST_ENV)/installed
+	mkdir -p $(RESULTS)
+	rm -rf $(RESULTS)/soak/store
+	$(TEST_ENV)/bin/python -m benchmarks.clusters.soak --folder $(RESULTS)/soak --images $(IMAGES) > $(RESULTS)/soak.md
+	$(TEST_ENV)/bin/python -m benchmarks.document docs/clusters.md soak $(RESULTS)/soak.md
