@@ -5,7 +5,7 @@
 Owns these measurements. Each case takes its turn in every round, so that what else runs on the machine meets all alike, and a
 ratio is that of a round. A rate is of the UNet's rows that servers counted, from the first tenth of all rows to the last: starts
 and ends of processes lie outside, and the seconds of the whole commands stand beside it. The fleet's servers are real ones of a
-repository whose UNet takes 50 ms a batch of 8 and no CPU (stub.py), one batch at a time.
+repository whose UNet takes 50 ms a batch of 4 and no CPU (stub.py), one batch at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from selector.builtin import builtin_repository, builtin_scenes
 from selector.errors import SelectorError
 
 PARTS, CLASSES = 4, 10
-SLEEP_S, BATCH = 0.05, 8
+SLEEP_S, BATCH, FLEET_DRAWS = 0.05, 4, 8
 _POLL_S = 0.1
 _SETTINGS = ("--workers", "1", "--shard-size", "64", "--json")
 
@@ -99,8 +99,8 @@ def _command(case: Case, folder: Path, part: int) -> list[str]:
 
 
 def compared(cases: Sequence[Case], rounds: int, note: Callable[[str], None]) -> dict[str, list[Measured]]:
-    """What every case took in every round; before it a turn of the first that is not counted."""
-    measure(cases[0])
+    """What every case took in every round; before it a turn of the last that is not counted."""
+    measure(cases[-1])
     found: dict[str, list[Measured]] = {case.name: [] for case in cases}
     for turn in range(rounds):
         for case in cases:
@@ -124,8 +124,9 @@ def table(found: dict[str, list[Measured]], against: Sequence[tuple[str, str]]) 
 
 @click.command()
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--images", default=4000, show_default=True, help="Images for the fleet.")
-def main(rounds: int, images: int) -> None:
+@click.option("--images", default=1000, show_default=True, help="Images for the fleet.")
+@click.option("--only", type=click.Choice(["parts", "fleet"]), help="One server alone, or the fleet alone.")
+def main(rounds: int, images: int, only: str | None) -> None:
     """Measure parts against one process."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         data, names = Path(folder) / "data", tuple(map(class_name, range(CLASSES)))
@@ -135,20 +136,24 @@ def main(rounds: int, images: int) -> None:
         def served(repository: Path, threads: int) -> str:
             return stack.enter_context(EmbeddedServer(repository, threads=threads)).grpc_url
 
-        real = served(builtin_repository(), os.cpu_count() or 1)
-        fleet = [served(stub, 1) for _ in range(PARTS)]
-        scenes = builtin_scenes()
-        cases = [
-            Case("built-in pipeline, one process", scenes, 2, [real]),
-            Case(f"built-in pipeline, {PARTS} parts", scenes, 2, [real] * PARTS),
-            Case("50 ms a batch, one process, one server", data, 4, [fleet[0]]),
-            Case(f"50 ms a batch, {PARTS} parts, one server", data, 4, [fleet[0]] * PARTS),
-            Case(f"50 ms a batch, {PARTS} parts, a server each", data, 4, fleet),
-            Case(f"50 ms a batch, one process, {PARTS} servers", data, 4, [",".join(fleet)]),
-        ]
+        cases, against = [], []
+        if only != "fleet":
+            real, scenes = served(builtin_repository(), os.cpu_count() or 1), builtin_scenes()
+            cases += [
+                Case("built-in pipeline, one process", scenes, 2, [real]),
+                Case(f"built-in pipeline, {PARTS} parts", scenes, 2, [real] * PARTS),
+            ]
+            against.append((cases[1].name, cases[0].name))
+        if only != "parts":
+            fleet = [served(stub, 1) for _ in range(PARTS)]
+            one, parts, spread = (
+                Case("50 ms a batch, one process, one server", data, FLEET_DRAWS, [fleet[0]]),
+                Case(f"50 ms a batch, {PARTS} parts, a server each", data, FLEET_DRAWS, fleet),
+                Case(f"50 ms a batch, one process, {PARTS} servers", data, FLEET_DRAWS, [",".join(fleet)]),
+            )
+            cases += [one, parts, spread]
+            against += [(parts.name, one.name), (spread.name, one.name)]
         found = compared(cases, rounds, lambda line: click.echo(line, err=True))
-    one, parts, slow_one, slow_parts, slow_fleet, slow_spread = found
-    against = [(parts, one), (slow_parts, slow_one), (slow_fleet, slow_one), (slow_spread, slow_one)]
     click.echo(table(found, against))
 
 
