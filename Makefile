@@ -22,7 +22,8 @@ test: $(TEST_ENV)/installed
 test-slow: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m pytest -m slow -s --timeout 1200
 
-# Data in an S3 bucket, which moto serves on loopback. s3fs needs another python-dateutil than constraints.txt has.
+# Data in an S3 bucket, which moto serves on loopback. s3fs needs another python-dateutil than constraints.txt has. aiobotocore names the
+# boto3 that fits it, and flask stands for moto's extra `server`: without them pip looked for minutes and found nothing.
 test-s3: $(S3_ENV)/installed
 	$(S3_ENV)/bin/python -m pytest -n 0 tests/selector/images/test_s3.py
 
@@ -63,7 +64,7 @@ $(S3_ENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(S3_ENV)
 	grep -v '^python-dateutil==' constraints.txt > $(S3_ENV)/constraints.txt
 	$(S3_ENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(S3_ENV)/constraints.txt \
-		--editable '.[s3]' 'moto[s3,server]>=5' filelock hypothesis pytest pytest-timeout pytest-xdist
+		--editable '.[s3]' 'aiobotocore[boto3]' 'moto[s3]>=5' flask flask-cors filelock hypothesis pytest pytest-timeout pytest-xdist
 	touch $@
 
 $(RAY_ENV)/installed: pyproject.toml constraints.txt
