@@ -34,7 +34,7 @@ from selector.errors import SelectorError
 PARTS, CLASSES = 4, 10
 SLEEP_S, BATCH, FLEET_DRAWS = 0.05, 4, 8
 _POLL_S = 0.1
-_SETTINGS = ("--workers", "1", "--shard-size", "64", "--json")
+_SETTINGS = ("--workers", "1", "--shard-size", "16", "--json")  # small shards: parts end together
 
 
 @dataclass(frozen=True)
