@@ -21,6 +21,7 @@ ROOMS = {
         "ranges": "",
         "contract": "errors",
         "rows": "contract",
+        "golden": "doors errors contract",
         "repository": "contract errors",
         "shared_memory": "doors errors statistics",
         "wire": "doors errors statistics ranges contract shared_memory",
@@ -89,7 +90,7 @@ ROOMS = {
 LAZY = {("selector.console", "selector.cli"), ("selector.cli", "export_scripts.command")}
 """The two arrows upwards, inside functions: the process runs the command, and `selector export` the exporter."""
 
-DOORS = ("client.delivery", "client.wire", "client.shared_memory")
+DOORS = ("client.delivery", "client.golden", "client.wire", "client.shared_memory")
 LOOSE_FILES = {"client": 14, "selector": 12, "export_scripts": 12}
 LONGEST = 300
 
