@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from client import contract
 from client.contract import INDEX_RANGE, Geometry, Identity, Model, Tensor
 from client.errors import ContractError, ServerError
+from client.golden import Golden, golden_of
 from client.wire import Connection, ServedModel, WireError, advice
 
 POLL_S = 0.1
@@ -20,7 +21,7 @@ LATE_S = 3.0
 @dataclass(frozen=True)
 class Served:
     """What one server serves. max_batch: rows that every model takes in one request; batches: what each takes.
-    instances: of the UNet."""
+    instances: of the UNet. golden: golden rows by model, of those that have some."""
 
     version: str
     geometry: Geometry
@@ -29,18 +30,26 @@ class Served:
     max_batch: int
     batches: Mapping[str, int]
     instances: int
+    golden: Mapping[str, Golden]
 
 
-async def meet(connections: Sequence[Connection], deadline_s: float) -> dict[Connection, Served | ServerError]:
+Confirm = Callable[[Connection, Served], Awaitable[None]]
+"""Raises ContractError if a server does not answer as it should, ServerError if it does not answer."""
+
+
+async def meet(
+    connections: Sequence[Connection], deadline_s: float, confirm: Confirm
+) -> dict[Connection, Served | ServerError]:
     """What each server serves, or why it is not there; once one is there, the others have LATE_S.
 
-    Raises the first one's ServerError if none is there within deadline_s, ContractError as `shake_hands`.
+    Raises the first one's ServerError if none is there within deadline_s, ContractError as `shake_hands` and `confirm`.
     """
 
     async def one(connection: Connection) -> Served | ServerError:
         try:
             served = await shake_hands(connection, deadline_s)
             await connection.open_transport(deadline_s)
+            await confirm(connection, served)
         except ServerError as error:
             return error
         return served
@@ -90,7 +99,20 @@ async def shake_hands(connection: Connection, deadline_s: float) -> Served:
         max_batch=min(served.max_batch for served in found.values()),
         batches={name: _max_batch(name, found) for name in found},
         instances=found[contract.UNET].instances,
+        golden=_golden(found),
     )
+
+
+def _golden(found: Mapping[str, ServedModel]) -> dict[str, Golden]:
+    golden = {}
+    for name, served in found.items():
+        try:
+            one = golden_of(served.parameters)
+        except ContractError as error:
+            raise ContractError(f"model {name!r}: {error}") from None
+        if one is not None:
+            golden[name] = one
+    return golden
 
 
 def _max_batch(name: str, found: Mapping[str, ServedModel]) -> int:

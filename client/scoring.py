@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
@@ -28,6 +29,7 @@ from client.delivery import (
     told_of_outages,
 )
 from client.errors import ContractError, ServerError
+from client.golden import USED, Asked
 from client.handshake import Served, meet, shake_hands
 from client.metrics import serve_metrics
 from client.rows import Result
@@ -39,14 +41,15 @@ __all__ = ["ClientConfig", "ScoringClient"]
 GREATEST_GROWTH = 8
 """A replica's bound grows to this many times its first size at most."""
 PROBE_S = 2.0
+_log = logging.getLogger(__name__)
 
 
 class ScoringClient:
     """An async context manager; inside it, any number of `score` calls may run at once.
 
-    On enter it waits for the servers and compares their models with the contract: ServerError if none is ready in time and has
-    a transport asked for by name, ContractError if one serves something else, or the servers differ. A server that is not there
-    while others are joins them when a probe finds it.
+    On enter it waits for the servers, compares their models with the contract and their answers with golden rows: ServerError
+    if none is ready in time and has a transport asked for by name, ContractError if one serves something else or answers
+    otherwise, or the servers differ. A server that is not there while others are joins them when a probe finds it.
     """
 
     def __init__(self, config: ClientConfig) -> None:
@@ -78,7 +81,11 @@ class ScoringClient:
                 return made
 
             addresses = await resolve(config.servers)
-            met = await meet([connected(address, stack) for address in addresses], config.ready_s)
+            met = await meet(
+                [connected(address, stack) for address in addresses],
+                config.ready_s,
+                partial(self._confirm, deadline_s=config.deadline_s),
+            )
             for connection, one in met.items():
                 if isinstance(one, Served):
                     self._judge(connection.address, one.version)
@@ -86,6 +93,7 @@ class ScoringClient:
             for connection, other in others:
                 _check_equal(first.address, there, connection.address, other)
             self._served = served = _together([there, *(other for _, other in others)])
+            _warn_of_unchecked(first.address, served)
             bounds = {
                 c: _bound(one if isinstance(one, Served) else there, config.rows_in_flight) for c, one in met.items()
             }
@@ -217,6 +225,12 @@ class ScoringClient:
                     f"the server at {connection.address} came back with a max_batch_size of {other.batches[name]} for "
                     f"{name}, expected at least {rows}: start the run again"
                 )
+        await self._confirm(connection, replace(other, golden={**other.golden, **served.golden}), PROBE_S)
+
+    async def _confirm(self, connection: Connection, served: Served, deadline_s: float) -> None:
+        """Compares answers with golden rows. Each is waited for as any row is, a server that refuses them for deadline_s."""
+        attempt_s = self._config.attempt_s
+        await Asked(connection, served.models, served.golden, served.batches, attempt_s, deadline_s).confirm()
 
     def _judge(self, address: str, version: str) -> None:
         """Once for each address."""
@@ -235,6 +249,15 @@ def _together(served: Sequence[Served]) -> Served:
     """What all servers take: a batch may go to any of them."""
     batches = {name: min(one.batches[name] for one in served) for name in served[0].batches}
     return replace(served[0], max_batch=min(one.max_batch for one in served), batches=batches)
+
+
+def _warn_of_unchecked(address: str, served: Served) -> None:
+    if unchecked := [name for name in USED if name not in served.golden]:
+        _log.warning(
+            "the server at %s has no golden rows of %s: its answers are not checked; selector export --reuse adds them",
+            address,
+            ", ".join(unchecked),
+        )
 
 
 def _bound(served: Served, rows_in_flight: int | None) -> AdaptiveBound:

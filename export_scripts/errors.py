@@ -47,6 +47,10 @@ class PrecisionLoss(GateError):
     """Reduced precision changes which windows are chosen."""
 
 
+class GoldenMismatch(GateError):
+    """A graph or an engine answers golden rows otherwise than recorded, or than float32 does."""
+
+
 class NotServed(GateError):
     """The real server does not load the repository, or serves something else than declared."""
 

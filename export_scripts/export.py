@@ -12,7 +12,9 @@ from torch import Tensor
 
 from client import contract
 from client.contract import Identity, identity_parameters
+from client.golden import golden_parameters
 from export_scripts.engines.engines import add_engines
+from export_scripts.gates.golden import ROWS, in_onnx_runtime, in_torch, make_golden
 from export_scripts.gates.graph import GATE_LOAD, GateLoad, check, check_signature, check_values, open_session
 from export_scripts.gates.precision import check_precision
 from export_scripts.gates.served import check_served
@@ -22,11 +24,11 @@ from export_scripts.graphs.onnx_export import export_onnx
 from export_scripts.pipelines.parts import SourcePipeline
 from export_scripts.pipelines.recorded import record_of
 from export_scripts.pipelines.source import at_resolution, load_source
-from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER
+from export_scripts.repository.exported import ONNX_FILE, VERSION_FOLDER, read_exported
 from export_scripts.repository.manifest import add_to_manifest, write_ensemble_manifest, write_leaf_manifest
 from export_scripts.repository.publishing import README_FILE, published
 from export_scripts.repository.readme import readme
-from export_scripts.repository.triton_config import model_config, write_config
+from export_scripts.repository.triton_config import add_parameters, model_config, write_config
 from export_scripts.settings import FP32, Settings, Wanted
 from export_scripts.steps import Steps
 
@@ -34,6 +36,7 @@ ENSEMBLE_MARKER = "ensemble.txt"  # git and wheels drop empty folders, and Trito
 MARKER_TEXT = "An ensemble has no model file; Triton needs this folder as its version.\n"
 # Where the gates run at a resolution of their own, the model is large: minutes on a few cores.
 LARGE_LOAD = GateLoad((1, 2, 3), rows=3, threads=0)
+LARGE_GOLDEN_ROWS = 2
 
 
 def export_pipeline(
@@ -84,6 +87,9 @@ def _write_models(pipeline_dir: Path, folder: Path, settings: Settings, wanted: 
                 result = check_precision(gated, same, graphs, settings.gate_images)
             add_to_manifest(folder / contract.UNET, precision_gate=result)
     _write_rest(folder, source, leaves, settings)
+    with steps.step("golden rows answered by torch"):
+        full = leaves if settings.precision == FP32 else make_leaves(source, settings.draws)
+        _write_golden(folder, full, large=probe is not None)
     if source.text_digest:
         files = record_of((wanted or Wanted()).files)
         origin = {"pipeline": str(pipeline_dir.resolve()), "text_digest": source.text_digest, "files": files}
@@ -144,6 +150,18 @@ def _write_rest(folder: Path, source: SourcePipeline, leaves: Leaves, settings: 
     np.savez(
         folder / contract.DIFT / "noise.npz", timestep=np.array(source.profile.dift_timestep), noise=leaves.dift_noise
     )
+
+
+def _write_golden(folder: Path, leaves: Leaves, *, large: bool) -> None:
+    """Golden rows of every model into its config. leaves: in float32. large: fewer rows, and the graphs are asked one."""
+    exported = read_exported(folder)
+    models, precision = exported.models, exported.identity.precision
+    graphs = in_onnx_runtime(models, {name: exported.onnx(name) for name in contract.LEAVES}, threads=0 if large else 1)
+    rows, run_rows = (LARGE_GOLDEN_ROWS, 1) if large else (ROWS, ROWS)
+    made = make_golden(models, precision, in_torch(leaves), graphs, rows, run_rows)
+    for name, golden in made.golden.items():
+        add_parameters(folder / name, golden_parameters(golden))
+        add_to_manifest(folder / name, golden_rows_error=made.errors[name])
 
 
 def save_prompts(folder: Path, identity: Identity, table: Tensor, pooled: Tensor | None) -> None:

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 from client.doors import door
 
 if TYPE_CHECKING:
+    from client.golden.asking import USED as USED
+    from client.golden.asking import Asked as Asked
+    from client.golden.asking import told as told
+    from client.golden.asking import worst as worst
     from client.golden.record import Difference as Difference
     from client.golden.record import Expected as Expected
     from client.golden.record import Golden as Golden
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 __all__, __getattr__ = door(
     __name__,
     {
+        "asking": ("USED", "Asked", "told", "worst"),
         "record": (
             "Difference",
             "Expected",

@@ -21,9 +21,9 @@ HEAD = """# Model repository
 
 Written by `selector export`; change the exporter, not these files. Leaves are ONNX graphs served by
 the backend `onnxruntime`, ensembles compose them inside Triton. Shapes are per row: the batch axis comes first, up to
-{max_batch} rows per request. Beside each model lie its `config.pbtxt`, whose `parameters` carry the pipeline's identity,
-and a `manifest.json` with checksums, versions and gate results. `draws.npz`, `prompts.npz` and `noise.npz` hold the
-constants of the graphs, for whoever wants to recompute a score.
+{max_batch} rows per request. Beside each model lie its `config.pbtxt`, whose `parameters` carry the pipeline's identity and
+golden rows (inputs by a recipe, and what the model must answer), and a `manifest.json` with checksums, versions and gate
+results. `draws.npz`, `prompts.npz` and `noise.npz` hold the constants of the graphs, for whoever wants to recompute a score.
 
 | Model | Kind | Inputs | Outputs | Does |
 |---|---|---|---|---|

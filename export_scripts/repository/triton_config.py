@@ -67,6 +67,14 @@ def add_plan(folder: Path, capability: str, file: str, told: Mapping[str, str]) 
     write_config(config, folder)
 
 
+def add_parameters(folder: Path, parameters: Mapping[str, str]) -> None:
+    """Sets parameters of the model in `folder`; all others stay."""
+    config = read_config(folder.parent, folder.name)
+    for key, text in parameters.items():
+        config.parameters[key].string_value = text
+    write_config(config, folder)
+
+
 def _io(kind: type, tensor: Tensor) -> pb.ModelInput | pb.ModelOutput:
     return kind(name=tensor.name, data_type=DATA_TYPES[tensor.datatype], dims=tensor.shape)
 
