@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 from client import contract
 from client.errors import ServerError
+from client.golden import Asked, Difference, cycled, worst
+from client.handshake import shake_hands
 from client.wire import Connection, IndexEntry, Security, ServedModel, WireError
 
 CALL_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 600.0
+"""A full batch of a large model takes minutes on a few cores."""
 ENGINE = "engine."  # parameters of a config that tell of an engine, by compute capability
 NAMES = (*contract.LEAVES, *contract.ENSEMBLES)
 
@@ -90,6 +94,39 @@ async def inspected(connection: Connection) -> Inspection:
         for name in NAMES
     )
     return Inspection(version, tuple(findings))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How a model answered its golden rows. worst: the largest difference beside what it may be, None for a model without golden
+    rows; batches: the sizes of the requests."""
+
+    name: str
+    worst: Difference | None
+    batches: tuple[int, ...]
+
+
+async def answers(address: str, security: Security) -> tuple[Answers, ...]:
+    """Asks every model of the server at HOST:PORT its golden rows, each alone and all in its largest batch.
+
+    Raises ServerError if it does not answer, ContractError if it serves something else.
+    """
+    connection = Connection(address, security)
+    try:
+        served = await shake_hands(connection, CALL_TIMEOUT_S)
+        asked = Asked(connection, served.models, served.golden, served.batches, ANSWER_TIMEOUT_S, CALL_TIMEOUT_S)
+        return tuple([await _answers(asked, name) for name in NAMES])
+    finally:
+        await connection.close()
+
+
+async def _answers(asked: Asked, name: str) -> Answers:
+    if name not in asked.golden:
+        return Answers(name, None, ())
+    golden, most = asked.golden[name], asked.batches[name]
+    batches = [[row] for row in range(golden.rows)] + ([cycled(golden, most)] if most > 1 else [])
+    found = [one for rows in batches for one in await asked.differences(name, rows)]
+    return Answers(name, worst(found), tuple(sorted({len(rows) for rows in batches})))
 
 
 def explain(reason: str) -> str:

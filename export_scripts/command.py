@@ -174,7 +174,8 @@ def main(
     PIPELINE is a folder, a hub id, or a single file of weights with --config.
 
     With --reuse REPO an exported repository is taken instead: --classes gives it a new list of classes, --runtime
-    tensorrt adds plans for this machine's GPU, and --check-only --runtime tensorrt-rtx tries its graphs in the builder.
+    tensorrt adds plans for this machine's GPU, and --check-only --runtime tensorrt-rtx tries its graphs in the builder. Golden
+    rows, by which clients check a server's answers, are added where an older export lacks them.
     --compare-features DATA exports nothing: it prints a table, and as its last line the flags of the best features.
     """
     if out_dir is not None:
@@ -254,6 +255,8 @@ def _run(
             return None
         if wanted.classes is not None:
             reused.replace_classes(place, wanted, find_pipeline(pipeline, variant) if pipeline else None, steps)
+        else:
+            reused.add_golden_rows(place, steps)
         add_engines(place, settings, steps)
         return place
     if pipeline is None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from client.embedded.devices import mixed_installation
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
-from client.inspection import inspect
+from client.golden import told
+from client.inspection import answers, inspect
 from client.scoring import ClientConfig, ScoringClient
 from client.wire import Security, advisory, look_at
 from selector.builtin import builtin_repository, builtin_scenes
@@ -123,7 +124,7 @@ def _server(server: str, security: Security) -> list[Finding]:
         missing = sum(not model.ready for model in found.models)
         detail = f"Triton {found.version} answers, {missing} of {len(models)} models are not ready"
         return [Finding(f"server {server}", False, detail, True), *models]
-    return [_contract(server, security), *models]
+    return [_contract(server, security), *models, *_answers(server, security)]
 
 
 def _contract(server: str, security: Security) -> Finding:
@@ -142,3 +143,20 @@ def _contract(server: str, security: Security) -> Finding:
         return Finding(f"server {server}", False, f"not what the client needs: {error}", True)
     except ClientError as error:
         return Finding(f"server {server}", False, str(error), True)
+
+
+def _answers(server: str, security: Security) -> list[Finding]:
+    """Does every model answer its golden rows as it should?"""
+    try:
+        found = asyncio.run(answers(server, security))
+    except ClientError as error:
+        return [Finding(f"{server} golden rows", False, str(error), True)]
+    findings, without = [], [one.name for one in found if one.worst is None]
+    for one in found:
+        if one.worst is not None:
+            detail = f"{told(one.worst)} (batches of {' and '.join(map(str, one.batches))})"
+            findings.append(Finding(f"{server} answers of {one.name}", one.worst.allowed, detail, True))
+    if without:
+        detail = f"none of {', '.join(without)}, whose answers can't be checked: selector export --reuse REPO adds them"
+        findings.append(Finding(f"{server} golden rows", False, detail))
+    return findings

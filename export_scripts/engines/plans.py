@@ -26,6 +26,7 @@ from export_scripts.engines.builder import (
 )
 from export_scripts.engines.plan_session import open_plan
 from export_scripts.errors import RuntimeUnavailable
+from export_scripts.gates.golden import check_golden
 from export_scripts.gates.graph import GateLoad, GateResult, Session, check_rows, check_values, open_session
 from export_scripts.graphs.onnx_export import Leaf
 from export_scripts.repository.exported import VERSION_FOLDER, Exported
@@ -103,11 +104,21 @@ def _make(
         engine = build_engine(trt, model, exported.onnx(name), build)
         unchecked.write_bytes(engine)
     with steps.step("plan held against its graph", name):
-        gate = check_plan(exported, name, read_manifest(folder)["precision"], gpu.open_plan(trt, engine, model))
+        session = gpu.open_plan(trt, engine, model)
+        gate = check_plan(exported, name, read_manifest(folder)["precision"], session)
+        answers = _golden_answers(exported, name, session)
     made = engine_values(trt, "tensorrt", gpu.capability, profile)
-    gates = gate.values(exported.identity.resolution) | {"provider": made["builder"]}
+    gates = gate.values(exported.identity.resolution) | {"provider": made["builder"]} | answers
     record = file_record(unchecked, folder) | {"file": path.relative_to(folder).as_posix(), "gpu": gpu.name}
     return _Made(folder, path, unchecked, record | made | {"gates": gates})
+
+
+def _golden_answers(exported: Exported, name: str, session: Session) -> dict[str, float]:
+    """What a manifest says of a plan's answers to golden rows, which every client asks it."""
+    if name not in exported.golden:
+        return {}
+    off = check_golden(exported.models[name], exported.golden[name], session, exported.max_batch)
+    return {"golden_rows_error": float(f"{off:.1e}")}
 
 
 def check_version(version: str, environment: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from client import contract
 from client.contract import Geometry, Identity, Model
 from client.errors import ContractError
+from client.golden import Golden, golden_of
 from client.repository import read_config, read_identity
 from export_scripts.errors import PipelineError
 
@@ -21,13 +22,14 @@ ONNX_FILE = "model.onnx"
 
 @dataclass(frozen=True)
 class Exported:
-    """What the repository in `folder` declares. max_batch: of every model."""
+    """What the repository in `folder` declares. max_batch: of every model. golden: golden rows of the models that have some."""
 
     folder: Path
     geometry: Geometry
     identity: Identity
     models: Mapping[str, Model]
     max_batch: int
+    golden: Mapping[str, Golden] = field(default_factory=dict)
 
     def onnx(self, name: str) -> Path:
         """The graph of a leaf."""
@@ -40,10 +42,12 @@ def read_exported(folder: Path) -> Exported:
         configs = {name: read_config(folder, name) for name in (*contract.LEAVES, *contract.ENSEMBLES)}
         identity = read_identity(folder)
         geometry = _geometry(configs, identity)
+        golden = {name: golden_of({k: v.string_value for k, v in c.parameters.items()}) for name, c in configs.items()}
     except (ContractError, KeyError) as error:
         raise PipelineError(f"{folder} is no repository of this version's exporter: {error}") from error
     max_batch = min(int(config.max_batch_size) for config in configs.values())
-    return Exported(folder, geometry, identity, contract.models(geometry), max_batch)
+    known = {name: one for name, one in golden.items() if one is not None}
+    return Exported(folder, geometry, identity, contract.models(geometry), max_batch, known)
 
 
 def _geometry(configs: Mapping[str, Any], identity: Identity) -> Geometry:

@@ -13,7 +13,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from client import contract
 from client.contract import Geometry, Identity
+from client.golden import compare, golden_of, golden_parameters, inputs
 from client.repository import read_config
+from export_scripts.gates.golden import composed, in_onnx_runtime
+from export_scripts.repository.exported import read_exported
 from export_scripts.repository.triton_config import model_config
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -53,8 +56,10 @@ def models(configs: dict[str, pb.ModelConfig], identity: Identity) -> dict[str, 
 def test_a_committed_config_is_what_the_exporter_writes_for_the_spec(
     name: str, configs: dict[str, pb.ModelConfig], models: dict[str, contract.Model], identity: Identity
 ) -> None:
-    """Every field: tensors, index ranges, steps of ensembles, batching, queue, warmup, identity."""
-    parameters = contract.identity_parameters(identity).get(name)
+    """Every field: tensors, index ranges, steps of ensembles, batching, queue, warmup, identity, golden rows."""
+    golden = golden_of({key: value.string_value for key, value in configs[name].parameters.items()})
+    assert golden is not None
+    parameters = contract.identity_parameters(identity).get(name, {}) | golden_parameters(golden)
     max_batch = configs[name].max_batch_size
     assert configs[name] == model_config(models[name], max_batch=max_batch, parameters=parameters)
 
@@ -77,6 +82,19 @@ def test_a_committed_graph_has_the_spec_s_tensors_and_a_free_batch(
             (t.name, ONNX_TYPES[t.datatype], t.shape) for t in tensors
         ]
         assert {v.shape[0] for v in values} == {"batch"}
+
+
+def test_the_committed_graphs_answer_the_committed_golden_rows() -> None:
+    """Of leaves and ensembles, well within what other engines may be off by."""
+    exported = read_exported(REPOSITORY)
+    graphs = in_onnx_runtime(exported.models, {name: exported.onnx(name) for name in contract.LEAVES}, threads=1)
+    given = {name: inputs(exported.golden[name], model) for name, model in exported.models.items()}
+    answers = composed(exported.models, given, graphs)
+    for name in MODELS:
+        assert exported.golden[name].reference == "torch float32"
+        assert set(exported.golden[name].outputs) == {tensor.name for tensor in exported.models[name].outputs}
+        for one in compare(exported.golden[name], answers[name]):
+            assert one.size < one.tolerance / 10, (name, one)
 
 
 @pytest.mark.parametrize("name", MODELS)
