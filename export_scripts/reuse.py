@@ -75,9 +75,7 @@ def add_golden_rows(repository: Path, steps: Steps) -> None:
         _add(repository, _answered(exported, lacking, steps))
 
 
-def _answered(
-    exported: Exported, names: Sequence[str], steps: Steps, prompts: Path | None = None
-) -> dict[str, Golden]:
+def _answered(exported: Exported, names: Sequence[str], steps: Steps, prompts: Path | None = None) -> dict[str, Golden]:
     """Golden rows of these models. prompts: the graph of `prompt_embedding`, if it is not yet in its place.
 
     Where there were none, in another precision than float32, there are none again.

@@ -73,9 +73,10 @@ def _whole(*parts: object) -> int:
 
 
 def _index(name: str, seed: int, row: int, least: int, greatest: int) -> int:
-    """Steps of a quarter of the range, so that draws are of all noise levels, and one more, so that they are of both signs."""
+    """Steps of a quarter of the range, so that draws are of all noise levels, and one more, so that they are of both signs; less
+    where four of them would meet again."""
     count = greatest - least + 1
-    step = count // 4 + 1 if count >= 7 else 1
+    step = max(1, min(count // 4 + 1, (count - 1) // 3))
     if name != "REFERENCE_ID":
         return least + (_whole(seed, name) + row * step) % count
     ahead = 1 + _whole(seed, name, row) % max(1, count - 1)

@@ -74,7 +74,7 @@ ROOMS = {
         "pipelines": "errors class_list settings small_pipeline",
         "graphs": "client errors settings pipelines",
         "repository": "client selector errors graphs",
-        "gates": "client selector errors steps pipelines graphs repository",
+        "gates": "client selector errors steps settings pipelines graphs repository",
         "engines": "client selector errors steps settings graphs repository gates",
         "features": "selector errors settings pipelines graphs",
         "training": "client selector settings small_pipeline pipelines graphs",
