@@ -21,6 +21,7 @@ from client.wire import Security, advisory, look_at
 from selector.builtin import builtin_repository, builtin_scenes
 
 _SHM_WANTED = 256 << 20
+_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,11 @@ def _server(server: str, security: Security) -> list[Finding]:
 
 
 def _contract(server: str, security: Security) -> Finding:
+    # A full batch of golden rows of a large model takes minutes on a few cores.
+    asked = ClientConfig((server,), ready_s=10.0, security=security, attempt_s=_PATIENCE_S, deadline_s=_PATIENCE_S)
+
     async def look() -> str:
-        async with ScoringClient(ClientConfig(servers=(server,), ready_s=10.0, security=security)) as client:
+        async with ScoringClient(asked) as client:
             identity = client.identity
             return (
                 f"Triton {client.server_version}, contract met; pipeline {identity.pipeline[:12]}, "

@@ -148,7 +148,8 @@ class Stream:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            self._error = self._error or task.exception()
+            error = task.exception()  # asked for even if another one came first: else asyncio prints it
+            self._error = self._error or error
         self._changed.set()
 
 

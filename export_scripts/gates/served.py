@@ -19,7 +19,7 @@ READY_S = 300.0
 
 
 def check_served(folder: Path, wanted: bool | None, steps: Steps) -> None:
-    """Starts the embedded server on the repository in `folder` and compares every model with the spec.
+    """Starts the embedded server on the repository in `folder`, compares every model with the spec and its answers with golden rows.
 
     wanted: None is "wherever that server runs". Raises NotServed that says what failed.
     """
@@ -34,13 +34,14 @@ def check_served(folder: Path, wanted: bool | None, steps: Steps) -> None:
         try:
             # Warm-up runs every model once at both ends of its batch sizes, a large one with a row alone (overlay.py).
             with EmbeddedServer(folder, ready_timeout_s=max(READY_S, patience_s(folder))) as server:
-                served = asyncio.run(_served(server.grpc_url))
+                served = asyncio.run(_served(server.grpc_url, patience_s(folder)))
         except ClientError as error:
             raise NotServed(f"the server does not serve the repository as declared: {error}") from error
     if served != (declared.geometry, declared.identity):
         raise NotServed(f"declared {declared.geometry} and {declared.identity}, served {served[0]} and {served[1]}")
 
 
-async def _served(address: str) -> tuple[Geometry, Identity]:
-    async with ScoringClient(ClientConfig((address,), ready_s=READY_S)) as client:
+async def _served(address: str, patience_s: float) -> tuple[Geometry, Identity]:
+    config = ClientConfig((address,), ready_s=READY_S, attempt_s=patience_s, deadline_s=patience_s)
+    async with ScoringClient(config) as client:
         return client.geometry, client.identity

@@ -22,7 +22,7 @@ from client.repository import read_config
 from export_scripts.engines.builder import ENGINE_LEAVES
 from export_scripts.engines.plan_session import PlanSession
 from export_scripts.engines.plans import Gpu, add_plans, check_version
-from export_scripts.errors import EngineRefused, RowLeak, RuntimeUnavailable, ValueMismatch
+from export_scripts.errors import EngineRefused, GoldenMismatch, RowLeak, RuntimeUnavailable, ValueMismatch
 from export_scripts.graphs.onnx_export import NUMPY_TYPES
 from export_scripts.repository.exported import Exported, read_exported
 from export_scripts.steps import Steps
@@ -132,8 +132,12 @@ def leak(arrays: list[np.ndarray]) -> list[np.ndarray]:
 @pytest.mark.usefixtures("ahead_of_time")
 @pytest.mark.parametrize(
     ("spoil", "error"),
-    [(lambda arrays: [1.1 * a for a in arrays], ValueMismatch), (leak, RowLeak)],
-    ids=["values", "rows"],
+    [
+        (lambda arrays: [1.1 * a for a in arrays], ValueMismatch),
+        (leak, RowLeak),
+        (lambda arrays: [1.0005 * a for a in arrays], GoldenMismatch),
+    ],
+    ids=["values", "rows", "golden rows"],
 )
 def test_a_wrong_plan_is_refused_and_the_repository_stays_as_it_was(repository: Path, spoil: Any, error: type) -> None:
     exported = read_exported(repository)
