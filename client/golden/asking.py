@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from client import contract
 from client.contract import Model
-from client.errors import ContractError, ServerError, WireError
+from client.errors import ClientError, ContractError, ServerError, WireError
 from client.golden.record import Difference, Golden, compare, cycled, inputs
 from client.wire import Connection, Remedy, remedy
 
@@ -47,14 +47,19 @@ class Asked:
             wrong, mixed = await self._first_rows(name)
             if wrong is not None:
                 steps = dict.fromkeys(step.model for step in self.models[name].steps)
-                parts = [
-                    part for part in steps if part in self.golden and (await self._first_rows(part))[0] is not None
-                ]
+                parts = [part for part in steps if await self._at_fault(part)]
                 raise ContractError(self._told(name, wrong, mixed, parts))
 
     async def differences(self, name: str, rows: Sequence[int]) -> tuple[Difference, ...]:
         """What compare says of one request of these golden rows."""
         return compare(self.golden[name], await self._answer(name, rows), rows)
+
+    async def _at_fault(self, part: str) -> bool:
+        """Whether a part of an ensemble that is wrong is known to be wrong itself."""
+        try:
+            return part in self.golden and (await self._first_rows(part))[0] is not None
+        except ClientError:  # the ensemble's own difference is what is to be told
+            return False
 
     async def _first_rows(self, name: str) -> tuple[Difference | None, bool]:
         """The worst difference that is not allowed, and whether it is all because rows were answered for one another."""

@@ -79,6 +79,8 @@ def golden_of(parameters: Mapping[str, str]) -> Golden | None:
         golden = Golden(values["seed"], values["rows"], outputs, values["scales"], values["reference"])
         if golden.rows < 1 or any(len(one.values) != golden.rows for one in outputs.values()):
             raise ValueError("their number is not that of the rows")
+        if not outputs or not all(one.tolerance > 0 for one in outputs.values()):
+            raise ValueError("they allow no difference")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(
             f"its parameter {PARAMETER!r} holds no golden rows ({error}): export the repository again"

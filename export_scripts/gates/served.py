@@ -19,7 +19,7 @@ READY_S = 300.0
 
 
 def check_served(folder: Path, wanted: bool | None, steps: Steps) -> None:
-    """Starts the embedded server on the repository in `folder`, compares every model with the spec and its answers with golden rows.
+    """Starts the embedded server on the repository in `folder`, compares models with the spec and answers with golden rows.
 
     wanted: None is "wherever that server runs". Raises NotServed that says what failed.
     """

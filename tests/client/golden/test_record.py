@@ -53,6 +53,15 @@ def test_a_record_whose_rows_are_not_all_there_is_refused() -> None:
         golden_of({"golden": text.replace('"rows":4', '"rows":5')})
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [('"tolerance":0.001', '"tolerance":0.0'), ('"outputs":{', '"outputs":{},"x":{')]
+)
+def test_a_record_that_could_judge_nothing_is_refused(before: str, after: str) -> None:
+    (text,) = golden_parameters(GOLDEN).values()
+    with pytest.raises(ContractError, match="they allow no difference"):
+        golden_of({"golden": text.replace(before, after)})
+
+
 def test_a_right_answer_is_off_by_nothing() -> None:
     """Up to the rounding of what was recorded; of any rows, in any order."""
     assert max(sizes(OUTPUTS).values()) < 1e-7
