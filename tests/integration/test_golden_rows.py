@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from client import contract
-from client.embedded import health
 from client.embedded.server import EmbeddedServer
 from client.embedded.wheel import embedded_problem
 from client.errors import ContractError
 from client.rows import loss_row
 from client.scoring import ClientConfig, ScoringClient
-from client.wire import Security
+from client.wire import Health, Security
 from export_scripts.export import export_pipeline
 from export_scripts.settings import FP16, Settings
 from selector.builtin import builtin_repository
@@ -160,4 +159,4 @@ def test_a_replica_that_comes_back_wrong_ends_the_run(tiny_repository: Path, tmp
     with EmbeddedServer(folder, restarts=10, threads=1) as server:
         with pytest.raises(ContractError, match=r"golden rows of 'noise_loss' wrongly.*unet_noise_predictor"):
             asyncio.run(asyncio.wait_for(main(server), 120))
-        until(lambda: health.live(server.http_url), "the server is live", 60)
+        until(lambda: Health(server.grpc_url).live(), "the server is live", 60)
