@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from client import contract
 from client.golden import compare, golden_parameters, inputs
@@ -22,10 +23,12 @@ from export_scripts.gates.golden import (
     make_golden,
 )
 from export_scripts.gates.graph import open_session
+from export_scripts.pipelines.text import PromptTable
 from export_scripts.repository.exported import Exported, read_exported
+from export_scripts.repository.manifest import add_to_manifest
 from export_scripts.repository.triton_config import add_parameters, write_config
-from export_scripts.reuse import add_golden_rows
-from export_scripts.settings import FP16, FP32
+from export_scripts.reuse import add_golden_rows, replace_classes
+from export_scripts.settings import FP16, FP32, Wanted
 from export_scripts.steps import Steps
 from tests.integration.wrong_engines import one_weight_changed, with_graph
 
@@ -163,6 +166,30 @@ def test_a_repository_of_an_older_export_is_given_golden_rows(repository: Path) 
         for key, record in golden.outputs.items():
             old = before.golden[name].outputs[key]
             assert np.allclose(record.values, old.values, atol=old.scale * old.tolerance)
+
+
+def test_a_new_list_of_classes_changes_what_prompts_must_answer_and_nothing_else(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graphs answer again, at the tolerances from before; a server of the result would pass."""
+    before = read_exported(repository)
+    add_to_manifest(repository / contract.PROMPT_EMBEDDING, source={"pipeline": "gone", "text_digest": "same"})
+    tokens = torch.from_numpy(np.random.default_rng(1).standard_normal((5, *before.geometry.prompt), dtype=np.float32))
+    table = PromptTable(("", "a", "b", "c", "d"), tokens, None, "same", ())
+    monkeypatch.setattr("export_scripts.reuse.read_prompts", lambda path, wanted: table)
+    replace_classes(repository, Wanted(classes=("a", "b", "c", "d")), None, QUIET)
+    after = read_exported(repository)
+    for name in (contract.VAE_ENCODER, contract.UNET, contract.DIFT):
+        assert after.golden[name] == before.golden[name]
+    run = graphs_of(after)
+    answers = composed(after.models, {n: inputs(after.golden[n], m) for n, m in after.models.items()}, run)
+    for name, golden in after.golden.items():
+        assert all(one.allowed for one in compare(golden, answers[name])), name
+    for name in (contract.PROMPT_EMBEDDING, *contract.ENSEMBLES):
+        assert not all(one.allowed for one in compare(before.golden[name], answers[name])), name
+        assert {k: e.tolerance for k, e in after.golden[name].outputs.items()} == {
+            k: e.tolerance for k, e in before.golden[name].outputs.items()
+        }
 
 
 def test_golden_rows_that_are_there_stay(repository: Path) -> None:
