@@ -137,12 +137,13 @@ def test_another_fingerprint_and_a_part_that_is_none_are_refused(data: Path, ser
 
 _JUMPING = """
 import runpy, sys, time
-real, real_ns, began = time.time, time.time_ns, time.monotonic()
-off = lambda: 3600 if (time.monotonic() - began) % 2 < 1 else -3600  # seconds
-time.time, time.time_ns = lambda: real() + off(), lambda: real_ns() + off() * 10**9
-del sys.argv[:4]  # this program, and python -m selector.cli
-sys.argv.insert(0, "selector")
-runpy.run_module("selector.cli", run_name="__main__")
+if __name__ == "__main__":  # not in the processes that decode
+    real, real_ns, began = time.time, time.time_ns, time.monotonic()
+    off = lambda: 3600 if (time.monotonic() - began) % 2 < 1 else -3600  # seconds
+    time.time, time.time_ns = lambda: real() + off(), lambda: real_ns() + off() * 10**9
+    del sys.argv[:4]  # this program, and python -m selector.cli
+    sys.argv.insert(0, "selector")
+    runpy.run_module("selector.cli", run_name="__main__")
 """
 
 
