@@ -112,7 +112,7 @@ def main(repository: Path, per_class: int, seed: int, source: Path, kept: Path) 
     folder = kept / f"{identity.pipeline[:16]}-{pixels_hash(scenes)}"
     folder.mkdir(parents=True, exist_ok=True)
     with EmbeddedServer(repository, threads=1) as server:
-        losses = asyncio.run(collect(server.grpc_url, np.repeat(scenes.images[..., None], 3, axis=-1), folder))
+        losses = asyncio.run(collect(server.grpc_url, scenes.canvases, folder))
     taken = identity.taken(identity.draws)
     orders = {
         "from the end": taken[::-1],

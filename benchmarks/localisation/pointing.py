@@ -62,7 +62,7 @@ def localise_boxes(boxes: Sequence[Box], scenes: Scenes) -> Localisation:
 
 def boxes_of_maps(means: Sequence[NDArray[np.float32]], scenes: Scenes, setting: WindowSetting) -> list[Box]:
     """Each image's best window by a setting. means: mean delta maps, float32 [h, w]."""
-    canvases, whole = np.repeat(scenes.images[..., None], 3, axis=-1), Box(0, 0, *scenes.images.shape[1:])
+    canvases, whole = scenes.canvases, Box(0, 0, *scenes.images.shape[1:3])
     both = zip(means, canvases, strict=True)
     return [chosen_windows(mean, canvas, whole, setting, 1)[0].box for mean, canvas in both]
 

@@ -50,7 +50,7 @@ def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None
 
     maps: a folder that keeps the answers by pieces, so that a measurement that was stopped goes on.
     """
-    images = np.repeat(scenes.images[..., None], 3, axis=-1)
+    images = scenes.canvases
     kinds = {kind: RULES[kind].references for kind in ("null", "rotating")}
     found = asyncio.run(collect(server, images, scenes.labels, max(draws), kinds, maps))
     grid = canvas_grid(found.identity)

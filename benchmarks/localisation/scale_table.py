@@ -100,7 +100,7 @@ def main(
     with EmbeddedServer(repository, threads=1) as server:
         for name, variant in VARIANTS.items():
             scenes = make_scenes(items, per_class, seed, variant)
-            images = np.repeat(scenes.images[..., None], 3, axis=-1)
+            images = scenes.canvases
             folder = maps / f"{identity.pipeline}-{variant}-{split}-{seed}-{per_class}-{draws}"
             kinds = {used.reference: used.references}
             found = asyncio.run(collect(server.grpc_url, images, scenes.labels, draws, kinds, folder))

@@ -10,40 +10,26 @@ Brightness therefore hardly tells where the item is (docs/decisions/002-scenes.m
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from benchmarks.scenes.composition import (
+    SceneParameters,
+    draw_sides,
+    items_in_turn,
+    other_class,
+    place_beside,
+    place_pair,
+    scaled,
+    scramble,
+)
 from benchmarks.scenes.items import CLASS_NAMES, ITEM_PX, SOURCE, SPLIT_FILES, Items, read_items
 from benchmarks.scenes.scenes import Scenes, pixels_hash
-
-
-@dataclass(frozen=True)
-class SceneParameters:
-    """Everything that shapes a scene besides the seed. Frozen: a change is a new data set."""
-
-    canvas_px: int = 64
-    fragment_px: int = 8
-    fragments: tuple[int, int] = (6, 10)
-    fragments_beside_decoy: tuple[int, int] = (2, 4)
-    least_fragment_level: float = 64.0  # mean grey level of a fragment, so that clutter is seen
-    decoy_block_px: int = 7
-    decoy_overlap_px: int = 0  # at most this many pixels of the item's box
-    placement_tries: int = 50
-    version: int = 1
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits naming these parameters."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -82,20 +68,20 @@ def make_scene(
     """A scene of item `index`, uint8 [canvas_px, canvas_px], with its box's top, left and side."""
     canvas = np.zeros((parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
     label = items.labels[index]
-    side, decoy_side = _draw_sides(sides, decoy, parameters, rng)
+    side, decoy_side = draw_sides(sides, decoy, parameters, rng)
     free = parameters.canvas_px - side + 1
     boxes = [(int(rng.integers(free)), int(rng.integers(free)), side)]
     if decoy:
-        item_box, decoy_box = _place_pair((side, decoy_side), parameters, rng)
+        item_box, decoy_box = place_pair((side, decoy_side), parameters, rng)
         boxes = [item_box, decoy_box]
-        other = items.images[_other_class(items, label, rng)]
-        _paste(canvas, _scaled(_scramble(other, parameters.decoy_block_px, rng), decoy_side), *decoy_box[:2])
+        other = items.images[other_class(items.labels, label, rng)]
+        _paste(canvas, scaled(scramble(other, parameters.decoy_block_px, rng), decoy_side), *decoy_box[:2])
     low, high = parameters.fragments_beside_decoy if decoy else parameters.fragments
     for _ in range(int(rng.integers(low, high + 1))):
         fragment = _fragment(items, label, parameters, rng)
-        place = _place_beside(boxes, parameters, rng)
+        place = place_beside(boxes, parameters, rng)
         _paste(canvas, fragment, *place)
-    _paste(canvas, _scaled(items.images[index], side), *boxes[0][:2])
+    _paste(canvas, scaled(items.images[index], side), *boxes[0][:2])
     return canvas, boxes[0]
 
 
@@ -109,15 +95,7 @@ def make_scenes(items: Items, per_class: int, seed: int, variant: str = "scenes"
     class_ids = [CLASS_NAMES.index(name) for name in VARIANTS[variant].classes]
     items = items.of_classes(class_ids)
     count = per_class * len(class_ids)
-    chosen = []
-    for class_id in class_ids:
-        own = np.flatnonzero(items.labels == class_id)
-        if not len(own):
-            raise ValueError(f"no items of class {CLASS_NAMES[class_id]!r}")
-        rng = np.random.default_rng([seed, 0, class_id])
-        rounds = [rng.permutation(own) for _ in range(-(-per_class // len(own)))]
-        chosen.append(np.concatenate(rounds)[:per_class])
-    indices = np.concatenate(chosen)
+    indices = items_in_turn(items.labels, class_ids, per_class, seed, CLASS_NAMES)
     images = np.empty((count, parameters.canvas_px, parameters.canvas_px), dtype=np.uint8)
     boxes = np.empty((count, 3), dtype=np.int64)
     decoys = (np.arange(count) % per_class % 2 == 1) & VARIANTS[variant].decoys
@@ -128,78 +106,17 @@ def make_scenes(items: Items, per_class: int, seed: int, variant: str = "scenes"
     return Scenes(images, items.labels[indices], boxes[:, 0], boxes[:, 1], decoys, boxes[:, 2])
 
 
-def _draw_sides(
-    sides: Sequence[int], decoy: bool, parameters: SceneParameters, rng: np.random.Generator
-) -> tuple[int, int]:
-    """Sides of item and decoy. One side takes no random number, so scenes of one are what they were before there were more."""
-    if len(sides) == 1:
-        return sides[0], sides[0]
-    pairs = [(a, b) for a in sides for b in sides if not decoy or a + b <= parameters.canvas_px]
-    return pairs[int(rng.integers(len(pairs)))]
-
-
-def _place_pair(
-    sides: tuple[int, int], parameters: SceneParameters, rng: np.random.Generator
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Two boxes of these sides, uniform among the pairs that overlap so little: the same law for both."""
-    side, other = sides
-    free, other_free = parameters.canvas_px - side + 1, parameters.canvas_px - other + 1
-    while True:
-        top, left, other_top, other_left = (int(v) for v in rng.integers([free, free, other_free, other_free]))
-        rows = max(0, min(top + side, other_top + other) - max(top, other_top))
-        columns = max(0, min(left + side, other_left + other) - max(left, other_left))
-        if rows * columns <= parameters.decoy_overlap_px:
-            return (top, left, side), (other_top, other_left, other)
-
-
-def _scaled(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    if image.shape == (side, side):
-        return image
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
-
-
-def _place_beside(
-    boxes: Sequence[tuple[int, int, int]], parameters: SceneParameters, rng: np.random.Generator
-) -> tuple[int, int]:
-    """A place for a fragment outside `boxes`; anywhere when there is hardly room."""
-    side = parameters.fragment_px
-    top = left = 0
-    for _ in range(parameters.placement_tries):
-        top, left = (int(value) for value in rng.integers(parameters.canvas_px - side + 1, size=2))
-        if all(
-            top + side <= box_top or box_top + box_px <= top or left + side <= box_left or box_left + box_px <= left
-            for box_top, box_left, box_px in boxes
-        ):
-            break
-    return top, left
-
-
-def _other_class(items: Items, label: np.int64, rng: np.random.Generator) -> int:
-    while True:
-        index = int(rng.integers(len(items.labels)))
-        if items.labels[index] != label:
-            return index
-
-
 def _fragment(
     items: Items, label: np.int64, parameters: SceneParameters, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """A cut of an item of another class that is not nearly black."""
     side = parameters.fragment_px
     while True:
-        image = items.images[_other_class(items, label, rng)]
+        image = items.images[other_class(items.labels, label, rng)]
         top, left = rng.integers(ITEM_PX - side + 1, size=2)
         cut = image[top : top + side, left : left + side]
         if cut.mean() >= parameters.least_fragment_level:
             return cut
-
-
-def _scramble(image: NDArray[np.uint8], block_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The blocks of an image, permuted."""
-    side = image.shape[0] // block_px
-    blocks = image.reshape(side, block_px, side, block_px).swapaxes(1, 2).reshape(side * side, block_px, block_px)
-    shuffled = blocks[rng.permutation(side * side)].reshape(side, side, block_px, block_px)
-    return np.ascontiguousarray(shuffled.swapaxes(1, 2).reshape(image.shape))
 
 
 def _paste(canvas: NDArray[np.uint8], patch: NDArray[np.uint8], top: int, left: int) -> None:

@@ -13,7 +13,10 @@ from selector.records import Box
 
 @dataclass(frozen=True)
 class Scenes:
-    """images (N, canvas_px, canvas_px) uint8; labels (N,); tops, lefts, sides (N,) of the item's box; decoys (N,) bool."""
+    """images (N, canvas_px, canvas_px) uint8, or (N, canvas_px, canvas_px, 3) in colour; labels (N,); decoys (N,) bool.
+
+    tops, lefts, sides (N,) are of the item's box.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -21,6 +24,11 @@ class Scenes:
     lefts: NDArray[np.int64]
     decoys: NDArray[np.bool_]
     sides: NDArray[np.int64]
+
+    @property
+    def canvases(self) -> NDArray[np.uint8]:
+        """The images as servers take them, uint8 (N, canvas_px, canvas_px, 3)."""
+        return self.images if self.images.ndim == 4 else np.repeat(self.images[..., None], 3, axis=-1)
 
     @property
     def boxes(self) -> list[Box]:

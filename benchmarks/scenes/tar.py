@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ from benchmarks.scenes.items import CLASS_NAMES
 from benchmarks.scenes.scenes import Scenes
 
 
-def write_tar(scenes: Scenes, out: Path) -> None:
+def write_tar(scenes: Scenes, out: Path, class_names: Sequence[str] = CLASS_NAMES) -> None:
     """`<class>/<00000>.png` and `boxes.csv`, sorted, without times or owners: equal scenes give equal members."""
     rows = ["path,top,left,height,width,decoy"]
     members: list[tuple[str, bytes]] = []
-    seen = dict.fromkeys(range(len(CLASS_NAMES)), 0)
+    seen = dict.fromkeys(range(len(class_names)), 0)
     for i, label in enumerate(scenes.labels.tolist()):
-        path = f"{CLASS_NAMES[label]}/{seen[label]:05d}.png"
+        path = f"{class_names[label]}/{seen[label]:05d}.png"
         seen[label] += 1
         buffer = io.BytesIO()
         Image.fromarray(scenes.images[i]).save(buffer, format="PNG", optimize=True)
@@ -42,16 +43,17 @@ def write_tar(scenes: Scenes, out: Path) -> None:
     part.replace(out)
 
 
-def read_tar(path: Path) -> Scenes:
-    """The scenes of a tar, class by class in the order of `CLASS_NAMES`. Raises KeyError without boxes.csv."""
+def read_tar(path: Path, class_names: Sequence[str] = CLASS_NAMES) -> Scenes:
+    """The scenes of a tar, class by class in the order of `class_names`. Raises KeyError without boxes.csv."""
     with tarfile.open(path) as tar:
         contents = {member.name: _read(tar, member) for member in tar.getmembers() if member.isfile()}
     rows = list(csv.DictReader(io.StringIO(contents["boxes.csv"].decode())))
-    labels = [CLASS_NAMES.index(row["path"].split("/")[0]) for row in rows]
+    names = list(class_names)
+    labels = [names.index(row["path"].split("/")[0]) for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (labels[i], rows[i]["path"]))
     rows = [rows[i] for i in order]
     return Scenes(
-        np.stack([np.asarray(Image.open(io.BytesIO(contents[row["path"]])).convert("L")) for row in rows]),
+        np.stack([np.asarray(Image.open(io.BytesIO(contents[row["path"]]))) for row in rows]),
         np.array([labels[i] for i in order], dtype=np.int64),
         np.array([int(row["top"]) for row in rows], dtype=np.int64),
         np.array([int(row["left"]) for row in rows], dtype=np.int64),
