@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.localisation.intervals import with_interval
 from benchmarks.localisation.pointing import Localisation, localise_maps
-from benchmarks.localisation.quality import make_test_scenes, with_interval
+from benchmarks.localisation.quality import make_test_scenes
 from benchmarks.scenes.items import CLASS_NAMES, SOURCE
 from benchmarks.scenes.scenes import Scenes
 from export_scripts.builtin import PIPELINE

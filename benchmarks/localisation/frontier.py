@@ -16,7 +16,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.localisation.quality import Measured, interval, make_test_scenes, measure
+from benchmarks.localisation.intervals import interval
+from benchmarks.localisation.quality import Measured, make_test_scenes, measure
 from benchmarks.scenes.items import SOURCE
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity

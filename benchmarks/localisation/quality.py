@@ -16,12 +16,13 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from benchmarks.localisation.intervals import interval
 from benchmarks.localisation.maps import collect
 from benchmarks.localisation.pointing import Localisation, localise, localise_maps
-from benchmarks.scenes.generator import make_scenes
-from benchmarks.scenes.items import SOURCE, read_items
 from benchmarks.scenes.scenes import Scenes
+from benchmarks.scenes.worlds import SPLITS, WORLDS, draw_scenes
 from client.contract import Identity
 from client.embedded.server import EmbeddedServer
 from client.repository import read_identity
@@ -30,8 +31,6 @@ from selector.localisation.centring import CONTRAST, NONE
 from selector.localisation.choice import setting_of
 from selector.localisation.typicality import RULES, reduce_deltas
 from selector.localisation.windows import WindowGrid, brightness_z, window_grid
-
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,9 @@ def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None
         Measured("random window", 0, localise(drawn, grid, scenes)),
         Measured("brightest window", 0, localise(bright, grid, scenes)),
     ]
+    if scenes.images.ndim == 4:
+        saturated = np.stack([saturation_z(image, grid) for image in images])
+        measured.append(Measured("most saturated window", 0, localise(saturated, grid, scenes)))
     centred: list[Measured] = []
     for name, rule in RULES.items():
         for count in draws:
@@ -74,6 +76,15 @@ def measure(server: str, scenes: Scenes, draws: Sequence[int], maps: Path | None
     return measured + centred
 
 
+def refuse_other_classes(identity: Identity, world: str) -> None:
+    """Raises ClickException for a repository that was not made for the world's classes."""
+    if tuple(identity.classes) != WORLDS[world].class_names:
+        raise click.ClickException(
+            f"the repository's classes are {', '.join(identity.classes)}; the world {world!r} has "
+            f"{', '.join(WORLDS[world].class_names)}: name a repository of these (--repository), or another --world"
+        )
+
+
 def setting(rule: str, centring: str) -> str:
     """The name of a rule with a centring."""
     return rule if centring == NONE else f"{rule}, centred"
@@ -86,33 +97,21 @@ def canvas_grid(identity: Identity) -> WindowGrid:
 
 
 def make_test_scenes(count: int, split: str, seed: int, source: Path) -> Scenes:
-    """`count` scenes of a split, every second one with a decoy; raises ClickException where the data set is missing."""
-    try:
-        items = read_items(split, source)
-    except FileNotFoundError:
-        raise click.ClickException(
-            f"{source} has no Fashion-MNIST: install Debian's package dataset-fashion-mnist, or name --source"
-        ) from None
-    return make_scenes(items, count // 10, seed)
+    """`count` grey scenes of a split, every second one with a decoy; raises ClickException where the data set is missing."""
+    return draw_scenes("grey", split, count // len(WORLDS["grey"].class_names), seed, source).scenes
 
 
-def interval(values: NDArray[np.floating | np.bool_], seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean over images."""
-    exact = values.astype(np.float64)
-    rng = np.random.default_rng(seed)
-    means = [exact[rng.integers(len(exact), size=len(exact))].mean() for _ in range(_RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+def saturation_z(image: NDArray[np.uint8], grid: WindowGrid) -> NDArray[np.float32]:
+    """Z-scores of the windows' saturation (HSV), of a canvas uint8 [S, S, 3]."""
+    saturation = np.asarray(Image.fromarray(image).convert("HSV"))[..., 1:2]
+    return brightness_z(np.repeat(saturation, 3, axis=-1), grid)
 
 
-def with_interval(values: NDArray[np.floating | np.bool_]) -> str:
-    """The mean over images and its interval, as a cell of a table."""
-    low, high = interval(values)
-    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+def summary(measured: list[Measured], items: NDArray[np.int64]) -> list[dict[str, object]]:
+    """One row per rule: pointing with intervals, overall and on decoy scenes, and the paired lead over the brightest.
 
-
-def summary(measured: list[Measured]) -> list[dict[str, object]]:
-    """One row per rule: pointing with intervals, overall and on decoy scenes, and the paired lead over the brightest."""
+    items: which item each scene shows; intervals resample items.
+    """
     brightest = next(m.found for m in measured if m.rule == "brightest window")
     rows: list[dict[str, object]] = []
     for each in measured:
@@ -123,12 +122,12 @@ def summary(measured: list[Measured]) -> list[dict[str, object]]:
                 "rule": each.rule,
                 "unet_rows": each.unet_rows,
                 "pointing": found.pointing,
-                "pointing_interval": interval(found.hits),
+                "pointing_interval": interval(found.hits, items),
                 "mean_iou": found.mean_iou,
                 "pointing_decoys": found.pointing_decoys,
-                "pointing_decoys_interval": interval(found.hits[found.decoys]),
+                "pointing_decoys_interval": interval(found.hits[found.decoys], items[found.decoys]),
                 "lead_on_decoys": lead.mean(),
-                "lead_on_decoys_interval": interval(lead),
+                "lead_on_decoys_interval": interval(lead, items[found.decoys]),
             }
         )
     return rows
@@ -158,16 +157,30 @@ def _with_interval(row: dict[str, object], key: str) -> str:
 @click.option(
     "--draws", default="2,4,12", show_default=True, help="Draws per image, or several: 1,2,4,8; each is two UNet rows."
 )
-@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--world", type=click.Choice(list(WORLDS)), default="grey", show_default=True, help="Kind of scenes.")
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
 @click.option("--seed", type=int, default=2026, show_default=True)
-@click.option("--source", type=click.Path(path_type=Path), default=SOURCE, show_default=True)
+@click.option("--source", type=click.Path(path_type=Path), help="Folder of the world's files; default: its package's.")
+@click.option("--maps", type=click.Path(path_type=Path), help="Folder that keeps answers.")
 @click.option("--json", "as_json", is_flag=True)
-def main(repository: Path, count: int, draws: str, split: str, seed: int, source: Path, as_json: bool) -> None:
+def main(
+    repository: Path,
+    count: int,
+    draws: str,
+    world: str,
+    split: str,
+    seed: int,
+    source: Path | None,
+    maps: Path | None,
+    as_json: bool,
+) -> None:
     """Measures localisation of every scoring rule on scenes with known boxes."""
-    scenes = make_test_scenes(count, split, seed, source)
+    refuse_other_classes(read_identity(repository), world)
+    drawn = draw_scenes(world, split, count // len(WORLDS[world].class_names), seed, source)
+    scenes = drawn.scenes
     with EmbeddedServer(repository) as server:
-        found = measure(server.grpc_url, scenes, [int(count) for count in draws.split(",")])
-    rows = summary(found)
+        found = measure(server.grpc_url, scenes, [int(count) for count in draws.split(",")], maps)
+    rows = summary(found, drawn.items)
     if as_json:
         print(json.dumps(rows, indent=2, default=float))
         return

@@ -61,7 +61,7 @@ def delta_maps(source: SourcePipeline, scenes: Scenes, bank: DrawBank, draws: in
     """Every draw's delta map, float32 [n, draws, h, w]; kind: the name of a rule."""
     classes = len(source.classes)
     references = np.stack([rule(kind).references(c, classes, draws) for c in range(classes)])[scenes.labels]
-    return draw_maps(source, bank, latents_of(source, scenes.images[:, None]), scenes.labels, references)
+    return draw_maps(source, bank, latents_of(source, scenes.planes), scenes.labels, references)
 
 
 def slice_weights(windows: NDArray[np.float32], bank: DrawBank) -> tuple[float, ...]:
@@ -123,18 +123,18 @@ def mean_maps(
 def compare_features(source: SourcePipeline, scenes: Scenes) -> dict[tuple[int, str | int], float]:
     """How many images are found by their features (export_scripts/features), by (timestep, block), on the true boxes' crops."""
     crops = [
-        i[t : t + side, x : x + side]
-        for i, t, x, side in zip(scenes.images, scenes.tops, scenes.lefts, scenes.sides, strict=True)
+        i[:, t : t + side, x : x + side]
+        for i, t, x, side in zip(scenes.planes, scenes.tops, scenes.lefts, scenes.sides, strict=True)
     ]
-    latents = latents_of(source, np.stack([_enlarged(crop, source.resolution) for crop in crops])[:, None])
+    latents = latents_of(source, np.stack([_enlarged(crop, source.resolution) for crop in crops]))
     compared = compare(source, latents, scenes.labels, tuple(source.denoiser.taps.widths), FEATURE_TIMESTEPS)
     return {(each.timestep, each.block): each.accuracy for each in compared}
 
 
 def _enlarged(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    pixels = torch.from_numpy(crop)[None, None].float()
+    pixels = torch.from_numpy(crop)[None].float()
     enlarged = torch.nn.functional.interpolate(pixels, (side, side), mode="bicubic", align_corners=False)
-    return enlarged.round().clamp(0, 255).to(torch.uint8)[0, 0].numpy()
+    return enlarged.round().clamp(0, 255).to(torch.uint8)[0].numpy()
 
 
 def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tuple[ScoringProfile, dict[str, object]]:
@@ -142,7 +142,7 @@ def tune(source: SourcePipeline, scenes: Scenes, draws: int, seeds: int) -> tupl
     profile = source.profile
     side, stride = round(profile.window_fraction * source.resolution), source.resolution // 16
     setting, grid = WindowSetting(rule("rotating"), 0.0, (side,), stride), window_grid(source.resolution, side, stride)
-    bright = np.stack([brightness_z(np.repeat(image[..., None], 3, -1), grid) for image in scenes.images])
+    bright = np.stack([brightness_z(image, grid) for image in scenes.canvases])
     band, bands = best_band(source, scenes, draws, setting, [SEED + s for s in range(seeds)])
     bank = make_draw_bank(BANK, Band(*band, _schedule(source)), source.latent)
     few = np.arange(len(scenes.labels)) % 4 == 0
@@ -188,10 +188,11 @@ def _text(found: Found) -> str:
 @click.option("--write/--dry-run", default=True, help="Replace the pipeline's scoring.json.")
 def main(pipeline: Path, scenes: Path, draws: int, seeds: int, every: int, write: bool) -> None:
     """Choose PIPELINE's scoring settings on SCENES, a tar with true boxes, and write them beside its weights."""
-    found = read_tar(scenes)
+    source = load_source(pipeline)
+    found = read_tar(scenes, source.classes)
     kept = np.arange(len(found.labels)) // 2 % every == 0  # neighbours are one scene without and one with a decoy
     found = found.only(kept)
-    profile, figures = tune(load_source(pipeline), found, draws, seeds)
+    profile, figures = tune(source, found, draws, seeds)
     if write:
         profile.save(pipeline)
     click.echo(json.dumps(figures, indent=2))

@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.localisation.quality import make_test_scenes, with_interval
+from benchmarks.localisation.intervals import with_interval
+from benchmarks.localisation.quality import make_test_scenes
 from benchmarks.scenes.items import CLASS_NAMES, SOURCE
 from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.tar import write_tar

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,16 @@ FOLDERS: Mapping[str, str | None] = {  # the part of the package below a folder 
 }
 CLASS_NAMES = tuple(sorted({name for name in FOLDERS.values() if name}))
 _LARGEST = 16_000_000  # pixels of a file; the few above it take longer to read than all others
-_LONGEST, _LEAST_COVERED, _MOST_COVERED = 2.5, 0.2, 0.97  # a drawing fills its square neither too little nor as a rectangle
+_LONGEST, _LEAST_COVERED, _MOST_COVERED = (
+    2.5,
+    0.2,
+    0.97,
+)  # a drawing fills its square neither too little nor as a rectangle
 
 
 @dataclass(frozen=True)
 class Drawings:
-    """images (N, 80, 80, 4) uint8 RGBA, each in the middle of its square; labels (N,) into CLASS_NAMES; names and families (N)."""
+    """images (N, 80, 80, 4) uint8 RGBA, each in the middle of its square; labels (N,) into CLASS_NAMES; N names and families."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -138,4 +142,3 @@ def _cut(path: Path) -> NDArray[np.uint8] | None:
     share, of_its_own = covered / DRAWING_PX**2, covered / (DRAWING_PX**2 * min(image.size) / side)
     fits = min(image.size) * _LONGEST >= side and share >= _LEAST_COVERED and of_its_own <= _MOST_COVERED
     return small if fits else None
-

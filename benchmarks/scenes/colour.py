@@ -40,7 +40,7 @@ class ColourParameters(SceneParameters):
     decoy_block_px: int = DRAWING_PX // 4
     least_side: int = 16
     largest_side: int = 40
-    # A texture is a sum of smooth noises, of that many cells and weight each, as photographs have them: the coarser, the stronger.
+    # A texture is a sum of smooth noises, (cells, weight) each: the coarser, the stronger, as in photographs.
     octaves: tuple[tuple[int, int], ...] = ((2, 8), (4, 6), (8, 4), (16, 3), (32, 2), (64, 1))
     texture_colour: tuple[int, int] = (80, 176)  # of the mean of a texture, each channel
     texture_contrast: tuple[int, int] = (32, 192)  # of 256

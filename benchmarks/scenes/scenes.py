@@ -31,6 +31,11 @@ class Scenes:
         return self.images if self.images.ndim == 4 else np.repeat(self.images[..., None], 3, axis=-1)
 
     @property
+    def planes(self) -> NDArray[np.uint8]:
+        """The images as networks take them, uint8 (N, 1 or 3, canvas_px, canvas_px)."""
+        return self.images[:, None] if self.images.ndim == 3 else np.moveaxis(self.images, 3, 1)
+
+    @property
     def boxes(self) -> list[Box]:
         """The true boxes, in the images' order."""
         edges = zip(self.tops.tolist(), self.lefts.tolist(), self.sides.tolist(), strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks.localisation.pointing import boxes_of_maps
 from benchmarks.localisation.scale_table import rows
 from benchmarks.scenes.scenes import Scenes
+from benchmarks.scenes.worlds import Drawn
 from selector.localisation.choice import setting_of
 from selector.records import Box
 from tests.toy_repository import IDENTITY
@@ -34,7 +35,7 @@ def test_several_sizes_find_the_small_item_that_one_size_takes_with_its_surround
     assert several == [Box(0, 0, 8, 8), Box(0, 0, 4, 4), Box(0, 4, 8, 8), Box(0, 8, 8, 8)]
     one = boxes_of_maps(means(), SCENES, setting_of(IDENTITY, fractions=(0.5,)))
     assert one == [Box(0, 0, 8, 8), Box(0, 0, 8, 8), Box(0, 4, 8, 8), Box(0, 8, 8, 8)]
-    first, second = rows("mixed", SCENES, {"one": one, "several": several})
+    first, second = rows("mixed", Drawn(SCENES, np.arange(4)), {"one": one, "several": several})
     assert [cell.strip().split(" ")[0] for cell in first.split("|")[1:-1]] == [
         *("mixed", "one", "0.750", "1.000", "0.812"),  # the centre of the large window is the corner of the small item
         *("", ""),
