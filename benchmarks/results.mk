@@ -23,7 +23,8 @@ rehearse: $(TEST_ENV)/installed
 .PHONY: results-data results-students results-ipc50 results-budgets results-hard-labels results-architectures results-mosaics \
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
 	results-one-step results-frontier results-frontier-draws results-scales results-references \
-	results-unlabelled results-assignment-budgets results-denoisers results-parts results-soak
+	results-unlabelled results-assignment-budgets results-denoisers results-parts results-soak \
+	results-colour results-solar
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
@@ -240,3 +241,43 @@ results-soak: $(TEST_ENV)/installed
 	rm -rf $(RESULTS)/soak/store
 	$(TEST_ENV)/bin/python -m benchmarks.clusters.soak --folder $(RESULTS)/soak --images $(IMAGES) > $(RESULTS)/soak.md
 	$(TEST_ENV)/bin/python -m benchmarks.document docs/clusters.md soak $(RESULTS)/soak.md
+
+# The two further worlds (docs/decisions/027-three-worlds.md): a pipeline of each, and the colour scenes' tables. Hours on one
+# core; what was stopped goes on. Colour scenes need Debian's package openclipart-png, or CLIPART=DIR, its unpacked
+# usr/share/openclipart/png; solar cells come from a package registry (90 MB).
+WORLDS := $(RESULTS)/worlds
+COLOUR_STEPS := 4000
+SOLAR_STEPS := 2500
+COLOUR_FILES = $(if $(CLIPART),--source $(CLIPART))
+COLOUR = $(TEST_ENV)/bin/python -m benchmarks.scenes.colour $(COLOUR_FILES)
+TRAIN = $(TEST_ENV)/bin/python -m export_scripts.train_small --seed 1 --threads 1 --checkpoint-every 250
+COLOUR_TABLE = --world colour $(COLOUR_FILES) --repository $(WORLDS)/colour-repository
+$(WORLDS)/colour-data: $(TEST_ENV)/installed
+	mkdir -p $(WORLDS)
+	$(COLOUR) --split train --per-class 3000 --seed 11 --out $(WORLDS)/colour-train.tar
+	$(COLOUR) --split tuning --per-class 20 --seed 21 --out $(WORLDS)/colour-tuning.tar
+	touch $@
+
+$(WORLDS)/colour-repository: $(WORLDS)/colour-data
+	$(TRAIN) $(WORLDS)/colour-train.tar --out $(WORLDS)/colour --steps $(COLOUR_STEPS) --batch 32
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.tune $(WORLDS)/colour $(WORLDS)/colour-tuning.tar --seeds 1
+	$(TEST_ENV)/bin/python -m export_scripts.training.draw_order $(WORLDS)/colour $(WORLDS)/colour-tuning.tar
+	$(TEST_ENV)/bin/selector export $(WORLDS)/colour --out $@
+
+results-colour: $(WORLDS)/colour-repository
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.quality $(COLOUR_TABLE) --scenes 1000 --draws 2,4,12 \
+		--maps $(WORLDS)/colour-maps > $(WORLDS)/colour-rules.md
+	$(DOCUMENT)/localisation.md colour-rules $(WORLDS)/colour-rules.md
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.scale_table $(COLOUR_TABLE) --per-class 100 --rule null --rule rotating \
+		--patch-fraction 0.25 --patch-fraction 0.625 --patch-fraction 0.25,0.4375,0.625 \
+		--maps $(WORLDS)/colour-sizes > $(WORLDS)/colour-sizes.md
+	$(DOCUMENT)/localisation.md colour-sizes $(WORLDS)/colour-sizes.md
+
+$(WORLDS)/solar-data: $(TEST_ENV)/installed
+	$(TEST_ENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(WORLDS)/elpv elpv-dataset==1.0.0.post1
+	$(TEST_ENV)/bin/python -m benchmarks.scenes.solar $(WORLDS)/elpv/elpv_dataset/data --out $(WORLDS)/solar-cells
+	touch $@
+
+results-solar: $(WORLDS)/solar-data
+	$(TRAIN) $(WORLDS)/solar-cells/train --out $(WORLDS)/solar --steps $(SOLAR_STEPS)
+	$(TEST_ENV)/bin/selector export $(WORLDS)/solar --out $(WORLDS)/solar-repository

@@ -66,10 +66,9 @@ def _lead(
     return f"{apart.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-HEAD = (
-    "| items | windows | pointing | pointing, decoys | mean IoU | pointing, lead over the first row | IoU, lead |\n"
-    "|---|---|---|---|---|---|---|"
-)
+def head(first: str) -> str:
+    """The head of the table. first: what leads are over."""
+    return f"| items | windows | pointing | pointing, decoys | mean IoU | pointing, lead over {first} | IoU, lead |\n{'|---' * 7}|"
 
 
 def _fractions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[float, ...]]:
@@ -121,7 +120,7 @@ def main(
     used = [rule(name) for name in rule_names or (identity.rule,)]
     kinds = {each.reference: each.references for each in used}
     given = np.asarray([identity.timestep_weights[draw] for draw in identity.taken(draws)], np.float32)
-    click.echo(HEAD)
+    click.echo(head("one size" if len(used) == 1 else "the first row"))
     with EmbeddedServer(repository, threads=1) as server:
         for name, variant in WORLDS[world].kinds.items():
             drawn = draw_scenes(world, split, per_class, seed, source, variant)

@@ -1,1 +1,1 @@
-"""Test images with true boxes, made from Fashion-MNIST."""
+"""Images of three worlds: scenes with true boxes of garments and of drawings, and solar cells."""
