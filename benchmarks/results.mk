@@ -266,11 +266,11 @@ $(WORLDS)/colour-repository: $(WORLDS)/colour-data
 
 results-colour: $(WORLDS)/colour-repository
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.quality $(COLOUR_TABLE) --scenes 1000 --draws 2,4,12 \
-		--maps $(WORLDS)/colour-maps > $(WORLDS)/colour-rules.md
+		--maps $(WORLDS)/maps > $(WORLDS)/colour-rules.md
 	$(DOCUMENT)/localisation.md colour-rules $(WORLDS)/colour-rules.md
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.scale_table $(COLOUR_TABLE) --per-class 100 --rule null --rule rotating \
 		--patch-fraction 0.25 --patch-fraction 0.625 --patch-fraction 0.25,0.4375,0.625 \
-		--maps $(WORLDS)/colour-sizes > $(WORLDS)/colour-sizes.md
+		--maps $(WORLDS)/maps > $(WORLDS)/colour-sizes.md
 	$(DOCUMENT)/localisation.md colour-sizes $(WORLDS)/colour-sizes.md
 
 $(WORLDS)/solar-data: $(TEST_ENV)/installed

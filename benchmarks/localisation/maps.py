@@ -35,6 +35,11 @@ class DeltaMaps:
     deltas: Mapping[str, NDArray[np.float32]]
 
 
+def folder_of(maps: Path, identity: Identity, scenes: str, draws: int) -> Path:
+    """Where tables of one repository, of the same scenes and draws, keep their maps together."""
+    return maps / f"{identity.pipeline}-{scenes}-{draws}"
+
+
 async def collect(
     server: str,
     images: NDArray[np.uint8],

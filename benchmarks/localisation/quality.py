@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.localisation.intervals import interval
-from benchmarks.localisation.maps import collect
+from benchmarks.localisation.maps import collect, folder_of
 from benchmarks.localisation.pointing import Localisation, localise, localise_maps
 from benchmarks.scenes.scenes import Scenes
 from benchmarks.scenes.worlds import SPLITS, WORLDS, draw_scenes
@@ -175,11 +175,14 @@ def main(
     as_json: bool,
 ) -> None:
     """Measures localisation of every scoring rule on scenes with known boxes."""
-    refuse_other_classes(read_identity(repository), world)
-    drawn = draw_scenes(world, split, count // len(WORLDS[world].class_names), seed, source)
+    identity, counts = read_identity(repository), [int(part) for part in draws.split(",")]
+    refuse_other_classes(identity, world)
+    per_class = count // len(WORLDS[world].class_names)
+    drawn = draw_scenes(world, split, per_class, seed, source)
     scenes = drawn.scenes
+    folder = folder_of(maps, identity, f"scenes-{split}-{seed}-{per_class}", max(counts)) if maps else None
     with EmbeddedServer(repository) as server:
-        found = measure(server.grpc_url, scenes, [int(count) for count in draws.split(",")], maps)
+        found = measure(server.grpc_url, scenes, counts, folder)
     rows = summary(found, drawn.items)
     if as_json:
         print(json.dumps(rows, indent=2, default=float))
@@ -187,7 +190,6 @@ def main(
     print(
         f"{len(scenes.images)} scenes of the {split} split, {int(scenes.decoys.sum())} with decoys; intervals: 95 %\n"
     )
-    identity = read_identity(repository)
     print(markdown(rows, setting(identity.rule, identity.centring)))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.localisation.intervals import interval, with_interval
-from benchmarks.localisation.maps import collect
+from benchmarks.localisation.maps import collect, folder_of
 from benchmarks.localisation.pointing import Localisation, boxes_of_maps, localise_boxes
 from benchmarks.localisation.quality import refuse_other_classes
 from benchmarks.scenes.worlds import SPLITS, WORLDS, Drawn, draw_scenes
@@ -68,7 +68,8 @@ def _lead(
 
 def head(first: str) -> str:
     """The head of the table. first: what leads are over."""
-    return f"| items | windows | pointing | pointing, decoys | mean IoU | pointing, lead over {first} | IoU, lead |\n{'|---' * 7}|"
+    names = f"| items | windows | pointing | pointing, decoys | mean IoU | pointing, lead over {first} | IoU, lead |"
+    return f"{names}\n{'|---' * 7}|"
 
 
 def _fractions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[float, ...]]:
@@ -125,7 +126,7 @@ def main(
         for name, variant in WORLDS[world].kinds.items():
             drawn = draw_scenes(world, split, per_class, seed, source, variant)
             scenes = drawn.scenes
-            folder = maps / f"{identity.pipeline}-{variant}-{split}-{seed}-{per_class}-{draws}"
+            folder = folder_of(maps, identity, f"{variant}-{split}-{seed}-{per_class}", draws)
             found = asyncio.run(collect(server.grpc_url, scenes.canvases, scenes.labels, draws, kinds, folder))
             boxes: dict[str, list[Box]] = {}
             for each in used:
