@@ -225,7 +225,12 @@ class ScoringClient:
                     f"the server at {connection.address} came back with a max_batch_size of {other.batches[name]} for "
                     f"{name}, expected at least {rows}: start the run again"
                 )
-        await self._confirm(connection, replace(other, golden={**other.golden, **served.golden}), PROBE_S)
+        try:
+            await self._confirm(connection, replace(other, golden={**other.golden, **served.golden}), PROBE_S)
+        except ContractError:
+            assert self._fleet is not None
+            self._fleet.golden_failures += 1
+            raise
 
     async def _confirm(self, connection: Connection, served: Served, deadline_s: float) -> None:
         """Compares answers with golden rows. Each is waited for as any row is, a server that refuses them for deadline_s."""

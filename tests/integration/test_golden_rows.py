@@ -150,11 +150,16 @@ def test_a_replica_that_comes_back_wrong_ends_the_run(tiny_repository: Path, tmp
             latent = np.zeros(client.geometry.latent, np.float32)
             rows = (loss_row(key, latent, 1, 0, key % DRAWS) for key in range(10**9))
             count = 0
-            async for _ in client.score(rows):
-                count += 1
-                if count == 50:
-                    (wrong / contract.UNET / "1" / "model.onnx").replace(folder / contract.UNET / "1" / "model.onnx")
-                    os.kill(server.pid, signal.SIGKILL)
+            try:
+                async for _ in client.score(rows):
+                    count += 1
+                    if count == 50:
+                        (wrong / contract.UNET / "1" / "model.onnx").replace(
+                            folder / contract.UNET / "1" / "model.onnx"
+                        )
+                        os.kill(server.pid, signal.SIGKILL)
+            finally:
+                assert client.statistics().golden_failures == 1
 
     with EmbeddedServer(folder, restarts=10, threads=1) as server:
         with pytest.raises(ContractError, match=r"golden rows of 'noise_loss' wrongly.*unet_noise_predictor"):
