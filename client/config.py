@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from client.delivery import Backoff, RetryBudget
 from client.metrics import metrics_place
@@ -35,6 +36,8 @@ class ClientConfig:
     budget: retries of the whole run. trace: a W3C traceparent that every request joins, "new" for one of the client's
     own, "" for none. transport: one of transports.TRANSPORTS; "auto" chooses by a request's size and where the server
     is. metrics_address: "HOST:PORT" of a Prometheus endpoint, "PORT" of one on loopback, 0 for a free port, "" for none.
+    repository: what the servers are said to serve, a folder on this machine; a server without Triton's ModelConfig needs it
+    (docs/interoperability.md), others are compared with it.
     """
 
     servers: tuple[str, ...]
@@ -51,6 +54,7 @@ class ClientConfig:
     trace: str = ""
     transport: str = "auto"
     metrics_address: str = ""
+    repository: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't work."""

@@ -1,15 +1,21 @@
-"""What a server must be before the first row is sent to it: ready, and of exactly the contract's seven models."""
+"""What a server must be before the first row is sent to it: ready, and of exactly the contract's seven models.
+
+A server with Triton's extensions says what it serves. For another one a repository does (core_protocol.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from client import contract
 from client.contract import INDEX_RANGE, Geometry, Identity, Model, Tensor
+from client.core_protocol import read_said
 from client.errors import ContractError, ServerError
 from client.golden import Golden, golden_of
+from client.repository import read_identity
 from client.wire import Connection, ServedModel, WireError, advice
 
 POLL_S = 0.1
@@ -21,7 +27,9 @@ LATE_S = 3.0
 @dataclass(frozen=True)
 class Served:
     """What one server serves. max_batch: rows that every model takes in one request; batches: what each takes.
-    instances: of the UNet. golden: golden rows by model, of those that have some."""
+    instances: of the UNet. golden: golden rows by model, of those that have some. core_only: whether it has none of Triton's
+    extensions, so that a repository said all this in its place; chained: ensembles that it does not have, and that are asked
+    step by step."""
 
     version: str
     geometry: Geometry
@@ -31,6 +39,8 @@ class Served:
     batches: Mapping[str, int]
     instances: int
     golden: Mapping[str, Golden]
+    core_only: bool = False
+    chained: frozenset[str] = field(default_factory=frozenset)
 
 
 Confirm = Callable[[Connection, Served], Awaitable[None]]
@@ -38,16 +48,17 @@ Confirm = Callable[[Connection, Served], Awaitable[None]]
 
 
 async def meet(
-    connections: Sequence[Connection], deadline_s: float, confirm: Confirm
+    connections: Sequence[Connection], deadline_s: float, confirm: Confirm, repository: Path | None = None
 ) -> dict[Connection, Served | ServerError]:
     """What each server serves, or why it is not there; once one is there, the others have LATE_S.
 
-    Raises the first one's ServerError if none is there within deadline_s, ContractError as `shake_hands` and `confirm`.
+    repository: as in `shake_hands`. Raises the first one's ServerError if none is there within deadline_s, ContractError as
+    `shake_hands` and `confirm`.
     """
 
     async def one(connection: Connection) -> Served | ServerError:
         try:
-            served = await shake_hands(connection, deadline_s)
+            served = await shake_hands(connection, deadline_s, repository)
             await connection.open_transport(deadline_s)
             await confirm(connection, served)
         except ServerError as error:
@@ -75,22 +86,30 @@ def _late(connection: Connection) -> ServerError:
     return ServerError(f"the server at {connection.address} was not ready {LATE_S:g} s after another one")
 
 
-async def shake_hands(connection: Connection, deadline_s: float) -> Served:
-    """Waits until the server is ready, reads its models and compares them with the contract.
+async def shake_hands(connection: Connection, deadline_s: float, repository: Path | None = None) -> Served:
+    """Waits until the server is ready, reads its models, compares them with the contract, and adapts the connection to them.
 
-    Raises ServerError if it is not ready within deadline_s, ContractError with expected against served.
+    repository: what it is said to serve, without which a server that can't say it is refused. Raises ServerError if it is not
+    ready within deadline_s, ContractError with expected against served.
     """
     await _await_ready(connection, deadline_s)
     try:
         version = await connection.version(CALL_TIMEOUT_S)
-        found = await _read_models(connection)
+        core_only = not await connection.has_configs(contract.UNET, CALL_TIMEOUT_S)
+        if core_only:
+            found, chained = await read_said(connection, repository, CALL_TIMEOUT_S)
+        else:
+            found, chained = await _read_models(connection), frozenset()
     except WireError as error:
         raise ServerError(f"the server can't say what it serves: {error}") from error
     identity = contract.identity_from_parameters({leaf: found[leaf].parameters for leaf in contract.LEAVES})
+    if repository is not None and not core_only:
+        _compare_identity(identity, repository, connection.address)
     geometry = _geometry(found, identity)
     models = contract.models(geometry)
     for name, model in models.items():
         _compare(model, found[name])
+    connection.adapt(models, core_only=core_only, chained=chained)
     return Served(
         version=version,
         geometry=geometry,
@@ -100,6 +119,8 @@ async def shake_hands(connection: Connection, deadline_s: float) -> Served:
         batches={name: _max_batch(name, found) for name in found},
         instances=found[contract.UNET].instances,
         golden=_golden(found),
+        core_only=core_only,
+        chained=chained,
     )
 
 
@@ -113,6 +134,17 @@ def _golden(found: Mapping[str, ServedModel]) -> dict[str, Golden]:
         if one is not None:
             golden[name] = one
     return golden
+
+
+def _compare_identity(served: Identity, repository: Path, address: str) -> None:
+    """How many draws are taken first, and which, is no matter of the server's answers: calibration writes that anew."""
+    said = replace(read_identity(repository), draw_order=(), auto_draws=0).as_dict()
+    for name, value in replace(served, draw_order=(), auto_draws=0).as_dict().items():
+        if value != said[name]:
+            raise ContractError(
+                f"the server at {address} does not serve {repository}, as --repository says beside --server: {name}: expected "
+                f"{said[name]}, served {value}; leave --repository out, or name what it serves"
+            )
 
 
 def _max_batch(name: str, found: Mapping[str, ServedModel]) -> int:

@@ -5,9 +5,11 @@ Unlike the handshake it does not wait for readiness: a server that loads half of
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from client import contract
 from client.errors import ServerError
@@ -65,10 +67,16 @@ class ModelFinding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one server says. models: the contract's, in its order."""
+    """What one server says. name, version: its own. models: the contract's, in its order."""
 
+    name: str
     version: str
     models: tuple[ModelFinding, ...]
+
+    @property
+    def software(self) -> str:
+        """Its name and version, as far as it has them."""
+        return " ".join(filter(None, (self.name, self.version))) or "a server"
 
 
 async def inspect(address: str, security: Security) -> Inspection:
@@ -83,7 +91,9 @@ async def inspect(address: str, security: Security) -> Inspection:
 async def inspected(connection: Connection) -> Inspection:
     """What the server behind a connection says of every model of the contract; raises ServerError."""
     try:
-        version = await connection.version(CALL_TIMEOUT_S)
+        name, version = await connection.software(CALL_TIMEOUT_S)
+        if not await connection.has_configs(contract.UNET, CALL_TIMEOUT_S):
+            return Inspection(name, version, await _by_core_protocol(connection))
         index = {entry.name: entry for entry in await connection.index(CALL_TIMEOUT_S)}
         ready = [name for name in NAMES if name in index and index[name].state == "READY"]
         served = {name: await connection.model(name, CALL_TIMEOUT_S) for name in ready}
@@ -93,7 +103,24 @@ async def inspected(connection: Connection) -> Inspection:
         ModelFinding(name, True, describe(served[name])) if name in served else _failed(name, index.get(name))
         for name in NAMES
     )
-    return Inspection(version, tuple(findings))
+    return Inspection(name, version, tuple(findings))
+
+
+async def _by_core_protocol(connection: Connection) -> tuple[ModelFinding, ...]:
+    """Of a server without Triton's extensions, which may leave ensembles to the client."""
+    ready = await asyncio.gather(*(connection.model_ready(name, CALL_TIMEOUT_S) for name in NAMES))
+    return tuple(
+        ModelFinding(name, is_ready or name in contract.ENSEMBLES, _core_detail(name, is_ready))
+        for name, is_ready in zip(NAMES, ready, strict=True)
+    )
+
+
+def _core_detail(name: str, ready: bool) -> str:
+    if ready:
+        return "ready; this server can't say more of it"
+    if name in contract.ENSEMBLES:
+        return "not there: the client asks its steps one after another"
+    return "not there, or not ready: serve it under this name"
 
 
 @dataclass(frozen=True)
@@ -106,14 +133,15 @@ class Answers:
     batches: tuple[int, ...]
 
 
-async def answers(address: str, security: Security) -> tuple[Answers, ...]:
+async def answers(address: str, security: Security, repository: Path | None = None) -> tuple[Answers, ...]:
     """Asks every model of the server at HOST:PORT its golden rows, each alone and all in its largest batch.
 
-    Raises ServerError if it does not answer, ContractError if it serves something else.
+    repository: what the server is said to serve. Raises ServerError if it does not answer, ContractError if it serves something
+    else.
     """
     connection = Connection(address, security)
     try:
-        served = await shake_hands(connection, CALL_TIMEOUT_S)
+        served = await shake_hands(connection, CALL_TIMEOUT_S, repository)
         asked = Asked(connection, served.models, served.golden, served.batches, ANSWER_TIMEOUT_S, CALL_TIMEOUT_S)
         return tuple([await _answers(asked, name) for name in NAMES])
     finally:

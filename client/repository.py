@@ -1,4 +1,4 @@
-"""Reads a Triton repository's identity from its files, without a server."""
+"""Reads what a Triton repository serves from its files, without a server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from client.contract import LEAVES, Identity, identity_from_parameters
+from client.contract import ENSEMBLES, LEAVES, Identity, identity_from_parameters
 from client.errors import ContractError
+from client.wire import ServedModel, served_model
 
 
 def read_config(repository: Path, model: str) -> Any:
@@ -29,3 +30,8 @@ def read_identity(repository: Path) -> Identity:
     return identity_from_parameters(
         {leaf: {k: v.string_value for k, v in config.parameters.items()} for leaf, config in configs.items()}
     )
+
+
+def read_models(repository: Path) -> dict[str, ServedModel]:
+    """All seven models as a Triton server of this repository would tell of them; raises ContractError."""
+    return {name: served_model(read_config(repository, name)) for name in (*LEAVES, *ENSEMBLES)}

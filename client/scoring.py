@@ -25,7 +25,7 @@ from client.delivery import (
     Stream,
     check_row,
     follow,
-    row_bytes,
+    row_weights,
     told_of_outages,
 )
 from client.errors import ContractError, ServerError
@@ -85,6 +85,7 @@ class ScoringClient:
                 [connected(address, stack) for address in addresses],
                 config.ready_s,
                 partial(self._confirm, deadline_s=config.deadline_s),
+                config.repository,
             )
             for connection, one in met.items():
                 if isinstance(one, Served):
@@ -112,6 +113,7 @@ class ScoringClient:
             self._delivery = Delivery(
                 fleet,
                 served.models,
+                row_weights(served.models, served.chained),
                 Bound(config.bytes_in_flight),
                 Patience(config.deadline_s, config.attempt_s, config.backoff, config.budget),
                 Bound(config.rows_in_flight) if config.rows_in_flight else None,
@@ -187,7 +189,7 @@ class ScoringClient:
         """
         served = self._entered()
         assert self._delivery is not None
-        weights = {name: row_bytes(model) for name, model in served.models.items()}
+        weights = row_weights(served.models, served.chained)
         stream = Stream(
             rows,
             check=lambda row: check_row(row, served.models),
@@ -215,7 +217,7 @@ class ScoringClient:
     async def _probe(self, connection: Connection) -> None:
         """What stands at a replica's address must be what stood there at the start."""
         served = self._entered()
-        other = await shake_hands(connection, PROBE_S)
+        other = await shake_hands(connection, PROBE_S, self._config.repository)
         await connection.open_transport(PROBE_S)
         _check_equal("the server of the start", served, connection.address, other)
         self._judge(connection.address, other.version)
@@ -253,7 +255,8 @@ class ScoringClient:
 def _together(served: Sequence[Served]) -> Served:
     """What all servers take: a batch may go to any of them."""
     batches = {name: min(one.batches[name] for one in served) for name in served[0].batches}
-    return replace(served[0], max_batch=min(one.max_batch for one in served), batches=batches)
+    chained = frozenset[str]().union(*(one.chained for one in served))
+    return replace(served[0], max_batch=min(one.max_batch for one in served), batches=batches, chained=chained)
 
 
 def _warn_of_unchecked(address: str, served: Served) -> None:

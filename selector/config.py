@@ -60,8 +60,8 @@ class ScoreConfig:
     """How a data set is scored.
 
     data: where the images lie. labels: how labels are found where no class folder says them. store: where scores go. servers:
-    HOST:PORT of running servers; none starts the embedded server on `repository`, with its models on `device`. rule,
-    prior_weight, patch_fraction, centring: None takes the repository's own. patch_fraction: several are windows of several
+    HOST:PORT of running servers; none starts the embedded server on `repository`, with its models on `device`. said: the
+    repository that the servers are said to serve, None if nobody said it. rule, prior_weight, patch_fraction, centring: None takes the repository's own. patch_fraction: several are windows of several
     sizes. centring: "contrast" moves chosen windows onto what stands out in them, "none" leaves them. draws: draws per image,
     each costs two UNet evaluations; None takes as many as the repository was calibrated to, or 12. fit: "crop" or "pad".
     patches_per_image: windows per image, without overlap. min_side: images with a shorter side (pixels) are filtered.
@@ -81,6 +81,7 @@ class ScoreConfig:
     store: Path
     repository: Path
     servers: tuple[str, ...] = ()
+    said: Path | None = None
     rule: str | None = None
     prior_weight: float | None = None
     draws: int | None = None
@@ -159,6 +160,11 @@ class ScoreConfig:
                 f"not {self.max_failed!r}"
             ) from None
         return int(found / 100 * seen) if share else int(found)
+
+    @property
+    def known_repository(self) -> Path | None:
+        """What will be served, as far as it is known before a server is asked."""
+        return self.said if self.servers else self.repository
 
     @property
     def decoders(self) -> int:

@@ -10,12 +10,15 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from client.contract import Identity
 from client.embedded.devices import mixed_installation
 from client.embedded.wheel import embedded_problem
 from client.errors import ClientError, ContractError
 from client.golden import told
 from client.inspection import answers, inspect
+from client.repository import read_identity
 from client.scoring import ClientConfig, ScoringClient
 from client.wire import Security, advisory, look_at
 from selector.builtin import builtin_repository, builtin_scenes
@@ -34,8 +37,13 @@ class Finding:
     needed: bool = False
 
 
-def examine(servers: tuple[str, ...] = (), security: Security | None = None) -> list[Finding]:
-    """Looks at this machine and, if given, at running servers. Without servers the embedded one is needed."""
+def examine(
+    servers: tuple[str, ...] = (), security: Security | None = None, repository: Path | None = None
+) -> list[Finding]:
+    """Looks at this machine and, if given, at a repository and at running servers, which are said to serve it.
+
+    Without servers the embedded one is needed.
+    """
     embedded = not servers
     findings = [
         Finding(
@@ -55,7 +63,23 @@ def examine(servers: tuple[str, ...] = (), security: Security | None = None) -> 
         _module("tensorrt", "needed to build plans, inside the serving container on the GPU"),
         _module("tensorrt_rtx_bindings", "needed to preflight engines without a GPU"),
     ]
-    return findings + [finding for server in servers for finding in _server(server, security or Security())]
+    if repository is not None:
+        findings.append(_repository(repository))
+    return findings + [finding for server in servers for finding in _server(server, security or Security(), repository)]
+
+
+def _repository(folder: Path) -> Finding:
+    try:
+        return Finding(f"repository {folder}", True, _of_pipeline(read_identity(folder)), True)
+    except ContractError as error:
+        return Finding(f"repository {folder}", False, str(error), True)
+
+
+def _of_pipeline(identity: Identity) -> str:
+    return (
+        f"pipeline {identity.pipeline[:12]}, {len(identity.classes)} classes, {identity.resolution} px, {identity.precision}, "
+        f"{identity.draws} draws"
+    )
 
 
 def _embedded(needed: bool) -> Finding:
@@ -111,7 +135,7 @@ def _module(name: str, purpose: str) -> Finding:
     return Finding(name, found, "installed" if found else f"not installed; {purpose}")
 
 
-def _server(server: str, security: Security) -> list[Finding]:
+def _server(server: str, security: Security, repository: Path | None) -> list[Finding]:
     """Reachable? Every model ready, and if not, why? Is it what the client needs?"""
     try:
         look_at((server,), security, lambda _: None)
@@ -123,23 +147,25 @@ def _server(server: str, security: Security) -> list[Finding]:
         models.insert(0, Finding(f"{server} security", False, known))
     if not all(model.ready for model in found.models):
         missing = sum(not model.ready for model in found.models)
-        detail = f"Triton {found.version} answers, {missing} of {len(models)} models are not ready"
+        detail = f"{found.software} answers, {missing} of {len(models)} models are not ready"
         return [Finding(f"server {server}", False, detail, True), *models]
-    return [_contract(server, security), *models, *_answers(server, security)]
+    return [_contract(server, security, repository, found.software), *models, *_answers(server, security, repository)]
 
 
-def _contract(server: str, security: Security) -> Finding:
+def _contract(server: str, security: Security, repository: Path | None, software: str) -> Finding:
     # A full batch of golden rows of a large model takes minutes on a few cores.
-    asked = ClientConfig((server,), ready_s=10.0, security=security, attempt_s=_PATIENCE_S, deadline_s=_PATIENCE_S)
+    asked = ClientConfig(
+        (server,),
+        ready_s=10.0,
+        security=security,
+        attempt_s=_PATIENCE_S,
+        deadline_s=_PATIENCE_S,
+        repository=repository,
+    )
 
     async def look() -> str:
         async with ScoringClient(asked) as client:
-            identity = client.identity
-            return (
-                f"Triton {client.server_version}, contract met; pipeline {identity.pipeline[:12]}, "
-                f"{len(identity.classes)} classes, {identity.resolution} px, {identity.precision}, "
-                f"{identity.draws} draws, up to {client.max_batch} rows a request"
-            )
+            return f"{software}, contract met; {_of_pipeline(client.identity)}, up to {client.max_batch} rows a request"
 
     try:
         return Finding(f"server {server}", True, asyncio.run(look()), True)
@@ -149,10 +175,10 @@ def _contract(server: str, security: Security) -> Finding:
         return Finding(f"server {server}", False, str(error), True)
 
 
-def _answers(server: str, security: Security) -> list[Finding]:
+def _answers(server: str, security: Security, repository: Path | None) -> list[Finding]:
     """Does every model answer its golden rows as it should?"""
     try:
-        found = asyncio.run(answers(server, security))
+        found = asyncio.run(answers(server, security, repository))
     except ClientError as error:
         return [Finding(f"{server} golden rows", False, str(error), True)]
     findings, without = [], [one.name for one in found if one.worst is None]

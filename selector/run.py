@@ -172,9 +172,9 @@ def _refuse_hopeless(scoring: ScoreConfig, selection: SelectConfig, listing: Lis
     if scoring.unlabelled:
         return
     classes: Mapping[str, int | str] = {folder: composed(folder) for folder in listing.folders}
-    if not scoring.servers:
+    if scoring.known_repository is not None:
         mapping = read_class_names(scoring.class_names) if scoring.class_names else None
-        identity = read_identity(scoring.repository)
+        identity = read_identity(scoring.known_repository)
         classes = matched_folders(listing, identity.classes, mapping, identity.class_names)
     most = scoring.limit_per_class or len(listing)
     files = {folder: scoring.patches_per_image * min(count, most) for folder, count in listing.counts().items()}

@@ -75,7 +75,7 @@ async def _bench(config: BenchConfig, pid: int | None, say: Say) -> Report:
             stack.push_async_callback(connection.close)
         probe = Probe(connections, pid)
         session = await stack.enter_async_context(_session(config, connections, probe, say))
-        version = await connections[0].version(CALL_TIMEOUT_S)
+        name, version = await connections[0].software(CALL_TIMEOUT_S)
         kept_rate = None
         if config.limit_ms is not None:
             levels, kept_rate = await _search(session, config.limit_ms)
@@ -87,6 +87,7 @@ async def _bench(config: BenchConfig, pid: int | None, say: Say) -> Report:
             config=config,
             leaves=_leaves(session),
             request_rows=session.target.rows,
+            server="tritonserver" if name == "triton" else name or "a server",
             server_version=version,
             embedded=False,
             cores=len(os.sched_getaffinity(0)),
@@ -125,7 +126,9 @@ async def _session(
     in_flight = max(MOST_OUTSTANDING if config.rates or config.limit_ms else 0, *config.concurrency)
     async with AsyncExitStack() as stack:
         # Opened twice: how many rows are in flight depends on the batch, which depends on what is served.
-        settings = ClientConfig(config.servers, security=config.security, transport=config.transport)
+        settings = ClientConfig(
+            config.servers, security=config.security, transport=config.transport, repository=config.said
+        )
         async with ScoringClient(settings) as client:
             most, models = client.max_batch, contract.models(client.geometry)
             if config.bare and client.identity != read_identity(config.repository):

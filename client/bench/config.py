@@ -21,6 +21,7 @@ class BenchConfig:
     """What to measure.
 
     model: a served model or "scoring-path". servers: as in `ClientConfig`; none starts the embedded one on `repository`.
+    said: what the servers are said to serve, as `repository` of `ClientConfig`.
     batch: rows of a request (images of a shard for the path), 0 for the most the model takes. concurrency: levels of the
     closed loop; used unless `rates` (requests/s) or `limit_ms` (search) is given. percent: percentile that the search
     holds below limit_ms. bare: compare with the engine in process, `rounds` times round_s seconds each way. threads: of
@@ -46,6 +47,7 @@ class BenchConfig:
     transport: str = "auto"
     security: Security = field(default_factory=Security)
     device: Device = ON_CORES
+    said: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't work."""

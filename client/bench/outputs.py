@@ -74,6 +74,7 @@ def _csv_row(report: Report, level: Level) -> list[object]:
 def json_object(report: Report) -> dict[str, Any]:
     """The report as JSON values; requests are left to the JSON lines."""
     config = asdict(replace(report.config, security=Security())) | {"repository": str(report.config.repository)}
+    config["said"] = str(report.config.said) if report.config.said else None
     del config["security"]  # secrets stay where they are
     found: dict[str, Any] = {
         "config": config,

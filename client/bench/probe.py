@@ -60,7 +60,7 @@ class Probe:
     async def read(self) -> Counters:
         """The counters of now, summed over the servers. Raises ServerError if one can't be asked."""
         try:
-            found = await asyncio.gather(*(c.statistics(CALL_TIMEOUT_S) for c in self._connections))
+            found = await asyncio.gather(*map(_statistics, self._connections))
         except WireError as error:
             raise ServerError(f"the server's statistics can't be read: {error}") from error
         models: dict[str, ModelStatistics] = {}
@@ -68,6 +68,16 @@ class Probe:
             before = models.get(statistics.name)
             models[statistics.name] = statistics if before is None else _added(before, statistics, +1)
         return Counters(time.process_time(), process_tree_cpu_s(self._pid) if self._pid else {}, models)
+
+
+async def _statistics(connection: Connection) -> list[ModelStatistics]:
+    """None of a server that does not count: that is an extension of Triton's."""
+    try:
+        return await connection.statistics(CALL_TIMEOUT_S)
+    except WireError as error:
+        if error.status == "UNIMPLEMENTED":
+            return []
+        raise
 
 
 def server_side(before: Counters, after: Counters) -> tuple[ServerSide, ...]:

@@ -15,14 +15,16 @@ from client.bench.probe import ServerSide
 class Report:
     """What came of a run.
 
-    leaves: the models that compute for the measured one, itself if it is one; none for the scoring path. machine_load: the
-    1-minute load average at its start and end, this run's own load included. kept_rate: the search's answer in requests
-    per second, None without a search. retries: by cause, of the client's own, all levels together; they hide in latencies.
+    leaves: the models that compute for the measured one, itself if it is one; none for the scoring path. server: what it calls
+    itself. machine_load: the 1-minute load average at its start and end, this run's own load included. kept_rate: the search's
+    answer in requests per second, None without a search. retries: by cause, of the client's own, all levels together; they hide
+    in latencies.
     """
 
     config: BenchConfig
     leaves: tuple[str, ...]
     request_rows: int
+    server: str
     server_version: str
     embedded: bool
     cores: int

@@ -27,7 +27,7 @@ def _parts(report: Report) -> list[RenderableType]:
     load = " → ".join(f"{value:.1f}" for value in report.machine_load)
     parts: list[RenderableType] = [
         Text(
-            f"{report.config.model}, {report.request_rows} rows a request; tritonserver {report.server_version} ({where}), "
+            f"{report.config.model}, {report.request_rows} rows a request; {report.server} {report.server_version} ({where}), "
             f"{report.cores} cores, load average {load}"
         ),
         Text("\nas the client sees it: latency in ms, CPU as a share of one core"),

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from client import contract
 from client.contract import Geometry, Model
-from client.delivery import check_outputs
 from client.errors import ServerError
 from client.rows import Answer, Failure, Result, Row, encode_row, feature_row, loss_row
 from client.scoring import ScoringClient
-from client.wire import Connection, Remedy, WireError, remedy
+from client.wire import Connection, Remedy, WireError, check_outputs, remedy
 
 SCORING_PATH = "scoring-path"
 _TIMEOUT_S = 60.0

@@ -12,14 +12,13 @@ if TYPE_CHECKING:
     from client.delivery.membership import follow as follow
     from client.delivery.outages import told_of_outages as told_of_outages
     from client.delivery.pacing import AdaptiveBound as AdaptiveBound
-    from client.delivery.packing import row_bytes as row_bytes
+    from client.delivery.packing import row_weights as row_weights
     from client.delivery.patience import Backoff as Backoff
     from client.delivery.patience import RetryBudget as RetryBudget
     from client.delivery.replica import Replica as Replica
     from client.delivery.replicas import Fleet as Fleet
     from client.delivery.stream import Rows as Rows
     from client.delivery.stream import Stream as Stream
-    from client.delivery.validation import check_outputs as check_outputs
     from client.delivery.validation import check_row as check_row
 
 __all__, __getattr__ = door(
@@ -30,11 +29,11 @@ __all__, __getattr__ = door(
         "membership": ("follow",),
         "outages": ("told_of_outages",),
         "pacing": ("AdaptiveBound",),
-        "packing": ("row_bytes",),
+        "packing": ("row_weights",),
         "patience": ("Backoff", "RetryBudget"),
         "replica": ("Replica",),
         "replicas": ("Fleet",),
         "stream": ("Rows", "Stream"),
-        "validation": ("check_outputs", "check_row"),
+        "validation": ("check_row",),
     },
 )

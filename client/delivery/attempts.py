@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from client.contract import Model
 from client.delivery.bounds import Bound
-from client.delivery.packing import Batch, row_bytes
+from client.delivery.packing import Batch
 from client.delivery.patience import Backoff, RetryBudget
 from client.delivery.rate import Rate
 from client.delivery.replica import Replica
 from client.delivery.replicas import Fleet
-from client.delivery.validation import check_outputs, split_outputs
+from client.delivery.validation import split_outputs
 from client.errors import ContractError, ServerError
 from client.rows import Failure, Result, Row
 from client.statistics import Statistics
-from client.wire import QUEUE_FULL, QUEUE_TIMEOUT, Remedy, WireError, cause, remedy
+from client.wire import QUEUE_FULL, QUEUE_TIMEOUT, Remedy, WireError, cause, check_outputs, remedy
 
 Outputs = dict[str, NDArray[Any]]
 
@@ -77,19 +77,21 @@ class _Attempts:
 
 
 class Delivery:
-    """Answers batches. bound: bounds the bytes in flight; rows_bound: the rows, over all replicas, if not None."""
+    """Answers batches. weights: bytes of one row by model. bound: bounds the bytes in flight; rows_bound: the rows, over all
+    replicas, if not None."""
 
     def __init__(
         self,
         fleet: Fleet,
         models: Mapping[str, Model],
+        weights: Mapping[str, int],
         bound: Bound,
         patience: Patience,
         rows_bound: Bound | None = None,
     ) -> None:
         self._fleet = fleet
         self._models = models
-        self._weights = {name: row_bytes(model) for name, model in models.items()}
+        self._weights = weights
         self._bound = bound
         self._rows_bound = rows_bound
         self._patience = patience

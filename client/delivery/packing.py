@@ -5,7 +5,7 @@ The caller says when a partial group has waited long enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -21,9 +21,20 @@ class Batch:
     rows: tuple[Row, ...]
 
 
-def row_bytes(model: Model) -> int:
-    """What one row of a model weighs while it is held: its inputs and its outputs."""
-    return sum(map(_tensor_bytes, (*model.inputs, *model.outputs)))
+def row_weights(models: Mapping[str, Model], chained: Collection[str] = ()) -> dict[str, int]:
+    """What one row of each model weighs while it is held, in bytes: its inputs and its outputs.
+
+    chained: ensembles that are asked step by step, of whose rows also that weighs which goes from step to step.
+    """
+    return {name: sum(map(_tensor_bytes, _held(model, models, name in chained))) for name, model in models.items()}
+
+
+def _held(model: Model, models: Mapping[str, Model], chained: bool) -> Iterable[Tensor]:
+    held = {tensor.name: tensor for tensor in (*model.inputs, *model.outputs)}
+    for step in model.steps if chained else ():
+        outputs = {tensor.name: tensor for tensor in models[step.model].outputs}
+        held |= {ours: outputs[name] for name, ours in step.output_map}
+    return held.values()
 
 
 def _tensor_bytes(tensor: Tensor) -> int:

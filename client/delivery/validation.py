@@ -1,7 +1,6 @@
-"""What a row must be before it is sent, and an answer before it is believed.
+"""What a row must be before it is sent, and what an answer that is not finite becomes.
 
-A wrong row is the caller's mistake and raises; a wrong answer is a broken contract; an answer that is not finite is a
-failure of its row alone.
+A wrong row is the caller's mistake and raises; an answer that is not finite is a failure of its row alone.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.contract import DTYPES, Model
-from client.errors import ContractError, RowError
+from client.errors import RowError
 from client.rows import Answer, Failure, Result, Row
 
 
@@ -34,16 +33,6 @@ def check_row(row: Row, models: Mapping[str, Model]) -> None:
         value = int(row.inputs[name].flat[0])
         if not least <= value <= greatest:
             raise RowError(_wrong(row, name, f"{least} to {greatest}", str(value)))
-
-
-def check_outputs(model: Model, rows: int, outputs: Mapping[str, NDArray[Any]]) -> None:
-    """Raises ContractError if a model's answer to a request of so many rows lacks a tensor or has a wrong one."""
-    for tensor in model.outputs:
-        array, dtype, shape = outputs.get(tensor.name), DTYPES[tensor.datatype], (rows, *tensor.shape)
-        if array is None or array.dtype != dtype or array.shape != shape:
-            wanted = f"{dtype} {list(shape)}"
-            came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-            raise ContractError(f"model {model.name!r} answered {tensor.name} wrongly: expected {wanted}, got {came}")
 
 
 def split_outputs(rows: Sequence[Row], outputs: Mapping[str, NDArray[Any]]) -> list[Result]:

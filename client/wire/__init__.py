@@ -11,10 +11,8 @@ if TYPE_CHECKING:
     from client.wire.addresses import read_servers as read_servers
     from client.wire.addresses import resolve as resolve
     from client.wire.advisories import advisory as advisory
+    from client.wire.answers import check_outputs as check_outputs
     from client.wire.connection import Connection as Connection
-    from client.wire.connection import IndexEntry as IndexEntry
-    from client.wire.connection import ModelStatistics as ModelStatistics
-    from client.wire.connection import ServedModel as ServedModel
     from client.wire.connection import WireError as WireError
     from client.wire.health import Health as Health
     from client.wire.reach import look_at as look_at
@@ -28,6 +26,10 @@ if TYPE_CHECKING:
     from client.wire.statuses import Remedy as Remedy
     from client.wire.statuses import cause as cause
     from client.wire.statuses import remedy as remedy
+    from client.wire.told import IndexEntry as IndexEntry
+    from client.wire.told import ModelStatistics as ModelStatistics
+    from client.wire.told import ServedModel as ServedModel
+    from client.wire.told import served_model as served_model
     from client.wire.tracing import Trace as Trace
     from client.wire.transports import STREAM_BYTES as STREAM_BYTES
     from client.wire.transports import TRANSPORTS as TRANSPORTS
@@ -37,11 +39,13 @@ __all__, __getattr__ = door(
     {
         "addresses": ("Address", "changing", "check_servers", "read_servers", "resolve"),
         "advisories": ("advisory",),
-        "connection": ("Connection", "IndexEntry", "ModelStatistics", "ServedModel", "WireError"),
+        "answers": ("check_outputs",),
+        "connection": ("Connection", "WireError"),
         "health": ("Health",),
         "reach": ("look_at",),
         "security": ("Security", "SecurityError", "advice", "headers_from"),
         "statuses": ("CAUSES", "QUEUE_FULL", "QUEUE_TIMEOUT", "Remedy", "cause", "remedy"),
+        "told": ("IndexEntry", "ModelStatistics", "ServedModel", "served_model"),
         "tracing": ("Trace",),
         "transports": ("STREAM_BYTES", "TRANSPORTS"),
     },

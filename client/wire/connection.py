@@ -7,77 +7,33 @@ Inferences go through the channel as bytes (messages.py), the rest through the s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
 from numpy.typing import NDArray
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from client.contract import Model, Step, Tensor
+from client.contract import Model, Tensor
 from client.errors import ServerError, WireError
 from client.shared_memory import RegionRegistry, RegistryError, SharedMemory
 from client.statistics import Sharing
 from client.wire.bidi import InferenceStream
+from client.wire.chaining import infer_in_steps
 from client.wire.security import Security, is_loopback
+from client.wire.told import IndexEntry, ModelStatistics, ServedModel, model_statistics, served_model
 from client.wire.tracing import Trace
-from client.wire.transports import AUTO, SHARED_MEMORY, Inferences
+from client.wire.transports import AUTO, SHARED_MEMORY, STREAM, Inferences
 
-__all__ = ["Connection", "IndexEntry", "ModelStatistics", "ServedModel", "WireError"]
+__all__ = ["Connection", "WireError"]
 
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 MESSAGE_BYTES = 256 << 20
 """No message of ours comes near; a server that sends a larger one is refused."""
 MODEL_STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
+_NO_SUCH_MODEL = ("NOT_FOUND", "INVALID_ARGUMENT", "UNKNOWN")
 _channel_numbers = itertools.count()
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """What a server says of one of its models. instances: how many batches it can run at once."""
-
-    name: str
-    max_batch: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    steps: tuple[Step, ...]
-    instances: int
-    parameters: Mapping[str, str]
-    backend: str = ""
-    plans: tuple[str, ...] = ()
-    """Compute capabilities that the model has a TensorRT plan for, such as "8.9"."""
-
-
-@dataclass(frozen=True)
-class IndexEntry:
-    """A model in the server's repository index. state: READY, UNAVAILABLE, LOADING or UNLOADING, "" if never loaded.
-
-    reason: why it is not ready, in the server's words.
-    """
-
-    name: str
-    state: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ModelStatistics:
-    """What a server counted of one model, all versions, since it was loaded. Times are sums over requests.
-
-    requests: answered ones. rows: of them. executions: runs of the model; rows ÷ executions is the batch achieved.
-    """
-
-    name: str
-    requests: int
-    rows: int
-    executions: int
-    total_ns: int
-    queue_ns: int
-    compute_input_ns: int
-    compute_infer_ns: int
-    compute_output_ns: int
 
 
 class Connection:
@@ -113,6 +69,9 @@ class Connection:
         self._inferences = Inferences(
             address, self._infer_unary, self._stream, self._shared, transport, traced=trace is not None
         )
+        self._core_only = False
+        self._leaves: Mapping[str, Model] = {}
+        self._chained: Collection[str] = ()
 
     async def close(self) -> None:
         """Closes the connection; calls in flight are cancelled, and the server lets go of shared memory."""
@@ -132,8 +91,12 @@ class Connection:
 
     async def version(self, timeout_s: float) -> str:
         """The server's version, such as "2.51.0"."""
+        return (await self.software(timeout_s))[1]
+
+    async def software(self, timeout_s: float) -> tuple[str, str]:
+        """The server's name and version, such as "triton" and "2.51.0"."""
         response = await self._call(self._stub.ServerMetadata, service_pb2.ServerMetadataRequest(), timeout_s)
-        return str(response.version)
+        return str(response.name), str(response.version)
 
     async def model_names(self, timeout_s: float) -> list[str]:
         """The names of all models that are ready, sorted."""
@@ -144,19 +107,58 @@ class Connection:
     async def model(self, name: str, timeout_s: float) -> ServedModel:
         """What the server says of one model."""
         request = service_pb2.ModelConfigRequest(name=name)
-        return _served((await self._call(self._stub.ModelConfig, request, timeout_s)).config)
+        return served_model((await self._call(self._stub.ModelConfig, request, timeout_s)).config)
+
+    async def has_configs(self, name: str, timeout_s: float) -> bool:
+        """Whether the server can say how its models are configured, which is an extension of Triton's. name: of any model."""
+        try:
+            await self.model(name, timeout_s)
+        except WireError as error:
+            return error.status != "UNIMPLEMENTED"
+        return True
+
+    async def model_ready(self, name: str, timeout_s: float) -> bool:
+        """Whether the server has this model, ready. What servers say of a model that they don't have is not agreed on."""
+        request = service_pb2.ModelReadyRequest(name=name)
+        try:
+            return bool((await self._call(self._stub.ModelReady, request, timeout_s)).ready)
+        except WireError as error:
+            if error.status in _NO_SUCH_MODEL:
+                return False
+            raise
+
+    async def tensors(self, name: str, timeout_s: float) -> tuple[Tensor, ...]:
+        """The inputs and outputs that the server's metadata list of a model, with the batch as their dim 0; none if it
+        lists none."""
+        request = service_pb2.ModelMetadataRequest(name=name)
+        told = await self._call(self._stub.ModelMetadata, request, timeout_s)
+        return tuple(Tensor(t.name, t.datatype, tuple(t.shape)) for t in (*told.inputs, *told.outputs))
+
+    def adapt(self, models: Mapping[str, Model], *, core_only: bool, chained: Collection[str] = ()) -> None:
+        """To the server that was met. core_only: it has the Open Inference Protocol's core, so no stream of Triton's kind and
+        no shared memory. chained: ensembles among `models` that it does not have, and that are asked step by step."""
+        self._leaves, self._chained = models, chained
+        self._core_only = self._inferences.unary_only = core_only
 
     async def infer(
         self, model: Model, rows: Sequence[Mapping[str, NDArray[Any]]], timeout_s: float
     ) -> dict[str, NDArray[Any]]:
         """One inference of all rows: output name → array whose dim 0 is the row, read-only.
 
-        timeout_s bounds the call and, as Triton's own timeout, the wait in the server's queue.
+        timeout_s bounds the call and, as Triton's own timeout, the wait in the server's queue. Raises ContractError for a
+        step of a chained ensemble that answers with other tensors than declared.
         """
+        if model.name in self._chained:
+            return await infer_in_steps(model, self._leaves, rows, timeout_s, self._inferences.infer)
         return await self._inferences.infer(model, rows, timeout_s)
 
     async def open_transport(self, timeout_s: float) -> None:
         """Sees to it that a transport that was asked for by name can be had. Raises ServerError that says why not."""
+        if self._core_only and self._transport in (STREAM, SHARED_MEMORY):
+            raise ServerError(
+                f"transport {self._transport} is an extension of Triton's, which the server at {self.address} does not have: "
+                "choose unary or auto"
+            )
         if self._transport != SHARED_MEMORY:
             return
         if self._shared is None:
@@ -198,7 +200,7 @@ class Connection:
     async def statistics(self, timeout_s: float) -> list[ModelStatistics]:
         """What the server has counted of each of its models."""
         response = await self._call(self._stub.ModelStatistics, service_pb2.ModelStatisticsRequest(), timeout_s)
-        return [_statistics(item) for item in response.model_stats]
+        return [model_statistics(item) for item in response.model_stats]
 
     async def index(self, timeout_s: float) -> list[IndexEntry]:
         """Every model of the server's repository, ready or not, sorted by name."""
@@ -237,40 +239,3 @@ def _channel(address: str, security: Security, target_name: str) -> grpc.aio.Cha
     if target_name:
         options.append(("grpc.ssl_target_name_override", target_name))
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*certificates), options=options)
-
-
-def _served(config: model_config_pb2.ModelConfig) -> ServedModel:
-    return ServedModel(
-        name=config.name,
-        max_batch=config.max_batch_size,
-        inputs=tuple(_tensor(item) for item in config.input),
-        outputs=tuple(_tensor(item) for item in config.output),
-        steps=tuple(
-            Step(step.model_name, tuple(sorted(step.input_map.items())), tuple(sorted(step.output_map.items())))
-            for step in config.ensemble_scheduling.step
-        ),
-        instances=max(1, sum(group.count for group in config.instance_group)),
-        parameters={key: value.string_value for key, value in config.parameters.items()},
-        backend=config.backend or config.platform,
-        plans=tuple(sorted(config.cc_model_filenames)),
-    )
-
-
-def _tensor(item: Any) -> Tensor:
-    datatype = model_config_pb2.DataType.Name(item.data_type).removeprefix("TYPE_")
-    return Tensor(item.name, datatype, tuple(item.dims))
-
-
-def _statistics(item: service_pb2.ModelStatistics) -> ModelStatistics:
-    counted = item.inference_stats
-    return ModelStatistics(
-        name=item.name,
-        requests=counted.success.count,
-        rows=item.inference_count,
-        executions=item.execution_count,
-        total_ns=counted.success.ns,
-        queue_ns=counted.queue.ns,
-        compute_input_ns=counted.compute_input.ns,
-        compute_infer_ns=counted.compute_infer.ns,
-        compute_output_ns=counted.compute_output.ns,
-    )

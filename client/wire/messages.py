@@ -23,6 +23,8 @@ from client.contract import DTYPES, Model
 from client.shared_memory import aligned
 
 RAW_INPUT_TAG = b"\x3a"  # field 7, length-delimited
+TYPED_CONTENTS = {"UINT8": "uint_contents", "INT32": "int_contents", "FP32": "fp32_contents"}
+"""Where the numbers of an output lie that is not raw, by its datatype; there is no such place for FP16."""
 LARGEST_INLINE = 64
 """Bytes of one row of an input that are not worth a place in shared memory: naming the place takes as many."""
 
@@ -96,8 +98,13 @@ def decode_response(content: bytes) -> tuple[str, dict[str, NDArray[Any]]]:
 
 
 def read_response(response: Any) -> tuple[str, dict[str, NDArray[Any]]]:
-    """As `decode_response`, of a message that is parsed already."""
+    """As `decode_response`, of a message that is parsed already.
+
+    A server may write the values of its outputs as numbers of the message in place of raw bytes, for all outputs or for none.
+    """
     tensors, contents = response.outputs, response.raw_output_contents
+    if not contents:
+        return response.id, {tensor.name: _typed_array(tensor) for tensor in tensors}
     if len(tensors) != len(contents):
         raise MessageError(f"the response declares {len(tensors)} outputs and carries {len(contents)}")
     return response.id, {t.name: _array(t, part) for t, part in zip(tensors, contents, strict=True)}
@@ -149,11 +156,31 @@ def _places(model: Model, rows: int) -> tuple[tuple[int | None, ...], int]:
 
 
 def _array(tensor: Any, content: bytes) -> NDArray[Any]:
-    dtype, shape = DTYPES.get(tensor.datatype), tuple(tensor.shape)
-    if dtype is None:
-        raise MessageError(f"the output {tensor.name} has the datatype {tensor.datatype}, which no model of ours has")
+    dtype, shape = _dtype(tensor), tuple(tensor.shape)
     expected = prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or expected != len(content):
         raise MessageError(f"the output {tensor.name} {list(shape)} has {len(content)} bytes, expected {expected}")
     array: NDArray[Any] = np.frombuffer(content, dtype).reshape(shape)
     return array
+
+
+def _typed_array(tensor: Any) -> NDArray[Any]:
+    dtype, shape = _dtype(tensor), tuple(tensor.shape)
+    field = TYPED_CONTENTS.get(tensor.datatype)
+    if field is None:
+        raise MessageError(f"the output {tensor.name} has no raw contents, in which alone {tensor.datatype} can travel")
+    values = np.array(getattr(tensor.contents, field), np.float64 if dtype.kind == "f" else np.int64)
+    if min(shape, default=0) < 0 or len(values) != prod(shape):
+        raise MessageError(f"the output {tensor.name} {list(shape)} has {len(values)} values in {field}")
+    array: NDArray[Any] = values.astype(dtype).reshape(shape)
+    if dtype.kind != "f" and not np.array_equal(array.ravel(), values):
+        raise MessageError(f"the output {tensor.name} has values in {field} that are no {tensor.datatype}")
+    array.flags.writeable = False
+    return array
+
+
+def _dtype(tensor: Any) -> np.dtype[Any]:
+    dtype = DTYPES.get(tensor.datatype)
+    if dtype is None:
+        raise MessageError(f"the output {tensor.name} has the datatype {tensor.datatype}, which no model of ours has")
+    return dtype

@@ -43,7 +43,8 @@ Unary = Callable[[bytes, float], Awaitable[bytes]]
 
 class Inferences:
     """Of one server. transport: one of TRANSPORTS. shared: None where it can't be, traced: whether every request needs
-    headers of its own, which a stream can't give. bytes_sent and bytes_received count messages."""
+    headers of its own, which a stream can't give. bytes_sent and bytes_received count messages. unary_only: whether the
+    server turned out to have neither of the other ways."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Inferences:
         self._shared_bytes = {AUTO: SHARED_BYTES, SHARED_MEMORY: 1}.get(transport, _NEVER)
         self._request_ids = itertools.count(1)
         self.bytes_sent = self.bytes_received = 0
+        self.unary_only = False
 
     async def infer(self, model: Model, rows: Rows, timeout_s: float) -> Outputs:
         """As `Connection.infer`."""
@@ -69,14 +71,15 @@ class Inferences:
         deadline = asyncio.get_running_loop().time() + timeout_s
         try:
             answered = None
-            if self._shared is not None and (nbytes := shared_bytes(model, len(rows))) >= self._shared_bytes:
-                answered = await self._by_shared_memory(self._shared, model, rows, nbytes, request_id, deadline)
+            shared = None if self.unary_only else self._shared
+            if shared is not None and (nbytes := shared_bytes(model, len(rows))) >= self._shared_bytes:
+                answered = await self._by_shared_memory(shared, model, rows, nbytes, request_id, deadline)
             if answered is None:
                 answered = await self._by_message(model, rows, request_id, deadline)
         except MessageError as error:
             raise WireError("UNIMPLEMENTED", str(error), self._address) from error
         answered_id, outputs = answered
-        if answered_id != request_id:
+        if answered_id != request_id and not (self.unary_only and answered_id == ""):
             raise WireError("INTERNAL", f"request {request_id} was answered with the id {answered_id!r}", self._address)
         return outputs
 
@@ -84,7 +87,7 @@ class Inferences:
         timeout_s = _left_s(deadline)
         request = encode_request(model, rows, request_id, _microseconds(timeout_s))
         self.bytes_sent += len(request)
-        if len(request) < self._stream_bytes:
+        if self.unary_only or len(request) < self._stream_bytes:
             return await self._by_unary(request, timeout_s)
         try:
             response, nbytes = await self._stream.ask(request_id, request, timeout_s)

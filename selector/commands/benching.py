@@ -100,7 +100,11 @@ bench_options = together(
 @click.command()
 @server_option
 @security_options
-@option("--repository", type=FOLDER, help="Triton repository of the embedded server and of --bare; default: built-in.")
+@option(
+    "--repository",
+    type=FOLDER,
+    help="Triton repository of the embedded server and of --bare, default: built-in; with --server: what that is said to serve.",
+)
 @device_option
 @bench_options
 @json_option
@@ -119,7 +123,8 @@ def bench(servers: tuple[str, ...] | None, repository: Path | None, as_json: boo
     from client.bench.table import show
 
     files = {name: flags.pop(name) for name in ("csv_file", "requests_file", "plot_file")}
-    config = _config(servers or (), repository or builtin_repository(), flags | {"security": security})
+    flags |= {"security": security, "said": repository if servers else None}
+    config = _config(servers or (), repository or builtin_repository(), flags)
     report = run(config, say=lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps(outputs.json_object(report), indent=2))

@@ -58,11 +58,11 @@ def check_scoring(config: ScoreConfig, progress: Progress) -> None:
     if config.class_names is not None:
         read_class_names(config.class_names)
     look_at_servers(config.servers, config.security, progress)
-    if not config.servers:
+    if config.known_repository is not None:
         from client.repository import read_identity
         from selector.scoring.settings import settings_of
 
-        settings_of(read_identity(config.repository), config)
+        settings_of(read_identity(config.known_repository), config)
     from selector.store.outcomes_table import outcomes_path
 
     check_file(outcomes_path(config.store), "--store")
@@ -76,6 +76,7 @@ def score_config(flags: dict[str, Any], data: Data | None, store: Path) -> Score
     values["security"] = security_of(flags)
     values["labels"] = labels_of(flags) or Labels()
     values["repository"] = flags["repository"] or builtin_repository()
+    values["said"] = flags["repository"] if values["servers"] else None
     return ScoreConfig(data=data or builtin_scenes(), store=store, **values)
 
 

@@ -44,7 +44,7 @@ server_option = option(
     "--server",
     "servers",
     type=Servers(),
-    help="HOST:PORT[,HOST:PORT…] of running Triton servers, or dns:///NAME:PORT, or file:LIST; default: the embedded one.",
+    help="HOST:PORT[,HOST:PORT…] of running servers, or dns:///NAME:PORT, or file:LIST; default: the embedded Triton.",
 )
 
 device_option = option(
@@ -137,7 +137,11 @@ unlabelled_options = together(
 scoring_options = together(
     server_option,
     security_options,
-    option("--repository", type=FOLDER, help="Triton repository of the embedded server; default: the built-in one."),
+    option(
+        "--repository",
+        type=FOLDER,
+        help="Triton repository of the embedded server, default: the built-in one; with --server: what that is said to serve.",
+    ),
     option("--server-log", type=PATH, help="Where the embedded server logs; default: server.log in the store."),
     device_option,
     rule_option,

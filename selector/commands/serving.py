@@ -77,12 +77,13 @@ def serve(
 @click.command()
 @server_option
 @security_options
+@option("--repository", type=FOLDER, help="Triton repository to look at; with --server: what that is said to serve.")
 @json_option
-def doctor(servers: tuple[str, ...] | None, as_json: bool, **flags: Any) -> None:
+def doctor(servers: tuple[str, ...] | None, repository: Path | None, as_json: bool, **flags: Any) -> None:
     """Say in plain words what is there and what is missing."""
     from selector.doctor import examine
 
-    findings = examine(servers or (), security_of(flags))
+    findings = examine(servers or (), security_of(flags), repository)
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in findings], indent=2))
     else:

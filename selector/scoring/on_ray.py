@@ -44,6 +44,7 @@ def _everywhere(config: ScoreConfig) -> ScoreConfig:
         data=config.data.resolve(),
         store=config.store.resolve(),
         repository=config.repository.resolve(),
+        said=config.said.resolve() if config.said else None,
         class_names=config.class_names.resolve() if config.class_names else None,
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from client import contract
 from client.inspection import NAMES, describe, explain, inspected
-from client.wire.connection import Connection, IndexEntry, ServedModel
+from client.wire import Connection, IndexEntry, ServedModel
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ class Answers(Connection):
     def __init__(self, entries: list[IndexEntry]) -> None:
         self.entries = entries
 
-    async def version(self, timeout_s: float) -> str:
-        return "2.51.0"
+    async def software(self, timeout_s: float) -> tuple[str, str]:
+        return "triton", "2.51.0"
 
     async def index(self, timeout_s: float) -> list[IndexEntry]:
         return self.entries

@@ -57,6 +57,7 @@ def report(*levels: Level) -> Report:
         ),
         leaves=("prompt_embedding", "unet_noise_predictor"),
         request_rows=16,
+        server="tritonserver",
         server_version="2.51.0",
         embedded=True,
         cores=2,

@@ -10,7 +10,7 @@ from client.bench.payloads import POOL_BYTES, random_requests, spec
 from client.contract import Model, Tensor
 from client.delivery.validation import check_row
 from client.errors import ContractError
-from client.wire.connection import ServedModel
+from client.wire import ServedModel
 from export_scripts.repository.triton_config import model_config
 from tests.toy_repository import GEOMETRY
 

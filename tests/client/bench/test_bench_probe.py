@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from client.bench.probe import Counters, cpu_s, process_tree_cpu_s, server_side
-from client.wire.connection import ModelStatistics
+from client.wire import ModelStatistics
 
 
 def counted(name: str, requests: int, rows: int, executions: int, each_ns: int) -> ModelStatistics:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.delivery.packing import Batch, Packer
+from client import contract
+from client.delivery.packing import Batch, Packer, row_weights
 from client.rows import Row
+from tests.toy_repository import GEOMETRY
 
 MODELS = ("noise_loss", "patch_features", "vae_encoder")
 
@@ -33,3 +35,12 @@ def test_a_taken_group_is_forgotten() -> None:
     assert packer.take("noise_loss") == Batch("noise_loss", (row,))
     assert packer.take("noise_loss") is None
     assert packer.take_all() == []
+
+
+def test_a_row_weighs_its_tensors_and_a_chained_one_what_goes_between_its_steps() -> None:
+    """COND and REFERENCE, 2 × 5 numbers each."""
+    models = contract.models(GEOMETRY)
+    served, chained = row_weights(models), row_weights(models, [contract.NOISE_LOSS])
+    assert served[contract.NOISE_LOSS] == 4 * (3 * 4 * 4 + 3 + 4 * 4 + 2)
+    assert chained[contract.NOISE_LOSS] == served[contract.NOISE_LOSS] + 4 * 2 * 2 * 5
+    assert chained[contract.PATCH_SCORER] == served[contract.PATCH_SCORER]

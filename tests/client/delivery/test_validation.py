@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from client import contract
-from client.delivery.validation import check_outputs, check_row, split_outputs
+from client.delivery.validation import check_row, split_outputs
 from client.errors import ContractError, RowError
 from client.rows import Answer, Failure, Row, encode_row, feature_row, loss_row
+from client.wire import check_outputs
 from tests.toy_repository import GEOMETRY
 
 MODELS = contract.models(GEOMETRY)

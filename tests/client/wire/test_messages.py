@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2
 from client import contract
 from client.contract import DTYPES
 from client.wire.messages import (
+    TYPED_CONTENTS,
     MessageError,
     _places,
     decode_response,
@@ -102,6 +103,55 @@ def test_outputs_that_do_not_fit_their_bytes_are_named() -> None:
         decode_response(message.SerializeToString())
     del message.raw_output_contents[0]
     with pytest.raises(MessageError, match="declares 3 outputs and carries 2"):
+        decode_response(message.SerializeToString())
+
+
+TYPES = {
+    "FP32": st.floats(width=32, allow_nan=True),
+    "INT32": st.integers(-(2**31), 2**31 - 1),
+    "UINT8": st.integers(0, 255),
+}
+
+
+@given(st.data())
+def test_numbers_of_a_message_are_read_as_raw_bytes_would_be(data: st.DataObject) -> None:
+    """Of every datatype that can be written so, and any shape."""
+    typed = service_pb2.ModelInferResponse(id="7")
+    raw = service_pb2.ModelInferResponse(id="7")
+    for number in range(data.draw(st.integers(1, 3))):
+        datatype = data.draw(st.sampled_from(sorted(TYPES)))
+        shape = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+        values = data.draw(st.lists(TYPES[datatype], min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
+        tensor = typed.outputs.add(name=f"t{number}", datatype=datatype, shape=shape)
+        getattr(tensor.contents, TYPED_CONTENTS[datatype]).extend(values)
+        raw.outputs.add(name=f"t{number}", datatype=datatype, shape=shape)
+        raw.raw_output_contents.append(np.array(values, DTYPES[datatype]).tobytes())
+    read_id, arrays = decode_response(typed.SerializeToString())
+    expected_id, expected = decode_response(raw.SerializeToString())
+    assert read_id == expected_id
+    assert set(arrays) == set(expected)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected[name], strict=True)
+        assert not array.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("datatype", "field", "values", "says"),
+    [
+        ("FP32", "fp32_contents", [1.0] * 3, r"LATENT \[2, 2\] has 3 values in fp32_contents"),
+        ("FP32", "fp64_contents", [1.0] * 4, r"LATENT \[2, 2\] has 0 values in fp32_contents"),
+        ("UINT8", "uint_contents", [1, 2, 3, 256], "values in uint_contents that are no UINT8"),
+        ("FP16", "bytes_contents", [b"00"] * 4, "has no raw contents, in which alone FP16 can travel"),
+        ("BF16", "fp32_contents", [1.0] * 4, "has the datatype BF16, which no model of ours has"),
+    ],
+)
+def test_numbers_that_are_not_those_of_the_declared_tensor_are_refused(
+    datatype: str, field: str, values: list[object], says: str
+) -> None:
+    message = service_pb2.ModelInferResponse(id="7")
+    tensor = message.outputs.add(name="LATENT", datatype=datatype, shape=(2, 2))
+    getattr(tensor.contents, field).extend(values)
+    with pytest.raises(MessageError, match=says):
         decode_response(message.SerializeToString())
 
 
