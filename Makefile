@@ -6,10 +6,11 @@ S3_ENV := .venv-s3
 RAY_ENV := .venv-ray
 GPU_ENV := .venv-gpu
 DEPLOY_ENV := .venv-deploy
+OIP_ENV := .venv-oip
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := client selector export_scripts benchmarks tests
 
-.PHONY: run test test-slow test-s3 test-ray gpu-env check check-deploy fmt bench clean
+.PHONY: run test test-slow test-s3 test-ray test-oip gpu-env check check-deploy fmt bench clean
 
 run: $(RUN_ENV)/installed
 	$(RUN_ENV)/bin/selector run --ipc 100
@@ -34,6 +35,10 @@ test-ray: $(RAY_ENV)/installed
 # deploy/ through Helm, Docker Compose, Kubernetes' schemas and a real Prometheus, which scrapes a real run.
 check-deploy: $(DEPLOY_ENV)/installed
 	$(DEPLOY_ENV)/bin/python -m pytest -n 0 tests/deploy
+
+# MLServer and KServe beside the embedded server. They need another protobuf than the tests, so they are started as processes.
+test-oip: $(TEST_ENV)/installed $(OIP_ENV)/installed
+	OIP_ENV=$(OIP_ENV) $(TEST_ENV)/bin/python -m pytest -n 0 -s -m mlserver tests/interoperability
 
 check: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/ruff check $(SOURCES)
@@ -93,5 +98,10 @@ $(DEPLOY_ENV)/installed: pyproject.toml constraints.txt
 	command -v prometheus || { cd $(DEPLOY_ENV) && apt-get download --quiet prometheus && dpkg-deb -x prometheus_*.deb prometheus; }
 	touch $@
 
+$(OIP_ENV)/installed: tests/interoperability/requirements.txt
+	$(PYTHON) -m venv $(OIP_ENV)
+	$(OIP_ENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/interoperability/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) $(GPU_ENV) $(DEPLOY_ENV) dist runs
+	rm -rf $(RUN_ENV) $(TEST_ENV) $(S3_ENV) $(RAY_ENV) $(GPU_ENV) $(DEPLOY_ENV) $(OIP_ENV) dist runs
