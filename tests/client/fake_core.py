@@ -64,7 +64,7 @@ class FakeCore(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         if request.name not in self.models:
-            raise KeyError(request.name)  # MLServer lets its error through, which is UNKNOWN
+            await context.abort(grpc.StatusCode.UNKNOWN, "Model not found")  # as MLServer 1.7 does
         return service_pb2.ModelReadyResponse(ready=True)
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
