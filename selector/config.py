@@ -59,23 +59,23 @@ EXPORT_RANGES = {"size": whole(0, 16383)}
 class ScoreConfig:
     """How a data set is scored.
 
-        data: where the images lie. labels: how labels are found where no class folder says them. store: where scores go. servers:
-        HOST:PORT of running servers; none starts the embedded server on `repository`, with its models on `device`. said: the
-        repository that the servers are said to serve, None if nobody said it. rule, prior_weight, patch_fraction, centring: None
-        takes the repository's own. patch_fraction: several are windows of several sizes. centring: "contrast" moves chosen windows
-        onto what stands out in them, "none" leaves them. draws: draws per image, each costs two UNet evaluations; None takes as
-        many as the repository was calibrated to, or 12. fit: "crop" or "pad". patches_per_image: windows per image, without
-        overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the first so many files of a
-        class, 0 for all. workers: processes that decode. shard_size: images per commit. exclude: patterns of what is left out of
-        the data. retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked
-        at again. relist: whether the data are listed anew although the store keeps a listing of them. wait: whether to wait for
-        another process that uses the same folder. security: certificates and headers for `servers`. part: of the work, its index
-        from 0 and the number of parts. steal: whether shards of other parts that nobody works on come after those of this one. ray:
-        address of a Ray cluster that does the work, "auto" for the one that is there, "local" for one of its own; ray_workers:
-        processes on it, 0 for one a node. metrics_address, trace: as in ClientConfig.
-        unlabelled: folders say nothing, the model chooses each image's class; only then: assign_draws: draws of all classes,
-        assign_most: of the nearest, None takes what was measured to do. min_margin: images whose second class is nearer (in loss) are
-        filtered.
+    data: where the images lie. labels: how labels are found where no class folder says them. store: where scores go. servers:
+    HOST:PORT of running servers; none starts the embedded server on `repository`, with its models on `device`. said: the
+    repository that the servers are said to serve, None if nobody said it. rule, prior_weight, patch_fraction, centring: None
+    takes the repository's own. patch_fraction: several are windows of several sizes. centring: "contrast" moves chosen windows
+    onto what stands out in them, "none" leaves them. draws: draws per image, each costs two UNet evaluations; None takes as
+    many as the repository was calibrated to, or 12. fit: "crop" or "pad". patches_per_image: windows per image, without
+    overlap. min_side: images with a shorter side (pixels) are filtered. limit_per_class: only the first so many files of a
+    class, 0 for all. workers: processes that decode. shard_size: images per commit. exclude: patterns of what is left out of
+    the data. retry_failed: whether files that failed or were filtered, and scored ones that hold something else now, are looked
+    at again. relist: whether the data are listed anew although the store keeps a listing of them. wait: whether to wait for
+    another process that uses the same folder. security: certificates and headers for `servers`. part: of the work, its index
+    from 0 and the number of parts. steal: whether shards of other parts that nobody works on come after those of this one. ray:
+    address of a Ray cluster that does the work, "auto" for the one that is there, "local" for one of its own; ray_workers:
+    processes on it, 0 for one a node. metrics_address, trace: as in ClientConfig.
+    unlabelled: folders say nothing, the model chooses each image's class; only then: assign_draws: draws of all classes,
+    assign_most: of the nearest, None takes what was measured to do. min_margin: images whose second class is nearer (in loss) are
+    filtered.
     """
 
     data: Data
