@@ -77,8 +77,7 @@ class _Attempts:
 
 
 class Delivery:
-    """Answers batches. weights: bytes of one row by model. bound: bounds the bytes in flight; rows_bound: the rows, over all
-    replicas, if not None."""
+    """Answers batches. weights: bytes of a row by model. bound: of bytes in flight; rows_bound: of rows, over all replicas."""
 
     def __init__(
         self,
