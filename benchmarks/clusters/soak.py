@@ -28,8 +28,8 @@ from benchmarks.selection.scale_data import IMAGENET_CLASSES, IMAGENET_IMAGES, S
 from client.embedded.server import EmbeddedServer
 
 _SHARD = 256
-_WINDOW = 0.02
-"""Of all commits: memory at a moment is the median of as much around it."""
+_PIECES = 20
+"""Memory at the tenth and at the end is the median of a twentieth of what was seen after the tenth."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,11 @@ def table(samples: Sequence[Sample]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for (name, _), seen in sorted(of.items()):
-        tenth, end = _around(seen, 0.1), _around(seen, 1 - _WINDOW)
-        if not tenth or not end:
+        after = [one for one in seen if one.share >= 0.1]
+        if not after or seen[0].share >= 0.1 or after[-1].share < 0.9:
             continue
+        few = max(1, len(after) // _PIECES)
+        tenth, end = after[:few], after[-few:]
         mb = [statistics.median(one.megabytes for one in part) for part in (tenth, end)]
         most = max(one.megabytes for one in seen if one.share >= 0.1)
         open_files, sockets = (
@@ -119,10 +121,6 @@ def table(samples: Sequence[Sample]) -> str:
         rise = f"{100 * (mb[1] / mb[0] - 1):+.1f} %"
         lines.append(f"| {name} | {mb[0]:.0f} | {mb[1]:.0f} ({rise}) | {most:.0f} | {open_files} | {sockets} |")
     return "\n".join(lines)
-
-
-def _around(seen: Sequence[Sample], share: float) -> list[Sample]:
-    return [one for one in seen if abs(one.share - share) <= _WINDOW]
 
 
 def soak(folder: Path, size: Size, parts: int, pause_s: float, note: Callable[[str], None]) -> Watch:
