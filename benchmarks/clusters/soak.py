@@ -1,10 +1,11 @@
-"""Whether a scoring of ImageNet's size leaves memory, files and sockets where they were: parts against one real server.
+"""Whether as many rows as ImageNet has images leave memory, files and sockets where they were: parts against one real server.
 
-    python -m benchmarks.clusters.soak --folder runs/soak --images 1281167 > runs/results/soak.md
+    python -m benchmarks.clusters.soak --folder runs/soak --rows 1281167 > runs/results/soak.md
 
 Owns this measurement. Images are small PNGs in a tar for every class (scale_data.py), the server's models compute next to nothing
-(stub.py), so that rows are many. Every process is looked at all the time: resident memory, open files and sockets. A process
-passes whose memory after the first tenth of all commits rises by less than a twentieth.
+(stub.py), so that rows are many: those of every draw, one of the encoder and one of the features for each image. Every process is
+looked at all the time: resident memory, open files and sockets. A process passes whose memory after the first tenth of all
+commits rises by less than a twentieth.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 import click
 import psutil
 
-from benchmarks.clusters.stub import write_stub
+from benchmarks.clusters.stub import DRAWS, write_stub
 from benchmarks.selection.scale_data import IMAGENET_CLASSES, IMAGENET_IMAGES, Size, class_name, write_shards
 from client.embedded.server import EmbeddedServer
 
@@ -132,7 +133,7 @@ def soak(folder: Path, size: Size, parts: int, pause_s: float, note: Callable[[s
     if not (folder / "stub").exists():
         write_stub(folder / "stub", names, max_batch=64)
     with EmbeddedServer(folder / "stub", threads=1) as server:
-        asked = ("score", str(data), "--store", str(store), "--draws", "1", "--workers", "1", "--json")
+        asked = ("score", str(data), "--store", str(store), "--draws", str(DRAWS), "--workers", "1", "--json")
         command = [sys.executable, "-m", "selector", *asked, "--shard-size", str(_SHARD), "--server", server.grpc_url]
         running = [
             subprocess.Popen([*command, "--part", f"{part + 1}/{parts}"], stdout=subprocess.DEVNULL)
@@ -156,12 +157,14 @@ def soak(folder: Path, size: Size, parts: int, pause_s: float, note: Callable[[s
 
 @click.command()
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where data and store are made.")
-@click.option("--images", default=IMAGENET_IMAGES, show_default=True)
+@click.option("--rows", default=IMAGENET_IMAGES, show_default=True)
 @click.option("--parts", default=2, show_default=True)
 @click.option("--pause-s", default=2.0, show_default=True, help="Between two looks.")
-def main(folder: Path, images: int, parts: int, pause_s: float) -> None:
+def main(folder: Path, rows: int, parts: int, pause_s: float) -> None:
     """Score many small images and watch every process."""
     folder.mkdir(parents=True, exist_ok=True)
+    images = -(-rows // (DRAWS + 2))
+    click.echo(f"{rows:,} rows of {images:,} images", err=True)
     watch = soak(folder, Size(IMAGENET_CLASSES, images, 0), parts, pause_s, lambda line: click.echo(line, err=True))
     with (folder / "samples.csv").open("w", newline="") as file:
         writer = csv.writer(file)
