@@ -33,7 +33,7 @@ from selector.localisation.choice import chosen_windows
 from selector.progress import Progress
 from selector.records import Box
 from selector.scoring.reduction import canvas_of
-from selector.scoring.score import limited, listing_of
+from selector.scoring.score import listing_of
 from selector.scoring.settings import ScoringSettings, settings_of
 
 REPLICATES = 2
@@ -62,7 +62,7 @@ def collect(config: ScoreConfig, replicates: int, folder: Path) -> DrawMaps:
 
     Raises ValueError if the folder holds maps of something else, SelectorError for an image that can't be used.
     """
-    listing = limited(listing_of(config, Progress(quiet=True)), config.limit_per_class)
+    listing = listing_of(config, Progress(quiet=True)).limited(config.limit_per_class)
     identity = read_identity(config.repository)
     settings = settings_of(identity, config)
     class_ids = match_classes(listing.folders, identity.classes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from client.contract import ENSEMBLES
 from client.embedded.wheel import embedded_problem
 from client.repository import read_identity
 from tests.e2e.command import manifest, picks, selector
@@ -63,7 +64,7 @@ def test_a_run_with_one_s_own_checkpoint_ends_with_its_picks(repository: Path, i
 
 
 def test_a_new_list_of_classes_changes_the_prompt_table_alone(repository: Path, tmp_path: Path) -> None:
-    """Every other file, the UNet's graph above all, keeps its bytes."""
+    """Every other file, the UNet's graph above all, keeps its bytes; ensembles must answer otherwise, which their configs say."""
     own, classes = tmp_path / "repository", tmp_path / "new.txt"
     shutil.copytree(repository, own)
     classes.write_text("kite\nbee\nchurch\n")
@@ -71,7 +72,8 @@ def test_a_new_list_of_classes_changes_the_prompt_table_alone(repository: Path, 
     selector("export", "--classes", classes, "--reuse", own, "--null-prompt", "")
     after = hashes(own)
     changed = {name for name in before | after if before.get(name) != after.get(name)}
-    assert {name.split("/")[0] for name in changed} == {"prompt_embedding"}
+    told = {f"{name}/config.pbtxt" for name in ENSEMBLES}
+    assert {name for name in changed if not name.startswith("prompt_embedding/")} == told
     identity = read_identity(own)
     assert identity.classes == ("kite", "bee", "church")
     assert identity.prompts == ("", "An image of kite.", "An image of bee.", "An image of church.")

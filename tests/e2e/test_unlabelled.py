@@ -168,7 +168,9 @@ def test_a_labelled_store_and_an_unlabelled_one_are_not_mixed(toy_server: str, t
         before = contents(store)
         refused = selector("score", data, *place, "--store", store, *then, code=5)
         assert remedy in refused.stderr
-        assert refused.stderr.count("\n") == 1
+        (_,) = [
+            line for line in refused.stderr.splitlines() if "has no golden rows" not in line
+        ]  # as the toy's have none
         assert same(contents(store), before)
     refused = selector("evaluate", "--store", store, "--test", data, "--out", tmp_path / "e", code=1)
     assert "was scored without labels, and an evaluation needs true ones" in refused.stderr

@@ -23,6 +23,9 @@ def test_a_sound_server_is_described_model_by_model(toy_server: EmbeddedServer) 
     findings = {f.what: f for f in examine((toy_server.grpc_url,))}
     assert "contract met" in findings[f"server {toy_server.grpc_url}"].detail
     assert findings[f"{toy_server.grpc_url} unet_noise_predictor"].detail.startswith("onnxruntime, up to ")
+    golden = findings.pop(f"{toy_server.grpc_url} golden rows")
+    assert not golden.ok
+    assert "can't be checked" in golden.detail
     assert all(f.ok for what, f in findings.items() if toy_server.grpc_url in what)
 
 

@@ -65,7 +65,8 @@ def test_the_lead_over_the_brightest_window_is_paired_and_on_decoys_alone() -> N
         [
             Measured("brightest window", 0, Localisation(np.array([True, False, True]), iou, decoys)),
             Measured("rotating", 24, Localisation(np.array([False, True, True]), iou, decoys)),
-        ]
+        ],
+        np.arange(3),
     )
     assert rows[1]["lead_on_decoys"] == pytest.approx(0.5)
     assert rows[1]["pointing"] == pytest.approx(2 / 3)
@@ -91,7 +92,7 @@ def test_centring_puts_a_window_on_the_item_that_the_grid_misses() -> None:
 def test_the_repositorys_own_setting_is_marked_and_no_other() -> None:
     found = Localisation(np.array([True, True]), np.ones(2), np.array([True, False]))
     names = ("brightest window", "rotating", "rotating, centred")
-    rows = summary([Measured(name, 24, found) for name in names])
+    rows = summary([Measured(name, 24, found) for name in names], np.arange(2))
     assert [line.split("|")[1].strip() for line in markdown(rows, "rotating, centred").splitlines()[2:]] == [
         "brightest window",
         "rotating",
