@@ -103,9 +103,8 @@ def _without(beginning: re.Pattern[str], config: str, goes: Callable[[str], bool
     start = 0
     while found := beginning.search(config, start):
         end, depth = found.end(), 1
-        while depth and end < len(
-            config
-        ):  # neither policies nor our warm-ups have a brace in a string: every one counts
+        # Neither policies nor our warm-ups have a brace in a string: every one counts.
+        while depth and end < len(config):
             depth += {"{": 1, "}": -1}.get(config[end], 0)
             end += 1
         if goes(config[found.start() : end]):

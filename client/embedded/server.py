@@ -206,10 +206,8 @@ class EmbeddedServer:
                     start_new_session=True,  # a Ctrl-C in the terminal is for this program, which then stops the server
                 )
             assert self._supervisor.stdin is not None
-            with (
-                contextlib.suppress(BrokenPipeError),
-                self._supervisor.stdin as stdin,
-            ):  # if it is dead, its log says why
+            # If it is dead, its log says why.
+            with contextlib.suppress(BrokenPipeError), self._supervisor.stdin as stdin:
                 stdin.write(json.dumps(spec).encode())
             return places
         finally:

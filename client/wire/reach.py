@@ -101,7 +101,7 @@ def _seen_socket(server: str) -> str:
     except (FileNotFoundError, ConnectionRefusedError):
         return _NOBODY.format(server)
     except OSError:
-        pass
+        return ""  # what else may be wrong there, the connection will say
     return ""
 
 

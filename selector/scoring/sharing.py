@@ -43,9 +43,8 @@ class Turns:
                 number = await asyncio.to_thread(self._claimed, stage, list(pending))
                 if number is not None:
                     try:
-                        if (
-                            number in pending
-                        ):  # else another turn took it, did it and gave it back while this one looked
+                        # Another turn may have taken it, done it and given it back while this one looked.
+                        if number in pending:
                             await one(number, pending.pop(number))
                     finally:
                         self.claims.release(stage, number)

@@ -36,10 +36,8 @@ def state(path: Path) -> dict[str, Any]:
     accounted = np.asarray(described.is_valid().to_numpy(zero_copy_only=False))
     listed = None if listing is None else len(listing)
     left = None if listed is None else listed - len(images) + int((ok & ~accounted).sum())
-    rate, per_image = (
-        _images_a_second(store, now),
-        2 * float(np.mean(np.asarray(images["draws"])[ok])) if ok.any() else 0.0,
-    )
+    rate = _images_a_second(store, now)
+    per_image = 2 * float(np.mean(np.asarray(images["draws"])[ok])) if ok.any() else 0.0
     return {
         "store": str(path),
         "images": {
