@@ -77,14 +77,17 @@ def test_a_writer_whose_time_lies_ahead_is_gone_since_the_clock_was_set_back(tmp
         assert mine.take("images", 4), "else all would wait for an hour"
 
 
-def test_a_store_that_can_not_be_written_still_says_who_works_on_it(tmp_path: Path) -> None:
+def test_a_store_that_can_not_be_written_still_says_who_works_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:  # as a mode would do, but of root
+        raise PermissionError(13, "Permission denied", str(path))
+
     with Claims(tmp_path, "1/2").registered():
         _elsewhere(tmp_path)
-        (tmp_path / FOLDER).chmod(0o500)
-        try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "touch", refuse)
             assert [one.part for one in writers(tmp_path)] == ["2/2", "1/2"]
-        finally:
-            (tmp_path / FOLDER).chmod(0o700)
 
 
 def test_what_killed_writers_left_goes_with_the_next_that_ends(tmp_path: Path) -> None:
