@@ -98,7 +98,7 @@ class Work:
     async def everything(self, asked: ClientConfig) -> None:
         config = self._config
         async with ScoringClient(asked) as client, client.outages_told(self._progress.warn):
-            client.gauges["selector_rows_left"] = lambda: sum(self._left.values())
+            client.gauges["selector_rows_left"] = lambda: sum(tuple(self._left.values()))  # asked in a thread
             client.gauges["selector_store_free_bytes"] = lambda: shutil.disk_usage(config.store).free
             if client.metrics_url:
                 self._progress.warn(f"metrics of this run: {client.metrics_url}")
