@@ -39,7 +39,7 @@ _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EM
 
 def told(error: OSError, path: Path | None = None, deed: str = "used") -> str:
     """The error in one line. path: where it happened, if the error itself does not say. deed: what can't be done."""
-    named = error.filename
+    named = error.filename2 or error.filename  # of a link or a move the place, not what was to be there
     place = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else path
     if path is not None and place is not None and path.name in place.name:
         place = path  # it was written under a temporary name

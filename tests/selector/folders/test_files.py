@@ -36,6 +36,12 @@ def test_an_error_names_its_own_file_before_the_one_around(tmp_path: Path) -> No
         tmp_path.write_text("x")
 
 
+def test_of_a_link_the_place_is_named_and_not_what_it_points_to(tmp_path: Path) -> None:
+    held = tmp_path / "gone" / "images-00003"
+    with pytest.raises(FileError, match=f"^{held} can't be written: it is not there"), file_errors(tmp_path):
+        held.symlink_to("writer.1f")
+
+
 def test_the_line_stays_one_line_whatever_the_name() -> None:
     error = OSError(errno.EACCES, "Permission denied", "a\nb\udcff")
     assert told(error).count("\n") == 0
