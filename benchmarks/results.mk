@@ -24,7 +24,7 @@ rehearse: $(TEST_ENV)/installed
 	results-finer-classes results-plain results-recipe results-orders results-picks results-selection-speed results-whole-commands \
 	results-one-step results-frontier results-frontier-draws results-scales results-references \
 	results-unlabelled results-assignment-budgets results-denoisers results-parts results-soak \
-	results-colour results-solar
+	results-colour results-centring results-solar
 RESULTS := runs/results
 SCENES = $(TEST_ENV)/bin/python -m benchmarks.scenes.generator
 DOCUMENT = $(TEST_ENV)/bin/python -m benchmarks.document docs/results
@@ -272,6 +272,12 @@ results-colour: $(WORLDS)/colour-repository
 		--patch-fraction 0.25 --patch-fraction 0.625 --patch-fraction 0.25,0.4375,0.625 \
 		--maps $(WORLDS)/maps > $(WORLDS)/colour-sizes.md
 	$(DOCUMENT)/localisation.md colour-sizes $(WORLDS)/colour-sizes.md
+
+# The rule by which `selector calibrate` decides about centring, against true boxes (docs/decisions/032).
+results-centring: $(WORLDS)/colour-repository
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.centring_rule --maps $(WORLDS)/maps > $(WORLDS)/centring.md
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.centring_rule $(COLOUR_TABLE) --maps $(WORLDS)/maps | tail -n +3 >> $(WORLDS)/centring.md
+	$(DOCUMENT)/localisation.md centring $(WORLDS)/centring.md
 
 $(WORLDS)/solar-data: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(WORLDS)/elpv elpv-dataset==1.0.0.post1

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 
 from export_scripts.graphs.draw_bank import Band, make_draw_bank, spread_weights
 from export_scripts.graphs.draw_maps import draw_maps, latents_of
@@ -61,8 +62,8 @@ def calibrated(pipeline: Path, images: ImageSet, progress: Progress) -> ScoringP
     with progress.stage("draws", 2 * draws * len(chosen), "UNet rows") as advance:
         maps = draw_maps(source, bank, latents_of(source, images.pixels[chosen]), labels, references, advance)
     grid = windows_of(source)
-    weights = spread_weights(bank, profile.timestep_weights)
-    windows = [weighted_windows(deltas, scored_by, weights, grid) for deltas in maps]
+    weights = scored_by.weights(np.asarray(spread_weights(bank, profile.timestep_weights), np.float32))
+    windows = [weighted_windows(deltas, weights, grid) for deltas in maps]
     found = judged(windows, AGREEMENT, profile.rule, given)
     return replace(profile, draw_order=found.order, auto_draws=found.enough)
 

@@ -85,10 +85,9 @@ def contrasted(
 
 
 def weighted_windows(
-    deltas: NDArray[np.float32], rule: ScoringRule, timestep_weights: Sequence[float], grid: WindowGrid
+    deltas: NDArray[np.float32], weights: NDArray[np.float32], grid: WindowGrid
 ) -> NDArray[np.float32]:
-    """An image's delta maps [K, h, w] → what its draws add to the mean of each window, [K, windows]."""
-    weights = rule.weights(np.asarray(timestep_weights, np.float32))
+    """An image's delta maps [K, h, w] → what its draws add to the mean of each window, [K, windows]. weights: [K]."""
     return weights[:, None] * window_means(deltas, grid).reshape(len(deltas), -1)
 
 
@@ -181,11 +180,17 @@ def judged(
 def _step(held_out: Agreements, best: NDArray[np.float32], order: tuple[int, ...], draws: int) -> Step:
     """best: [n, K], what each draw gives to the typicality of an image's best window."""
     own, taken = held_out.agreement(order[:draws]), order[:draws]
-    picked = np.random.default_rng(draws).integers(len(own), size=(_RESAMPLES, len(own)))
-    low, high = np.percentile(own[picked].mean(axis=1), [2.5, 97.5])
+    low, high = bootstrapped(own, draws)
     bank = held_out.agreement(range(draws)).mean()
     mean, low, high, bank = (round(float(value), 4) for value in (own.mean(), low, high, bank))
     return Step(draws, mean, low, high, bank, _coverage(best, taken))
+
+
+def bootstrapped(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    """The 95 % interval of the mean over images, by resampling them."""
+    picked = np.random.default_rng(seed).integers(len(values), size=(_RESAMPLES, len(values)))
+    low, high = np.percentile(values[picked].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _coverage(best: NDArray[np.float32], draws: tuple[int, ...]) -> float | None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from client.contract import UNET
+from selector.calibration.calibrate import Calibrated
+from selector.calibration.centring import Centring
 from selector.calibration.order import Calibration, Step
 from selector.curves import Curve, drawn
 from selector.folders.files import write_text
+from selector.localisation.centring import CONTRAST
 
 FIGURE_FILE = "calibration.svg"
 
 
-def table(found: Calibration, repository: Path, *, served: bool) -> str:
+def table(calibrated: Calibrated, repository: Path, *, served: bool) -> str:
     """The text for a person. served: whether running servers have the repository open."""
+    found = calibrated.draws
     chosen = f"held-out images (the order was chosen on {found.chosen_on})" if found.chosen_on else "images"
     lines = [
         f"Agreement with all {len(found.order)} draws on {found.held_out} {chosen}; a row is one draw, and costs two UNet "
@@ -30,10 +34,11 @@ def table(found: Calibration, repository: Path, *, served: bool) -> str:
     lines += [
         "",
         f"{found.enough} draws are the fewest that agree by {found.wanted:g}: --draws auto takes them.",
+        *([] if calibrated.centring is None else [_told(calibrated.centring)]),
         f"Written to {repository / UNET}; figure: {repository / UNET / FIGURE_FILE}.",
     ]
     if served:
-        lines.append("Servers that run have the old order: have them load the repository again.")
+        lines.append("Servers that run have the old ones: have them load the repository again.")
     return "\n".join(lines)
 
 
@@ -46,6 +51,15 @@ def figure(found: Calibration, repository: Path) -> None:
     plain = Curve("the bank's own", draws, bank, bank, bank)
     title = f"Agreement with all {len(draws)} draws, {found.held_out} images"
     write_text(repository / UNET / FIGURE_FILE, drawn([own, plain], title, "draws"))
+
+
+def _told(centring: Centring) -> str:
+    verdict = "windows are centred (--centring contrast)" if centring.chosen == CONTRAST else "windows are not centred"
+    return (
+        f"Windows by two halves of the draws overlap by {centring.still:.3f}; moved onto what stands out in their picture by "
+        f"{centring.own:.3f}, onto what stands out in another one by {centring.other:.3f}. Difference {centring.lead:+.3f} "
+        f"[{centring.low:.3f}, {centring.high:.3f}]: {verdict}."
+    )
 
 
 def _shown(found: Calibration) -> list[Step]:

@@ -1,8 +1,7 @@
-"""selector calibrate: which draws are taken first, and how many are enough. Work lies in selector/calibration."""
+"""selector calibrate: which draws are taken first, how many are enough, and centring. Work lies in selector/calibration."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,10 @@ CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
 @click.command()
 @click.argument("data", type=DATA)
 @option(
-    "--repository", type=FOLDER, required=True, help="Triton repository whose order of draws is chosen and written."
+    "--repository",
+    type=FOLDER,
+    required=True,
+    help="Triton repository whose order of draws and centring are chosen and written.",
 )
 @number("--images", ranges=CALIBRATE_RANGES, default=200, help="Images of the sample; a third is held out.")
 @number(
@@ -44,6 +46,11 @@ CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
     ranges=CALIBRATE_RANGES,
     default=0.9,
     help="What `--draws auto` is to have: correlation with the windows by all draws, on held-out images.",
+)
+@option(
+    "--keep-centring",
+    is_flag=True,
+    help="Windows stay centred, or not, as the repository says; otherwise the sample decides.",
 )
 @server_option
 @security_options
@@ -56,8 +63,10 @@ CALIBRATE_RANGES = {"images": whole(12, 1_000_000), "agreement": real(0, 1)}
 @labels_options
 @exclude_option
 @json_option
-def calibrate(data: Data, repository: Path, images: int, agreement: float, as_json: bool, **flags: Any) -> None:
-    """Choose the order in which draws are taken, and how many are enough, on a sample of DATA."""
+def calibrate(
+    data: Data, repository: Path, images: int, agreement: float, keep_centring: bool, as_json: bool, **flags: Any
+) -> None:
+    """Choose the order in which draws are taken, how many are enough, and the centring of windows, on a sample of DATA."""
     from client.contract import UNET
     from selector.calibration.calibrate import CALIBRATION_FILE
     from selector.calibration.calibrate import calibrate as choose
@@ -69,6 +78,6 @@ def calibrate(data: Data, repository: Path, images: int, agreement: float, as_js
     if config.class_names is not None:
         read_class_names(config.class_names)
     look_at_servers(config.servers, config.security, progress)
-    found = choose(config, images, agreement, progress)
-    figure(found, repository)
-    finish(asdict(found), as_json, table(found, repository, served=bool(config.servers)))
+    found = choose(config, images, agreement, progress, keep_centring=keep_centring)
+    figure(found.draws, repository)
+    finish(found.as_dict(), as_json, table(found, repository, served=bool(config.servers)))

@@ -22,11 +22,11 @@ SCORED = ("--limit-per-class", 3, "--ipc", 1)
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
-    """A copy of the built-in repository without its order, and what the command says after it has chosen one."""
+    """A copy of the built-in repository without its order and its centring, and what the command says after it has chosen one."""
     repository = tmp_path_factory.mktemp("calibrated") / "repository"
     shutil.copytree(builtin_repository(), repository)
     config = read_config(repository, UNET)
-    for name in ("draw_order", "auto_draws"):
+    for name in ("draw_order", "auto_draws", "centring"):
         del config.parameters[name]
     write_config(config, repository / UNET)
     asked = ("--images", 24, "--agreement", 0.8, "--json")
@@ -44,6 +44,7 @@ def test_the_repository_carries_what_the_command_found(calibrated: tuple[Path, d
     assert json.loads((repository / UNET / "calibration.json").read_text()) == found
     assert (repository / UNET / "calibration.svg").read_text().count("<svg") == 1
     assert (found["chosen_on"], found["held_out"]) == (16, 8)
+    assert found["centring"]["chosen"] == identity.centring == exported.centring == "contrast"  # type: ignore[index]
 
 
 def test_a_run_takes_that_many_draws_in_that_order_and_a_store_keeps_to_it(
@@ -61,9 +62,13 @@ def test_a_run_takes_that_many_draws_in_that_order_and_a_store_keeps_to_it(
 
 def test_draws_that_were_made_for_their_places_keep_them_and_their_number_is_found(tmp_path: Path) -> None:
     repository = shutil.copytree(builtin_repository(), tmp_path / "repository")
-    done = selector("calibrate", builtin_scenes(), "--repository", repository, "--images", 20, "--agreement", 0.8)
+    done = selector(
+        "calibrate", builtin_scenes(), "--repository", repository, "--images", 20, "--agreement", 0.8, "--keep-centring"
+    )
     assert "their order stands" in done.stderr
     identity = read_identity(repository)
+    assert identity.centring == "contrast"
+    assert "windows are" not in done.stdout
     assert identity.draw_order == tuple(range(identity.draws))
     assert 1 <= identity.auto_draws < read_identity(builtin_repository()).auto_draws
     assert f"{identity.auto_draws} draws are the fewest that agree by 0.8" in done.stdout
