@@ -44,7 +44,7 @@ def test_a_model_too_large_for_the_memory_is_refused_with_the_number(
     free(monkeypatch, 23e9)
     done = CliRunner().invoke(main, ["sdxl", "--out", str(tmp_path)])
     assert done.exit_code == 1
-    assert "about 39 GB of memory (2,567 M parameters in fp16), and 23 are free" in done.stderr
+    assert "about 49 GB of memory (2,567 M parameters in fp16), and 23 are free" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
