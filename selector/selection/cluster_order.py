@@ -1,7 +1,8 @@
-"""The order by clusters: seats for them, and within a cluster its typical patches that differ."""
+"""The orders by clusters: seats for them, and an order within each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from selector.selection.class_patches import ClassPatches, Ranking, by_typicality, farthest_first, near_duplicates
 from selector.selection.clustering import Clustering, cluster_space, nearest_cluster
+from selector.selection.greedy import herded, mean_of
 from selector.selection.seats import deal
 
 
@@ -40,6 +42,42 @@ class Clusters:
             queues = [typical_then_unlike(patches, rows) for rows in members if len(rows)]
             ranked.append(deal(queues, votes, patches.typicality))
         return np.concatenate(ranked), clustering
+
+
+@dataclass(frozen=True)
+class HerdedClusters:
+    """The ranking by clusters that represents the class: seats by the sizes of clusters, herding inside each.
+
+    Every unclustered patch counts with its nearest cluster, in its size and its mean. So the means of clusters, weighted by
+    their sizes, are the mean of the class, and what follows both follows it. Herding inside a cluster goes through the
+    tiers of every order; seats are dealt tier by tier.
+    """
+
+    cache_dir: Path | None = None
+
+    def __call__(self, patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
+        clustering = cluster_space(patches.space, cache_dir=self.cache_dir, seed=patches.seed)
+        home = nearest_cluster(patches.space, clustering.label)
+        members = [np.flatnonzero(home == number) for number in range(clustering.clusters)]
+        tiers = patches.tiers()
+        herds = [_herded_cluster(patches, rows, tiers) for rows in members]
+        ranked = [np.empty(0, dtype=np.int64)]
+        for tier in tiers:
+            queues = [herd[np.isin(herd, tier)] for herd in herds]
+            queues = [queue for queue in queues if len(queue)]
+            ranked.append(deal(queues, np.ones(len(patches)), patches.typicality))
+        return np.concatenate(ranked), clustering
+
+
+def _herded_cluster(
+    patches: ClassPatches, rows: NDArray[np.int64], tiers: Sequence[NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """The cluster's rows, tier by tier, herded towards the mean of images' best patches among them, of all if none is."""
+    part = patches.space.subset(rows)
+    first = patches.first[rows]
+    target = mean_of(part, np.flatnonzero(first if first.any() else ~first))
+    groups = [np.flatnonzero(np.isin(rows, tier)) for tier in tiers]
+    return rows[np.fromiter(herded(part, groups, target), dtype=np.int64)]
 
 
 @dataclass(frozen=True)
