@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +47,9 @@ class Clusters:
 class HerdedClusters:
     """The ranking by clusters that represents the class: seats by the sizes of clusters, herding inside each.
 
-    Every unclustered patch counts with its nearest cluster, in its size and its mean. So the means of clusters, weighted by
-    their sizes, are the mean of the class, and what follows both follows it. Herding inside a cluster goes through the
-    tiers of every order; seats are dealt tier by tier.
+    An unclustered patch belongs to its nearest cluster, in its size and its mean. So the means of clusters, weighted by their
+    sizes, are the mean of the class: picks that follow both follow it. Every cluster's own order goes tier by tier, and so
+    do the seats.
     """
 
     cache_dir: Path | None = None
@@ -58,25 +57,23 @@ class HerdedClusters:
     def __call__(self, patches: ClassPatches) -> tuple[NDArray[np.int64], Clustering | None]:
         clustering = cluster_space(patches.space, cache_dir=self.cache_dir, seed=patches.seed)
         home = nearest_cluster(patches.space, clustering.label)
+        tier = np.empty(len(patches), dtype=np.int64)
+        for level, rows in enumerate(patches.tiers()):
+            tier[rows] = level
         members = [np.flatnonzero(home == number) for number in range(clustering.clusters)]
-        tiers = patches.tiers()
-        herds = [_herded_cluster(patches, rows, tiers) for rows in members]
+        herds = [_herded_cluster(patches, rows, tier[rows]) for rows in members]
         ranked = [np.empty(0, dtype=np.int64)]
-        for tier in tiers:
-            queues = [herd[np.isin(herd, tier)] for herd in herds]
-            queues = [queue for queue in queues if len(queue)]
+        for level in range(3):
+            queues = [rows for herd in herds if len(rows := herd[tier[herd] == level])]
             ranked.append(deal(queues, np.ones(len(patches)), patches.typicality))
         return np.concatenate(ranked), clustering
 
 
-def _herded_cluster(
-    patches: ClassPatches, rows: NDArray[np.int64], tiers: Sequence[NDArray[np.int64]]
-) -> NDArray[np.int64]:
-    """The cluster's rows, tier by tier, herded towards the mean of images' best patches among them, of all if none is."""
-    part = patches.space.subset(rows)
-    first = patches.first[rows]
+def _herded_cluster(patches: ClassPatches, rows: NDArray[np.int64], tier: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A cluster's rows, tier by tier, herded towards the mean of images' best patches in it, or of all if it has none."""
+    part, first = patches.space.subset(rows), patches.first[rows]
     target = mean_of(part, np.flatnonzero(first if first.any() else ~first))
-    groups = [np.flatnonzero(np.isin(rows, tier)) for tier in tiers]
+    groups = [np.flatnonzero(tier == level) for level in range(3)]
     return rows[np.fromiter(herded(part, groups, target), dtype=np.int64)]
 
 

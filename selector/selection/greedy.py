@@ -65,12 +65,14 @@ def herded(space: FeatureSpace, groups: Sequence[NDArray[np.int64]], target: NDA
     along_chosen = np.zeros(len(space))
     count = 0
     for group in groups:
-        barred = np.full(len(space), np.inf)  # whatever is not left of this group
-        barred[group] = 0.0
+        left = np.full(len(space), np.inf)  # |x|² where x is left of this group
+        left[group] = space.squared_norm[group]
         for _ in range(len(group)):
             count += 1
-            cost = 2.0 * (along_chosen - count * along_target) + space.squared_norm + barred
+            cost = along_chosen - count * along_target
+            cost *= 2.0
+            cost += left
             pick = int(np.argmin(cost))
             yield pick
             along_chosen += space.dot(pick)
-            barred[pick] = np.inf
+            left[pick] = np.inf
