@@ -63,7 +63,7 @@ class HerdedClusters:
         members = [np.flatnonzero(home == number) for number in range(clustering.clusters)]
         herds = [_herded_cluster(patches, rows, tier[rows]) for rows in members]
         ranked = [np.empty(0, dtype=np.int64)]
-        for level in range(3):
+        for level in np.unique(tier):
             queues = [rows for herd in herds if len(rows := herd[tier[herd] == level])]
             ranked.append(deal(queues, np.ones(len(patches)), patches.typicality))
         return np.concatenate(ranked), clustering
@@ -73,7 +73,7 @@ def _herded_cluster(patches: ClassPatches, rows: NDArray[np.int64], tier: NDArra
     """A cluster's rows, tier by tier, herded towards the mean of images' best patches in it, or of all if it has none."""
     part, first = patches.space.subset(rows), patches.first[rows]
     target = mean_of(part, np.flatnonzero(first if first.any() else ~first))
-    groups = [np.flatnonzero(tier == level) for level in range(3)]
+    groups = [np.flatnonzero(tier == level) for level in np.unique(tier)]
     return rows[np.fromiter(herded(part, groups, target), dtype=np.int64)]
 
 
