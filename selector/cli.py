@@ -19,6 +19,7 @@ from selector.commands.calibrating import calibrate
 from selector.commands.config_file import read_defaults
 from selector.commands.converting import convert
 from selector.commands.evaluating import evaluate
+from selector.commands.labelling import label
 from selector.commands.merging import merge
 from selector.commands.mistakes import message
 from selector.commands.parameters import FILE
@@ -55,7 +56,7 @@ def cli() -> None:
     """Diffusion-driven dataset selection: the N most representative patches of every class, for any N."""
 
 
-for _command in (run, score, status, merge, select, report, convert, calibrate, evaluate, serve, doctor, bench):
+for _command in (run, score, status, merge, select, report, convert, label, calibrate, evaluate, serve, doctor, bench):
     cli.add_command(_command)
 
 

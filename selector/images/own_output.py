@@ -49,7 +49,7 @@ _KINDS = (
     _STORE,
     _kind(
         "a selection",
-        r"selection\.parquet|manifest\.json|report\.html|images|webdataset|parquet|list|coco|croissant\.json",
+        r"selection\.parquet|manifest\.json|report\.html|soft-labels\.parquet|images|webdataset|parquet|list|coco|croissant\.json",
         "selection.parquet manifest.json",
         "manifest.json",
         "selection fingerprint",

@@ -12,22 +12,17 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from selector.config import ExportConfig
-from selector.errors import SelectorError, UsageError
+from selector.errors import UsageError
 from selector.folders.files import file_errors
 from selector.folders.locks import held
 from selector.folders.replacement import keep, replaced
-from selector.output.classes import OutputClass
 from selector.output.export import Pictures, export
-from selector.output.folder import MANIFEST_FILE, files_by_format, own_files, read_manifest, write_manifest
+from selector.output.folder import MANIFEST_FILE, SOFT_LABELS_FILE, files_by_format, own_files, write_manifest
 from selector.output.formats import EXPORTERS
 from selector.output.picks import handed_out
-from selector.output.pictures import Cut
 from selector.output.stored import StoredPictures
-from selector.output.table import SELECTION_FILE, SELECTION_SCHEMA
+from selector.output.written import Written
 
 
 @dataclass(frozen=True)
@@ -49,10 +44,11 @@ def convert(folder: Path, asked: Conversion, note: Callable[[str], None]) -> dic
     for what is asked, SelectorError where it is no longer as it was written.
     """
     folder = folder.resolve()
-    _Written.read(folder)  # before anything is left beside a folder that holds no selection
+    _Converted.read(folder)  # before anything is left beside a folder that holds no selection
     with held(folder.parent, wait=asked.wait, note=note), file_errors(folder):
-        written = _Written.read(folder)
+        written = _Converted.read(folder)
         stored, config = written.config(asked)
+        written.keep_labelled_pictures(config)
         if stored is not None and not stored.gives(config.size, config.image_format):
             note(f"{folder}: the pictures are made from {_told(stored)}, not from the originals")
         rows = handed_out(written.picks, written.cut.take)
@@ -71,48 +67,8 @@ def convert(folder: Path, asked: Conversion, note: Callable[[str], None]) -> dic
     return made
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A selection as it lies there."""
-
-    folder: Path
-    manifest: dict[str, Any]
-    stated: dict[str, Any]
-    picks: pa.Table
-    classes: tuple[OutputClass, ...]
-    cut: Cut
-
-    @classmethod
-    def read(cls, folder: Path) -> _Written:
-        """Raises SelectorError if the folder holds no selection, or one that says too little of itself."""
-        manifest = read_manifest(folder)
-        if not (folder / SELECTION_FILE).is_file():
-            raise SelectorError(f"{folder} holds no selection: make it first (selector select)")
-        stated = manifest.get("export")
-        if not isinstance(stated, dict):
-            raise SelectorError(
-                f"{folder} was written before there was `selector convert`: select again (selector select)"
-            )
-        try:
-            picks = pq.read_table(folder / SELECTION_FILE, columns=SELECTION_SCHEMA.names)
-            classes = tuple(OutputClass(**one) for one in stated["classes"])
-            found = cls(folder, manifest, stated, picks, classes, Cut(stated["take"], stated["fit"]))
-            found.stored()
-        except (KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-            raise SelectorError(
-                f"{folder}: {SELECTION_FILE} or {MANIFEST_FILE} is damaged ({error}): select again (selector select)"
-            ) from None
-        return found
-
-    def stored(self) -> list[StoredPictures]:
-        """The formats that hold pictures, those that lost least first."""
-        found = []
-        for name, one in self.stated["formats"].items():
-            if name in EXPORTERS and EXPORTERS[name].pictures:
-                size, image_format, files = one["size"], one["image_format"], tuple(one["files"])
-                folders, exact = one.get("class_folders", ""), "made_from" not in one
-                found.append(StoredPictures(self.folder, name, files, size, image_format, folders, exact))
-        return sorted(found, key=lambda one: (not one.exact, one.size != 0, -one.size, not one.lossless))
+class _Converted(Written):
+    """A selection of which further formats are made."""
 
     def config(self, asked: Conversion) -> tuple[StoredPictures | None, ExportConfig]:
         """Which pictures are taken, if formats need any, and what is to be written; raises UsageError."""
@@ -145,6 +101,16 @@ class _Written:
             return reaching[0]
         image_format = asked.image_format
         return min(reaching, key=lambda one: not one.gives(asked.size or 0, image_format or one.image_format))
+
+    def keep_labelled_pictures(self, config: ExportConfig) -> None:
+        """Raises UsageError if pictures would become others that soft labels may be about."""
+        for name in config.formats if (self.folder / SOFT_LABELS_FILE).is_file() else ():
+            there = self.stated["formats"].get(name, {})
+            if "size" in there and (there["size"], there["image_format"]) != (config.size, config.image_format):
+                raise UsageError(
+                    f"{self.folder / SOFT_LABELS_FILE} has boxes of pictures that would become others ({name}): "
+                    "remove it, and label again afterwards (selector label)"
+                )
 
     def staying(self, formats: Sequence[str]) -> list[str]:
         """The folder's own files that are not written anew."""

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from selector.config import ExportConfig
 from selector.errors import SelectorError, UsageError
-from selector.folders.replacement import replaced
+from selector.folders.replacement import keep, replaced
 from selector.output.classes import OutputClass
 from selector.output.export import Pictures, export, stated
 from selector.output.formats.imagefolder import pictures_in
@@ -25,6 +25,8 @@ from selector.selection.selection import Selection
 
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.html"
+SOFT_LABELS_FILE = "soft-labels.parquet"
+"""What `selector label` writes: it stays as long as the pictures that it is about."""
 
 
 def write_selection(
@@ -57,7 +59,19 @@ def write_selection(
         counts = {**manifest.get("counts", {}), "handed_out": len(rows)}
         written = {**manifest, "counts": counts, "export": stated(len(picks), rows, classes, cut, config, formats)}
         write_manifest(partial, written)
+        if _same_pictures(final, partial):
+            keep(final / SOFT_LABELS_FILE, partial / SOFT_LABELS_FILE)
     return written
+
+
+def _same_pictures(labelled: Path, partial: Path) -> bool:
+    """Whether the older folder has soft labels, and they are about the pictures of the new one."""
+    files = (SELECTION_FILE, SOFT_LABELS_FILE, MANIFEST_FILE)
+    return (
+        all((labelled / file).is_file() for file in files)
+        and (labelled / SELECTION_FILE).read_bytes() == (partial / SELECTION_FILE).read_bytes()
+        and read_manifest(labelled).get("export") == read_manifest(partial)["export"]
+    )
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -117,7 +131,7 @@ def refuse_foreign(out_dir: Path, ipc: int) -> Path:
 
 def own_files(folder: Path) -> set[str]:
     """What a written selection holds, relative to its folder."""
-    return {SELECTION_FILE, MANIFEST_FILE, REPORT_FILE}.union(*files_by_format(folder).values())
+    return {SELECTION_FILE, MANIFEST_FILE, REPORT_FILE, SOFT_LABELS_FILE}.union(*files_by_format(folder).values())
 
 
 def files_by_format(folder: Path) -> dict[str, set[str]]:

@@ -63,12 +63,13 @@ class StoredPictures:
     def _remade(
         self, row: Mapping[str, Any], content: Callable[[], bytes], cut: Cut, size: int, image_format: str
     ) -> bytes:
-        pixels = self._pixels(row, content(), cut)
+        pixels = self.pixels(row, content(), cut)
         if self.size != size:  # pictures that were fitted are square: there is nothing left to cut off
             pixels = (Cut("patch", cut.mode) if self.size else cut).fitted(pixels, size)
         return encoded(pixels, image_format, row["source"])
 
-    def _pixels(self, row: Mapping[str, Any], content: bytes, cut: Cut) -> NDArray[np.uint8]:
+    def pixels(self, row: Mapping[str, Any], content: bytes, cut: Cut) -> NDArray[np.uint8]:
+        """What a row's picture shows, [h, w, 3]; raises SelectorError if it is not the picture that was written."""
         try:
             pixels = decoded(content)
         except (OSError, SyntaxError, ValueError) as error:
@@ -79,11 +80,17 @@ class StoredPictures:
             raise self._broken(f"the picture of {row['source']} has {pixels.shape[:2]} pixels, not {expected}")
         return pixels
 
+    def name_of(self, row: Mapping[str, Any]) -> str:
+        """What a row's picture is called: its path in the folder, or the name of its member or cell."""
+        if self.name != "imagefolder":
+            return _key(row) + SUFFIXES[self.image_format]
+        name = pick_name(row["rank"], row["image_id"])
+        path = picture_path(self.class_folders, row["class_index"], row["class_key"], row["class_folder"], name)
+        return path.as_posix() + SUFFIXES[self.image_format]
+
     def _files(self, rows: pa.Table) -> Iterator[Callable[[], bytes]]:
         for row in records(rows):
-            name = pick_name(row["rank"], row["image_id"])
-            path = picture_path(self.class_folders, row["class_index"], row["class_key"], row["class_folder"], name)
-            yield partial(self._file, self.folder / path.with_name(path.name + SUFFIXES[self.image_format]))
+            yield partial(self._file, self.folder / self.name_of(row))
 
     def _file(self, path: Path) -> bytes:
         try:

@@ -56,12 +56,14 @@ ROOMS = {
         "report": "records folders selection",
         "output": "errors records processes folders images selection store config scoring report",
         "evaluation": "client errors records progress curves folders localisation selection images store config",
+        "soft_labels": "client errors records progress builtin folders images config processes output evaluation",
         "run": (
             "client errors progress builtin folders images selection store config order_pool scoring report output"
         ),
         "doctor": "client builtin",
         "commands": (
-            "client errors progress builtin folders images store config scoring output calibration evaluation run doctor"
+            "client errors progress builtin folders images store config scoring output calibration evaluation "
+            "soft_labels run doctor"
         ),
         "cli": "client errors console folders commands",
         "__main__": "console",

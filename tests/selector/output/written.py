@@ -60,9 +60,10 @@ def write(
     table: PatchTable | None = None,
     mode: str = "crop",
     export: Mapping[str, Any] | None = None,
+    crop: Callable[[str, Box], NDArray[np.uint8]] = crop,
     **options: Any,
 ) -> tuple[Path, Selection, PatchTable]:
-    """Writes out/ipc-N of random patches. options: of `select`. export: of ExportConfig."""
+    """Writes out/ipc-N of random patches. options: of `select`. export: of ExportConfig. crop: what pictures show."""
     keys = keys or {0: "t-shirt", 1: "ankle/boot"}
     table = table or patch_table(counts or [9, 7])
     made = select(table, keys, ipc, **options)
