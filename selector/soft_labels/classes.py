@@ -113,7 +113,16 @@ def columns_of(classes: Sequence[OutputClass], teacher: TeacherClasses) -> Colum
 def other_columns(classes: Sequence[OutputClass], teacher: TeacherClasses, columns: Columns) -> Mapping[str, Columns]:
     """The outputs of the classes in other orders that teachers are seen to have: what to call the order → columns."""
     keys, names = [one.key for one in classes], [one.name for one in classes]
-    own = {
+    own: dict[str, Columns] = {}
+    for name in CLASS_LISTS:
+        listed = read_classes(builtin_class_list(name), f"--teacher-classes {name}")
+        if len(listed.ids) == len(teacher.ids):
+            try:
+                own[listed.said] = columns_of(classes, listed)
+            except MismatchError:  # its classes are others
+                continue
+            own[f"{listed.said}, sorted by name"] = _ranks(listed.names)[own[listed.said]]
+    own |= {
         "the data's classes by their index": np.arange(len(classes)),
         "the repository's classes by their number": np.array([one.class_id for one in classes]),
         "the data's class ids sorted as text": _ranks(keys),
@@ -124,14 +133,6 @@ def other_columns(classes: Sequence[OutputClass], teacher: TeacherClasses, colum
         f"{teacher.said}, one output further": columns + 1,
         f"{teacher.said}, one output before": columns - 1,
     }
-    for name in CLASS_LISTS:
-        listed = read_classes(builtin_class_list(name), f"--teacher-classes {name}")
-        if len(listed.ids) == len(teacher.ids):
-            try:
-                own[listed.said] = columns_of(classes, listed)
-            except MismatchError:  # its classes are others
-                continue
-            own[f"{listed.said}, sorted by name"] = _ranks(listed.names)[own[listed.said]]
     return {
         name: found
         for name, found in own.items()

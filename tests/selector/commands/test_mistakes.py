@@ -106,6 +106,13 @@ def test_a_number_that_can_not_be_is_refused_by_its_flag(
         ("convert . --export zip", "--export: 'zip' is not one of imagefolder"),
         ("convert .", "selector convert: --export is missing: Formats of the picks"),
         ("convert nowhere --export list", "FOLDER: directory 'nowhere' does not exist"),
+        ("label .", "selector label: --teacher is missing: Teacher: a file"),
+        (
+            "label . --teacher x --crop-area 1,0.5",
+            "--crop-area takes the least and the greatest share, as 0.4,1, not 1,0.5",
+        ),
+        ("label . --teacher x --mean 0.5", "--mean takes a number for red, green and blue each, not 0.5"),
+        ("label . --teacher x --label-classes mine", "--label-classes: 'mine' is not one of 'data', 'teacher'"),
         ("select --store . --ipc 3 --out x --order best", "--order: 'best' is not one of"),
         ("merge --into x", "selector merge: STORE... is missing"),
         ("merge .", "selector merge: --into is missing"),
