@@ -8,7 +8,7 @@ from typing import Any
 
 from selector.errors import UsageError
 from selector.soft_labels.files import of_torch, torch_ready
-from selector.soft_labels.networks import Loaded
+from selector.soft_labels.loaded import Loaded
 
 LIBRARIES = ("timm", "torchvision")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from selector.errors import SelectorError, UsageError
 from selector.folders.files import told
 from selector.processes import cores
-from selector.soft_labels.networks import Loaded
+from selector.soft_labels.loaded import Loaded
 
 _OURS = (0.5, 0.5, 0.5)
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}

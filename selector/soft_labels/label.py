@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from selector import __version__
-from selector.errors import SelectorError, UsageError
+from selector.errors import MismatchError, SelectorError, UsageError
 from selector.folders.files import file_errors
 from selector.folders.locks import held
 from selector.images.class_names import match_classes
@@ -104,33 +104,47 @@ def _asked(
 ) -> tuple[NDArray[np.int64], str, NDArray[np.float32]]:
     """The classes of labelled pictures, what these are, and what the network says of their middle squares."""
     told = "picks" if config.check is None else f"pictures of {config.check}"
-    source = _picked(picks) if config.check is None else _sample(config.check, picks.folder)
+    total, source = _picked(picks) if config.check is None else _sample(config.check, picks.folder)
     side, truth, outputs = network.input.side_px, [], []
-    with progress.stage("check", 0, "pictures"):
+    with progress.stage("check", total, "pictures") as advance:
         while batch := list(islice(source, network.batch)):
             truth += [number for number, _ in batch]
             outputs.append(network(np.stack([seen(pixels, middle(*pixels.shape[:2]), side) for _, pixels in batch])))
+            advance(len(batch))
     if not truth:
-        raise SelectorError(f"{picks.folder.folder} hands out no pick, so there is nothing to label")
+        raise SelectorError(f"there are no {told}, so the order of the teacher's classes can't be checked")
     return np.array(truth, dtype=np.int64), told, np.concatenate(outputs)
 
 
-def _picked(picks: _Picks) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    for row, pixels in picks.pictures(_CHECKED):
-        yield row["class_index"], pixels
+_Asked = tuple[int, Iterator[tuple[int, NDArray[np.uint8]]]]
+"""How many pictures there are, and of each its class index and pixels."""
 
 
-def _sample(root: Path, folder: Written) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Class index and pixels of the first images of each class folder."""
+def _picked(picks: _Picks) -> _Asked:
+    counts = np.bincount(picks.rows["class_index"].to_numpy())
+    return int(np.minimum(counts, _CHECKED).sum()), ((row["class_index"], p) for row, p in picks.pictures(_CHECKED))
+
+
+def _sample(root: Path, folder: Written) -> _Asked:
+    """The first images of each class folder."""
     listing = list_items(root).limited(_CHECKED)
+    for lost in listing.passed_over:
+        raise SelectorError(f"--check: {root / lost.source} can't be used: {lost.reason}")
     ids, names = [one.key for one in folder.classes], [one.name for one in folder.classes]
-    class_index = match_classes(listing.folders, ids, names=names)
-    with Reader(listing) as reader:
-        for source, name in listing.pairs():
-            try:
-                yield class_index[name], decode(reader.read(source))
-            except (OSError, DecodeError) as error:
-                raise SelectorError(f"--check: {root / source} can't be used: {error}") from error
+    try:
+        class_index = match_classes(listing.folders, ids, names=names)
+    except MismatchError as error:
+        raise MismatchError(f"--check takes class folders called as the selection's classes: {error}") from None
+
+    def pictures() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        with Reader(listing) as reader:
+            for source, name in listing.pairs():
+                try:
+                    yield class_index[name], decode(reader.read(source))
+                except (OSError, DecodeError) as error:
+                    raise SelectorError(f"--check: {root / source} can't be used: {error}") from error
+
+    return len(listing), pictures()
 
 
 def _about(

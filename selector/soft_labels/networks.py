@@ -1,7 +1,4 @@
-"""A teacher of any kind as one thing: pictures in, a number for every one of its classes out.
-
-A file is read without unpickling: a pickle runs what its writer put into it.
-"""
+"""A teacher of any kind as one thing: pictures in, a number for every one of its classes out."""
 
 from __future__ import annotations
 
@@ -13,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError, UsageError
+from selector.soft_labels.by_name import named
+from selector.soft_labels.files import read_file
+from selector.soft_labels.loaded import Loaded
 from selector.soft_labels.settings import LabelConfig
 
 IMAGENET_SIDE, IMAGENET_MEAN, IMAGENET_STD = 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -27,26 +27,6 @@ class Input:
     side_px: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A teacher as its file or name gives it; None is what that does not say.
-
-    answer: float32 [n, 3, S, S] → [n, classes]. name: of the file, without its folder, or as it was asked for. digest: of its
-    bytes, or of its weights. class_names: of the outputs, in order. rows: pictures that it takes at once, if it takes no other
-    number.
-    """
-
-    answer: Callable[[NDArray[np.float32]], NDArray[Any]]
-    name: str
-    kind: str
-    digest: str
-    side_px: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    rows: int | None = None
 
 
 class Network:
@@ -96,9 +76,6 @@ def open_network(config: LabelConfig, note: Callable[[str], None]) -> Network:
 
     Raises UsageError for what is none, or can't be read safely.
     """
-    from selector.soft_labels.by_name import named
-    from selector.soft_labels.files import read_file
-
     loaded = named(config.teacher, config.threads) or read_file(config.teacher, config.threads)
     sees = Input(
         config.input_side or loaded.side_px or IMAGENET_SIDE,
