@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from selector.cli import main
-from selector.errors import MismatchError, UsageError
+from selector.errors import MismatchError, SelectorError, UsageError
 from selector.output.classes import output_classes
 from selector.progress import Progress
 from selector.soft_labels.classes import TeacherClasses, columns_of, other_columns
@@ -94,6 +94,18 @@ def test_other_pictures_can_be_what_the_order_is_checked_on(folder: Path, tmp_pa
     for place, name in ((sample / "cyan", "x"), (sample / "red", "cyan"), (sample / "x", "red")):
         place.rename(sample / name)
     with pytest.raises(MismatchError, match="cyan is called red"):
+        label(replace(asked(folder, COLOURS), check=sample), QUIET)
+
+
+def test_what_can_not_be_a_sample_is_named(folder: Path, tmp_path: Path) -> None:
+    sample = write_coloured(tmp_path / "more", 6) / "images"
+    (sample / "red").rename(sample / "Red")
+    with pytest.raises(MismatchError, match="--check takes class folders called as the selection's classes"):
+        label(replace(asked(folder, COLOURS), check=sample), QUIET)
+    (sample / "Red").rename(sample / "red")
+    broken = sorted((sample / "red").iterdir())[0]
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(SelectorError, match=f"--check: .*{broken.name} can't be used: damaged or cut short"):
         label(replace(asked(folder, COLOURS), check=sample), QUIET)
 
 
