@@ -77,7 +77,12 @@ def label(config: LabelConfig, progress: Progress) -> dict[str, Any]:
         about = {
             **_about(config, picks, network, teacher, columns),
             "outputs_are": "probabilities" if probabilities else "logits",
-            "check": {"accuracy": round(accuracy, 6), "of": told, "pictures": len(truth), "other_orders": len(others)},
+            "check": {
+                "accuracy": round(accuracy, 6),
+                "of": config.check.name if config.check else told,
+                "pictures": len(truth),
+                "other_orders": len(others),
+            },
         }
         kept = columns if config.labelled == "data" else np.arange(network.outputs)
         count = _write(folder / SOFT_LABELS_FILE, config, picks, network, kept, probabilities, about, progress)

@@ -90,7 +90,7 @@ def test_a_teacher_that_knows_too_little_is_refused_with_its_number_and_the_opti
 def test_other_pictures_can_be_what_the_order_is_checked_on(folder: Path, tmp_path: Path) -> None:
     sample = write_coloured(tmp_path / "more", 6) / "images"
     made = label(replace(asked(folder, COLOURS), check=sample), QUIET)
-    assert made["check"]["pictures"] == 36
+    assert (made["check"]["pictures"], made["check"]["of"]) == (36, "images")
     for place, name in ((sample / "cyan", "x"), (sample / "red", "cyan"), (sample / "x", "red")):
         place.rename(sample / name)
     with pytest.raises(MismatchError, match="cyan is called red"):
