@@ -17,9 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from selector.errors import SelectorError, UsageError
-from selector.evaluation.methods import Pick, methods
+from selector.evaluation.easiness import Committee, committee_file, load_committee
+from selector.evaluation.methods import asks_error_norm, methods
+from selector.evaluation.networks import Networks
+from selector.evaluation.picks import Pick
 from selector.evaluation.pools import Pool, resampled
-from selector.evaluation.teacher import load_teacher
+from selector.evaluation.teacher import Teacher, load_teacher
 from selector.images.datasets import list_items
 from selector.store.store import Store
 from selector.store.view import view_store
@@ -55,6 +58,12 @@ def _budgets(_context: click.Context, _parameter: click.Parameter, value: str) -
         raise click.BadParameter(f"takes whole numbers, separated by commas, not {value!r}") from None
 
 
+def _committee(path: Path, judge: Teacher) -> Committee | None:
+    """The networks of el2n-easy, if an evaluation has left them beside the teacher."""
+    beside = committee_file(path)
+    return load_committee(beside, judge.class_names, judge.side_px) if beside.exists() else None
+
+
 @click.command()
 @click.option("--store", type=click.Path(path_type=Path, exists=True), required=True, help="A scored store.")
 @click.option("--teacher", type=click.Path(path_type=Path, exists=True), required=True, help="RDED's teacher.")
@@ -80,8 +89,9 @@ def main(
     root = data or Store.open(store).read_data_root().root
     listing = list_items(root)
     view = view_store(store, listing)
-    by_name = methods(judge.confidence, judge.side_px)
-    asked = [part.strip() for part in names.split(",") if part.strip()] or [name for name in by_name if "+" not in name]
+    by_name = methods(Networks(judge, committee := _committee(teacher, judge), {}).judges(judge.side_px))
+    usual = [name for name in by_name if "+" not in name and (committee or not asks_error_norm(name))]
+    asked = [part.strip() for part in names.split(",") if part.strip()] or usual
     strangers = [name for name in asked if name not in by_name]
     if strangers:
         raise UsageError(f"unknown methods {', '.join(strangers)}; there are: {', '.join(by_name)}")

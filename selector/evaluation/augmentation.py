@@ -19,13 +19,30 @@ def as_input(images: NDArray[np.uint8]) -> torch.Tensor:
     return (pixels.float() / 127.5 - 1.0).contiguous(memory_format=torch.channels_last)
 
 
-def random_crops(images: torch.Tensor, least_area: float, draw: torch.Generator) -> torch.Tensor:
-    """Of each image a square crop of a share of its area from [least_area, 1], half of them mirrored, at its own size."""
+def random_crops(
+    images: torch.Tensor, least_area: float, draw: torch.Generator, side_px: int | None = None
+) -> torch.Tensor:
+    """Of each image a square crop of a share of its area from [least_area, 1], half of them mirrored.
+
+    side_px: of the crops, the images' own by default.
+    """
     count = len(images)
     side = torch.sqrt(least_area + (1.0 - least_area) * torch.rand(count, generator=draw))
     centre = (2.0 * torch.rand(count, 2, generator=draw) - 1.0) * (1.0 - side)[:, None]
     mirror = 1.0 - 2.0 * (torch.rand(count, generator=draw) < 0.5).float()
-    return sampled(images, side * mirror, side, centre[:, 0], centre[:, 1], images.shape[-1])
+    return sampled(images, side * mirror, side, centre[:, 0], centre[:, 1], side_px or images.shape[-1])
+
+
+def tile_crops(mosaics: torch.Tensor, least_area: float, draw: torch.Generator) -> torch.Tensor:
+    """Of each mosaic one random crop inside one of its quarters, at the mosaic's own size: no crop crosses a border.
+
+    PCA's augmentation (arXiv 2502.06434). The share of the area is of the quarter.
+    """
+    side = mosaics.shape[-1] // 2
+    quarter = torch.randint(4, (len(mosaics),), generator=draw)
+    rows, columns = (quarter // 2 * side).tolist(), (quarter % 2 * side).tolist()
+    tiles = [m[:, r : r + side, c : c + side] for m, r, c in zip(mosaics, rows, columns, strict=True)]
+    return random_crops(torch.stack(tiles), least_area, draw, 2 * side)
 
 
 def sampled(

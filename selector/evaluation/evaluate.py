@@ -5,7 +5,6 @@ Pools are the outermost loop, so that what is finished at any moment compares al
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -16,28 +15,50 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from selector.errors import SelectorError, UsageError
 from selector.evaluation.architectures import ARCHITECTURES
 from selector.evaluation.augmentation import tiled
-from selector.evaluation.methods import Method, Pick, methods
-from selector.evaluation.pictures import Pictures, read_data_set, read_pictures
+from selector.evaluation.baselines import Judges
+from selector.evaluation.methods import methods
+from selector.evaluation.networks import digest, networks_of
+from selector.evaluation.picks import Method, Pick
+from selector.evaluation.pictures import Pictures, read_data_set
 from selector.evaluation.plot import accuracy_over_ipc
 from selector.evaluation.pools import Pool, resampled
 from selector.evaluation.results import Results, RunKey, StudentRun
 from selector.evaluation.settings import EvaluateConfig
 from selector.evaluation.students import LabelledCrops, train_student
 from selector.evaluation.tables import as_csv, as_markdown, as_records, lines
-from selector.evaluation.teacher import Teacher, check_teacher, held_out, load_teacher, save_teacher, train_teacher
+from selector.evaluation.teacher import Teacher
 from selector.folders.files import write_text
-from selector.images.class_names import match_classes
 from selector.images.datasets import list_items
 from selector.images.listing import Listing
 from selector.progress import Progress
+from selector.records import PatchTable
 from selector.store.fingerprint import is_unlabelled
 from selector.store.store import Store
 from selector.store.view import StoreView, view_store
+
+
+@dataclass(frozen=True)
+class Material:
+    """What methods are compared on.
+
+    patches: the scored patches that pools are drawn from; class_names: theirs, by class_id. test: class_id is the
+    position of the class among the sorted class_ids. window: side of this system's windows as a share of the image's.
+    """
+
+    listing: Listing
+    patches: PatchTable
+    class_names: dict[int, str]
+    test: Pictures
+    window: float
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the classes in the order of their ids."""
+        return [self.class_names[number] for number in sorted(self.class_names)]
 
 
 @dataclass(frozen=True)
@@ -45,34 +66,35 @@ class _Bench:
     """What all runs share."""
 
     config: EvaluateConfig
-    teacher: Teacher
+    teacher: Teacher | None
     views: dict[str, LabelledCrops]
     results: Results
 
 
 def evaluate(config: EvaluateConfig, progress: Progress) -> dict[str, Any]:
     """Runs what is not yet finished and writes the tables after every pool; returns the last ones as JSON values."""
-    torch.set_num_threads(config.threads)
-    _keep_freed_memory()
-    unknown = [name for name in config.students if name not in ARCHITECTURES]
-    if unknown:
-        raise UsageError(f"unknown students {', '.join(unknown)}; there are: {', '.join(ARCHITECTURES)}")
-    listing, view = _opened(config)
+    listing, view = opened(config)
     names = [view.class_names[number] for number in sorted(view.class_names)]
     test = read_data_set(config.test, names)
-    teacher, accuracy = _checked_teacher(config, view, names, test, progress)
-    views = views_of(test, config.recipe.side_px)
+    return compare(config, Material(listing, view.patches, view.class_names, test, window_share(view)), progress)
+
+
+def compare(config: EvaluateConfig, material: Material, progress: Progress) -> dict[str, Any]:
+    """As `evaluate`, on what was opened."""
+    torch.set_num_threads(config.threads)
+    _keep_freed_memory()
+    _refuse_unknown(config)
+    networks = networks_of(config, material.names, material.window, material.test, progress)
+    views = views_of(material.test, config.recipe.side_px)
     conditions = config.conditions() | {
-        "patches": _digest(*(np.asarray(column) for column in vars(view.patches).values())),
-        "test": _digest(*(part for name in sorted(views) for part in (views[name].images, views[name].labels))),
-        "teacher": _digest(*(value.numpy() for value in teacher.network.state_dict().values())),
+        "patches": digest(*(np.asarray(column) for column in vars(material.patches).values())),
+        "test": digest(*(part for name in sorted(views) for part in (views[name].images, views[name].labels))),
     }
-    bench = _Bench(config, teacher, views, Results(config.out, conditions))
-    by_name = methods(teacher.confidence, teacher.side_px)
-    strangers = [name for name in config.methods if name not in by_name]
-    if strangers:
-        raise UsageError(f"unknown methods {', '.join(strangers)}; there are: {', '.join(by_name)}")
-    pools = resampled(view.patches, view.class_names, listing, config.pools, config.pool_size, config.seed)
+    bench = _Bench(config, networks.teacher, views, Results(config.out, conditions, networks.digests()))
+    by_name = methods(networks.judges(config.recipe.side_px))
+    pools = resampled(
+        material.patches, material.class_names, material.listing, config.pools, config.pool_size, config.seed
+    )
     each = len(config.methods) * len(config.ipc) * len(config.students) * len(config.labels)
     result: dict[str, Any] = {}
     with progress.stage("students", config.pools * each, "runs") as advance:
@@ -81,8 +103,18 @@ def evaluate(config: EvaluateConfig, progress: Progress) -> dict[str, Any]:
                 if not bench.results.has(key):
                     bench.results.add(_one_run(bench, pool, key, by_name[key.method]))
                 advance(1)
-            result = publish(config.out, bench.results.read(), config, {"teacher_accuracy": accuracy})
+            result = publish(config.out, bench.results.read(), config, {"teacher_accuracy": networks.accuracy})
     return result
+
+
+def _refuse_unknown(config: EvaluateConfig) -> None:
+    for what, asked, known in (
+        ("students", config.students, ARCHITECTURES),
+        ("methods", config.methods, methods(Judges(config.recipe.side_px))),
+    ):
+        strangers = [name for name in asked if name not in known]
+        if strangers:
+            raise UsageError(f"unknown {what} {', '.join(strangers)}; there are: {', '.join(known)}")
 
 
 def _keep_freed_memory() -> None:
@@ -94,7 +126,8 @@ def _keep_freed_memory() -> None:
     del block
 
 
-def _opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
+def opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
+    """The listing of the scored images and the store seen through it."""
     store = Store.open(config.store)
     if is_unlabelled(store.read_fingerprint()):
         raise SelectorError(f"{config.store} was scored without labels, and an evaluation needs true ones")
@@ -106,58 +139,14 @@ def _opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
     return listing, view_store(config.store, listing)
 
 
-def _digest(*arrays: NDArray[Any]) -> str:
-    """16 hex digits of the arrays' values."""
-    digest = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        digest.update("\n".join(map(str, array)).encode() if array.dtype == object else array.tobytes())
-    return digest.hexdigest()
+def window_share(view: StoreView) -> float:
+    """Side of a store's windows as a share of the image's."""
+    return float(view.fingerprint["window_px"] / view.fingerprint["resolution"])
 
 
 def _keys(config: EvaluateConfig, pool: int) -> list[RunKey]:
     several = product(config.ipc, config.students, config.labels, config.methods)
     return [RunKey(method, pool, ipc, student, labels) for ipc, student, labels, method in several]
-
-
-def _checked_teacher(
-    config: EvaluateConfig, view: StoreView, names: Sequence[str], test: Pictures, progress: Progress
-) -> tuple[Teacher, dict[str, float]]:
-    """The teacher, loaded or trained, with its accuracy on what it was checked with.
-
-    Checked with the held-out tenth of the teacher's data; with the test set if only a file is given (nothing is chosen
-    by that, but it may stop the evaluation).
-    """
-    held = test if config.teacher_data is None else _held_out_pictures(config.teacher_data, names)
-    if not config.teacher.exists():
-        if config.teacher_data is None:
-            raise UsageError(f"{config.teacher} is not there: pass --teacher-data to train the teacher")
-        pictures = read_data_set(config.teacher_data, names)
-        window = view.fingerprint["window_px"] / view.fingerprint["resolution"]
-        with progress.stage("teacher", config.teacher_steps, "steps") as advance:
-            teacher = train_teacher(
-                pictures,
-                names,
-                architecture=config.teacher_architecture,
-                side_px=config.recipe.side_px,
-                window=window,
-                steps=config.teacher_steps,
-                seed=config.seed,
-                advance=advance,
-            )
-        save_teacher(teacher, config.teacher)
-    teacher = load_teacher(config.teacher)
-    if teacher.side_px != config.recipe.side_px:
-        raise UsageError(f"the teacher sees {teacher.side_px} px, the students {config.recipe.side_px} px")
-    accuracy = check_teacher(teacher, names, held, config.least_accuracy)
-    progress.note(f"teacher: {accuracy:.1%} of {len(held)} objects that it was not trained on")
-    return teacher, {"test" if config.teacher_data is None else "held out": accuracy}
-
-
-def _held_out_pictures(root: Path, names: Sequence[str]) -> Pictures:
-    listing = list_items(root)
-    class_ids = match_classes(listing.folders, names)
-    held = zip(listing.pairs(), held_out(len(listing)), strict=True)
-    return read_pictures(listing, {source: class_ids[folder] for (source, folder), kept in held if kept})
 
 
 def views_of(test: Pictures, side_px: int) -> dict[str, LabelledCrops]:
@@ -180,10 +169,10 @@ def _one_run(bench: _Bench, pool: Pool, key: RunKey, method: Method) -> StudentR
         training_images(pool, picks, config.mosaic, config.recipe.side_px),
         bench.views,
         key.student,
-        key.labels,
+        len(pool.class_names),
         config.recipe,
-        bench.teacher,
         pool.seed,
+        bench.teacher if key.labels == "soft" else None,
     )
     return StudentRun(
         key=key,
@@ -202,7 +191,7 @@ def training_images(pool: Pool, picks: Sequence[Pick], mosaic: int, side_px: int
     labels = pool.pictures.labels[np.asarray(numbers, dtype=np.int64)]
     if mosaic == 1:
         return LabelledCrops(pool.pictures.crops(numbers, boxes, side_px), labels)
-    return LabelledCrops(tiled(pool.pictures.crops(numbers, boxes, side_px // 2)), labels[::mosaic])
+    return LabelledCrops(tiled(pool.pictures.crops(numbers, boxes, side_px // 2)), labels[::mosaic], mosaics=True)
 
 
 def publish(out: Path, runs: Sequence[StudentRun], config: EvaluateConfig, about: Mapping[str, Any]) -> dict[str, Any]:

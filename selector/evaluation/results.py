@@ -6,10 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from selector.errors import StoreError
 from selector.folders.files import file_errors, write_text
+
+NO_NETWORKS: Mapping[str, str] = MappingProxyType({})
+_NETWORKS = ("teacher", "easiness")
+_EARLIER = {"recipe.crops": "image"}
+"""What was so for folders that don't say it: before there was a choice."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +53,24 @@ class StudentRun:
 class Results:
     """The folder of an evaluation: conditions.json and runs/."""
 
-    def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
-        """Opens or makes the folder; raises StoreError that names the conditions under which its results differ."""
+    def __init__(self, folder: Path, conditions: Mapping[str, Any], networks: Mapping[str, str] = NO_NETWORKS) -> None:
+        """Opens or makes the folder; raises StoreError that names the conditions under which its results differ.
+
+        networks: digests by name of the networks that these runs ask; others may have been asked before, and may be later.
+        """
         self._runs = folder / "runs"
         with file_errors(self._runs):
             self._runs.mkdir(parents=True, exist_ok=True)
         path = folder / "conditions.json"
-        if not path.exists():
-            _write(path, dict(conditions))
-        before = json.loads(path.read_text())
-        different = [name for name in {**before, **conditions} if before.get(name) != conditions.get(name)]
+        there = json.loads(path.read_text()) if path.exists() else dict(conditions)
+        before = {**networks, **_EARLIER, **there}
+        now = {**{name: before[name] for name in _NETWORKS if name in before}, **conditions, **networks}
+        different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if different:
-            listed = "; ".join(f"{n}: {before.get(n)!r} there, {conditions.get(n)!r} now" for n in sorted(different))
+            listed = "; ".join(f"{n}: {before.get(n)!r} there, {now.get(n)!r} now" for n in sorted(different))
             raise StoreError(f"{folder} holds results under other conditions ({listed}): choose another --out")
+        if before != there or not path.exists():
+            _write(path, before)
 
     def has(self, key: RunKey) -> bool:
         """Whether this run is finished."""

@@ -14,6 +14,7 @@ from selector.errors import UsageError
 LABELS = ("soft", "hard")
 MOSAICS = (1, 4)
 PRECISIONS = ("fp32", "bf16")
+CROPS = ("tile", "image")
 RECIPE_RANGES = {
     "side_px": whole(8, 4096),
     "steps": COUNT,
@@ -35,7 +36,8 @@ class Recipe:
     training image show a share of its area drawn from [least_area, 1]. cutmix: share of steps whose batch is cut and
     mixed. temperature: of the teacher's and the student's softmax under soft labels. checkpoints: evaluations on the
     test views, the last one after the last step. precision: of the student's and the teacher's products, fp32 or bf16;
-    weights, normalisation's statistics and losses are always float32.
+    weights, normalisation's statistics and losses are always float32. crops: of a mosaic; "tile": within one of its
+    quarters, "image": anywhere.
     """
 
     side_px: int = 28
@@ -48,14 +50,16 @@ class Recipe:
     temperature: float = 4.0
     checkpoints: int = 2
     precision: str = "fp32"
+    crops: str = "tile"
 
     def __post_init__(self) -> None:
         try:
             refuse_outside(RECIPE_RANGES, self, lambda name: f"--recipe {name}")
         except ValueError as error:
             raise UsageError(str(error)) from None
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"--recipe precision={self.precision}: it must be {' or '.join(PRECISIONS)}")
+        for name, known in (("precision", PRECISIONS), ("crops", CROPS)):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"--recipe {name}={value}: it must be {' or '.join(known)}")
         if self.steps < self.checkpoints:
             raise UsageError(f"--recipe steps={self.steps}: at least {self.checkpoints} are needed")
 
@@ -65,8 +69,9 @@ class EvaluateConfig:
     """An evaluation: which methods, on how many pools, with which students.
 
     store: a scored store. test: folder or tar of class folders, with true boxes in boxes.csv for the object view.
-    teacher: file of a trained teacher, written there if it is missing and teacher_data is given. pool_size: images of a
-    class in a pool. reference: the method that others are compared with. mosaic: patches of one training image.
+    teacher: file of a trained teacher, written there if it is missing and teacher_data is given; it is not looked at
+    where labels are hard and no method asks it. pool_size: images of a class in a pool. reference: the method that
+    others are compared with. mosaic: picks of one training image.
     """
 
     store: Path
@@ -112,6 +117,9 @@ class EvaluateConfig:
             "mosaic": self.mosaic,
             "seed": self.seed,
             **{f"recipe.{name}": value for name, value in asdict(self.recipe).items()},
+            "recipe.crops": self.recipe.crops
+            if self.mosaic > 1
+            else "image",  # where there is one tile, they are the same
         }
 
 

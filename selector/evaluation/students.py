@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from selector.evaluation.architectures import build
-from selector.evaluation.augmentation import as_input, cut_and_mix, random_crops
+from selector.evaluation.augmentation import as_input, cut_and_mix, random_crops, tile_crops
 from selector.evaluation.inference import Inference
 from selector.evaluation.settings import Recipe
-from selector.evaluation.teacher import Teacher, logits_of
+from selector.evaluation.teacher import Teacher, logits_of, one_cycle
 
 
 @dataclass(frozen=True)
 class LabelledCrops:
-    """images: uint8 [n, S, S, 3]. labels: int64 [n]."""
+    """images: uint8 [n, S, S, 3]. labels: int64 [n]. mosaics: whether each image is four, in quarters."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    mosaics: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,27 @@ def train_student(
     selection: LabelledCrops,
     views: Mapping[str, LabelledCrops],
     architecture: str,
-    labels: str,
+    classes: int,
     recipe: Recipe,
-    teacher: Teacher,
     seed: int,
+    teacher: Teacher | None,
 ) -> dict[str, Tested]:
-    """Accuracies by test view. labels: "soft" or "hard". The same arguments give the same numbers on one machine."""
-    classes = len(teacher.class_names)
+    """Accuracies by test view. teacher: gives soft labels; without one the labels are the selection's own, hard ones.
+
+    The same arguments give the same numbers on one machine.
+    """
+    crops = tile_crops if selection.mosaics and recipe.crops == "tile" else random_crops
     images, truth = as_input(selection.images), torch.from_numpy(selection.labels)
     network = build(architecture, classes, recipe.side_px, seed).train()
-    label = Inference(teacher.network, recipe.precision) if labels == "soft" else None
+    label = Inference(teacher.network, recipe.precision) if teacher else None
     optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
+    schedule = one_cycle(optimiser, recipe.rate, recipe.steps)
     draw = torch.Generator().manual_seed(seed)
     at = [round(recipe.steps * (turn + 1) / recipe.checkpoints) for turn in range(recipe.checkpoints)]
     found: dict[str, list[float]] = {name: [] for name in views}
     for step, rows in enumerate(_batches(len(truth), recipe.batch, recipe.steps, draw), 1):
         target = functional.one_hot(truth[rows], classes).float()
-        seen = random_crops(images[rows], recipe.least_area, draw)
+        seen = crops(images[rows], recipe.least_area, draw)
         if float(torch.rand((), generator=draw)) < recipe.cutmix:
             seen, partner, kept = cut_and_mix(seen, draw)
             target = kept * target + (1.0 - kept) * target[partner]

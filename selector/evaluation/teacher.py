@@ -7,10 +7,12 @@ first.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +82,7 @@ def train_teacher(
     labels = torch.from_numpy(pictures.labels)
     network = build(architecture, len(class_names), side_px, seed).train()
     optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
+    schedule = one_cycle(optimiser, rate, steps)
     draw = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         rows = torch.randint(len(labels), (_BATCH,), generator=draw)
@@ -92,6 +94,12 @@ def train_teacher(
         schedule.step()
         advance(1)
     return Teacher(network.eval(), architecture, tuple(class_names), side_px, steps, seed)
+
+
+def one_cycle(optimiser: torch.optim.Optimizer, rate: float, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """A tenth of the steps up to the rate, then down along a cosine."""
+    warm_up = 0.1 if steps != 10 else 0.2  # of a single step torch makes a division by zero
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=warm_up)
 
 
 def held_out(count: int) -> NDArray[np.bool_]:
@@ -128,22 +136,50 @@ def _views(
 
 def save_teacher(teacher: Teacher, path: Path) -> None:
     """Writes the teacher's file, whole or not at all."""
-    about = {name: value for name, value in vars(teacher).items() if name != "network"}
-    content = io.BytesIO()  # torch itself would say of a full disk that it failed, and not why
-    torch.save({"about": about, "weights": teacher.network.state_dict()}, content)
-    write_bytes(path, content.getbuffer())
+    _write(_packed(teacher), path)
 
 
 def load_teacher(path: Path) -> Teacher:
     """Reads a file of `save_teacher`; raises SelectorError if it is none."""
+    with _foreign(path, "is no teacher"):
+        return _unpacked(torch.load(path, weights_only=True))
+
+
+def write_networks(networks: Sequence[Teacher], path: Path) -> None:
+    """Writes several networks into one file, whole or not at all."""
+    _write({"networks": [_packed(network) for network in networks]}, path)
+
+
+def read_networks(path: Path) -> tuple[Teacher, ...]:
+    """Reads a file of `write_networks`; raises SelectorError if it is none."""
+    with _foreign(path, "holds no networks"):
+        return tuple(_unpacked(content) for content in torch.load(path, weights_only=True)["networks"])
+
+
+def _packed(teacher: Teacher) -> dict[str, Any]:
+    about = {name: value for name, value in vars(teacher).items() if name != "network"}
+    return {"about": about, "weights": teacher.network.state_dict()}
+
+
+def _unpacked(content: dict[str, Any]) -> Teacher:
+    about = content["about"]
+    network = build(about["architecture"], len(about["class_names"]), about["side_px"], 0)
+    network.load_state_dict(content["weights"])
+    return Teacher(network.eval(), **about)
+
+
+def _write(value: dict[str, Any], path: Path) -> None:
+    content = io.BytesIO()  # torch itself would say of a full disk that it failed, and not why
+    torch.save(value, content)
+    write_bytes(path, content.getbuffer())
+
+
+@contextmanager
+def _foreign(path: Path, what: str) -> Iterator[None]:
     try:
-        content = torch.load(path, weights_only=True)
-        about = content["about"]
-        network = build(about["architecture"], len(about["class_names"]), about["side_px"], 0)
-        network.load_state_dict(content["weights"])
-        return Teacher(network.eval(), **about)
+        yield
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError, UnpicklingError) as error:
-        raise SelectorError(f"{path} is no teacher written by this program ({type(error).__name__})") from error
+        raise SelectorError(f"{path} {what} written by this program ({type(error).__name__})") from error
 
 
 def check_teacher(teacher: Teacher, class_names: Sequence[str], pictures: Pictures, least_accuracy: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from selector.evaluation.augmentation import as_input, cut_and_mix, random_crops, sampled, tiled
+from selector.evaluation.augmentation import as_input, cut_and_mix, random_crops, sampled, tile_crops, tiled
 
 
 def test_pixels_become_numbers_from_minus_one_to_one() -> None:
@@ -44,6 +44,27 @@ def test_crops_never_show_what_lies_outside() -> None:
     assert seen.min() >= -1
     assert seen.max() <= 1
     assert spread.min() < 0.9 < 1.5 < spread.max()
+
+
+def test_a_crop_of_a_mosaic_shows_one_of_its_quarters_and_nothing_of_the_others() -> None:
+    """Quarters of one value each: a crop that reached over a border by a part of a pixel would show a second value."""
+    values = torch.arange(400.0).reshape(100, 1, 2, 2)
+    mosaics = values.repeat_interleave(14, dim=2).repeat_interleave(14, dim=3).expand(100, 3, 28, 28)
+    seen = tile_crops(mosaics, 0.2, torch.Generator().manual_seed(0))
+    shown = seen[:, 0, 0, 0]
+    assert seen.shape == mosaics.shape
+    assert torch.allclose(seen, shown[:, None, None, None].expand_as(seen), atol=1e-2)
+    assert torch.equal(shown.round() // 4, torch.arange(100.0))
+    assert torch.bincount((shown.round() % 4).long()).min() > 10
+
+
+def test_a_crop_of_the_whole_quarter_is_the_quarter_enlarged() -> None:
+    mosaics = torch.rand(8, 3, 32, 32)
+    seen = tile_crops(mosaics, 1.0, torch.Generator().manual_seed(3))
+    tiles = mosaics.unfold(2, 16, 16).unfold(3, 16, 16).permute(0, 2, 3, 1, 4, 5).reshape(8, 4, 3, 16, 16)
+    large = torch.nn.functional.interpolate(tiles.flatten(0, 1), 32, mode="bilinear").reshape(8, 4, 3, 32, 32)
+    either = torch.stack([large, large.flip(4)])
+    assert ((either - seen[None, :, None]).abs().amax((3, 4, 5)) < 1e-4).any(0).sum(1).tolist() == [1] * 8
 
 
 def test_the_kept_share_is_the_share_of_unchanged_pixels() -> None:

@@ -118,6 +118,54 @@ def test_mosaics_and_hard_labels_train_too(config: EvaluateConfig, tmp_path: Pat
     assert result["runs"] == 4
 
 
+@pytest.mark.parametrize("crops", ["image", "tile"])
+def test_a_folder_of_mosaics_cropped_otherwise_is_refused(config: EvaluateConfig, tmp_path: Path, crops: str) -> None:
+    """Folders that were begun before there was a choice don't name it: their crops were of the whole mosaic."""
+    short = replace(config.recipe, steps=2, crops="image")
+    asked = replace(config, out=tmp_path, mosaic=4, ipc=(2,), labels=("hard",), pools=1, recipe=short)
+    evaluate(asked, QUIET)
+    conditions = json.loads((tmp_path / "conditions.json").read_text())
+    del conditions["recipe.crops"]
+    (tmp_path / "conditions.json").write_text(json.dumps(conditions))
+    again = replace(asked, recipe=replace(short, crops=crops))
+    if crops == "image":
+        assert evaluate(again, QUIET)["runs"] == 2
+    else:
+        with pytest.raises(StoreError, match=r"recipe\.crops: 'image' there, 'tile' now"):
+            evaluate(again, QUIET)
+
+
+def test_hard_labels_need_no_teacher_and_one_may_join_later(config: EvaluateConfig, tmp_path: Path) -> None:
+    short = replace(config.recipe, steps=4)
+    asked = replace(config, out=tmp_path / "out", pools=1, labels=("hard",), recipe=short)
+    asked = replace(asked, teacher=tmp_path / "none.pt", teacher_data=None)
+    assert evaluate(asked, QUIET)["teacher_accuracy"] == {}
+    assert not asked.teacher.exists()
+    both = replace(asked, teacher=config.teacher, teacher_data=config.teacher_data, labels=("hard", "soft"))
+    assert evaluate(both, QUIET)["runs"] == 4
+    assert evaluate(asked, QUIET)["runs"] == 4, "the teacher that others asked is no other condition"
+    with pytest.raises(UsageError, match="--teacher-data to train the teacher"):
+        evaluate(replace(asked, methods=("rded", "centre"), reference="rded"), QUIET)
+
+
+def test_the_networks_of_el2n_are_trained_once_and_kept_beside_the_teacher(
+    config: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace(config, out=tmp_path / "out", methods=("el2n-easy",), labels=("hard",), pools=1)
+    asked = replace(asked, teacher=tmp_path / "judge.pt", recipe=replace(config.recipe, steps=4))
+    evaluate(asked, QUIET)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "judge.el2n.pt"}
+    assert "easiness" in json.loads((asked.out / "conditions.json").read_text())
+    monkeypatch.setattr("selector.evaluation.networks.train_committee", None)
+    evaluate(replace(asked, pools=2, teacher_data=None), QUIET)
+
+
+def test_a_teacher_alone_is_not_enough_for_el2n_and_the_remedy_is_named(config: EvaluateConfig, tmp_path: Path) -> None:
+    asked = replace(config, out=tmp_path / "out", methods=("el2n-easy",), labels=("soft",), teacher_data=None)
+    with pytest.raises(UsageError, match=r"teacher\.el2n\.pt is not there: pass --teacher-data to train the networks"):
+        evaluate(asked, QUIET)
+
+
 def test_the_plot_is_well_formed_and_shows_every_method(config: EvaluateConfig) -> None:
     drawn = ElementTree.fromstring((config.out / "accuracy-object-convnet-soft.svg").read_text())
     words = {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
@@ -156,7 +204,9 @@ def test_a_student_depends_on_its_seed_alone(
     teacher = load_teacher(config.teacher)
     recipe = replace(config.recipe, steps=20)
     first, same, other = (
-        train_student(selection, views, "convnet", labels, recipe, teacher, seed)["view"].accuracies
+        train_student(selection, views, "convnet", 3, recipe, seed, teacher if labels == "soft" else None)[
+            "view"
+        ].accuracies
         for seed in (1, 1, 2)
     )
     assert first == same
@@ -172,7 +222,9 @@ def test_soft_labels_are_the_teachers_and_not_the_files(
     wrong = replace(selection, labels=(selection.labels + 1) % 3)
     for labels, same in (("soft", True), ("hard", False)):
         right, otherwise = (
-            train_student(s, views, "convnet", labels, config.recipe, teacher, 0)["view"].accuracies
+            train_student(s, views, "convnet", 3, config.recipe, 0, teacher if labels == "soft" else None)[
+                "view"
+            ].accuracies
             for s in (selection, wrong)
         )
         assert (right == otherwise) is same
@@ -193,6 +245,7 @@ def test_soft_labels_are_the_teachers_and_not_the_files(
         ("recipe", "steps=many", "no int"),
         ("recipe", "steps=1", "at least 2"),
         ("recipe", "precision=fp8", "bf16"),
+        ("recipe", "crops=half", "tile or image"),
     ],
 )
 def test_flags_that_cannot_be_are_refused(flag: str, value: object, message: str) -> None:
@@ -214,7 +267,12 @@ def test_bfloat16_learns_as_well_as_float32(
     selection, views = train_and_test
     teacher = load_teacher(config.teacher)
     wide, narrow = (
-        np.mean([train_student(selection, views, "convnet", labels, r, teacher, s)["view"].last for s in range(3)])
+        np.mean(
+            [
+                train_student(selection, views, "convnet", 3, r, s, teacher if labels == "soft" else None)["view"].last
+                for s in range(3)
+            ]
+        )
         for r in (replace(config.recipe, precision=p) for p in ("fp32", "bf16"))
     )
     assert abs(wide - narrow) < 0.1
