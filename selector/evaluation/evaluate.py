@@ -73,7 +73,11 @@ class _Bench:
 
 def evaluate(config: EvaluateConfig, progress: Progress) -> dict[str, Any]:
     """Runs what is not yet finished and writes the tables after every pool; returns the last ones as JSON values."""
-    listing, view = opened(config)
+    if config.test is None:
+        raise UsageError(
+            "evaluate needs --test DATA, labelled images that were not scored; --choose can hold some out itself"
+        )
+    listing, view = opened(config.store, config.data)
     names = [view.class_names[number] for number in sorted(view.class_names)]
     test = read_data_set(config.test, names)
     return compare(config, Material(listing, view.patches, view.class_names, test, window_share(view)), progress)
@@ -126,17 +130,17 @@ def _keep_freed_memory() -> None:
     del block
 
 
-def opened(config: EvaluateConfig) -> tuple[Listing, StoreView]:
-    """The listing of the scored images and the store seen through it."""
-    store = Store.open(config.store)
+def opened(folder: Path, data: Path | None) -> tuple[Listing, StoreView]:
+    """The listing of the scored images and the store seen through it. data: where they lie now, if not where they were."""
+    store = Store.open(folder)
     if is_unlabelled(store.read_fingerprint()):
-        raise SelectorError(f"{config.store} was scored without labels, and an evaluation needs true ones")
+        raise SelectorError(f"{folder} was scored without labels, and an evaluation needs true ones")
     scored = store.read_data_root()
-    root = config.data or scored.root
+    root = data or scored.root
     if not root.exists():
         raise SelectorError(f"the images were scored at {root}, which is gone: name their new place (--data)")
     listing = list_items(root, labels=scored.labels)
-    return listing, view_store(config.store, listing)
+    return listing, view_store(folder, listing)
 
 
 def window_share(view: StoreView) -> float:

@@ -80,6 +80,14 @@ def read_pictures(listing: Listing, labels: Mapping[str, int]) -> Pictures:
 def read_data_set(root: Path, class_names: Sequence[str]) -> Pictures:
     """Every image of a folder or tar whose class folders bear these names; class_id is the name's position.
 
+    Raises as `labels_of` and `read_pictures`.
+    """
+    return read_pictures(*labels_of(root, class_names))
+
+
+def labels_of(root: Path, class_names: Sequence[str]) -> tuple[Listing, dict[str, int]]:
+    """The listing of such a folder or tar, and source → class_id, the position of the class's name.
+
     Raises MismatchError for a folder of another name and SelectorError for a class without images or an image that can't be
     taken.
     """
@@ -87,11 +95,12 @@ def read_data_set(root: Path, class_names: Sequence[str]) -> Pictures:
     for lost in listing.passed_over:
         raise SelectorError(f"{root / lost.source} can't be used for the evaluation: {lost.reason}")
     class_ids = match_classes(listing.folders, class_names)
-    pictures = read_pictures(listing, {source: class_ids[folder] for source, folder in listing.pairs()})
-    missing = [name for number, name in enumerate(class_names) if number not in pictures.labels]
+    labels = {source: class_ids[folder] for source, folder in listing.pairs()}
+    known = set(labels.values())
+    missing = [name for number, name in enumerate(class_names) if number not in known]
     if missing:
         raise SelectorError(f"{root} has no images of: {', '.join(missing)}")
-    return pictures
+    return listing, labels
 
 
 def _true_boxes(content: bytes) -> dict[str, Box]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,15 @@ class Recipe:
 class EvaluateConfig:
     """An evaluation: which methods, on how many pools, with which students.
 
-    store: a scored store. test: folder or tar of class folders, with true boxes in boxes.csv for the object view.
+    store: a scored store. test: folder or tar of class folders, with true boxes in boxes.csv for the object view; None
+    where the caller of `compare` brings the images.
     teacher: file of a trained teacher, written there if it is missing and teacher_data is given; it is not looked at
     where labels are hard and no method asks it. pool_size: images of a class in a pool. reference: the method that
     others are compared with. mosaic: picks of one training image.
     """
 
     store: Path
-    test: Path
+    test: Path | None
     out: Path
     teacher: Path
     teacher_data: Path | None = None
@@ -123,9 +124,10 @@ class EvaluateConfig:
         }
 
 
-def recipe_of(text: str) -> Recipe:
-    """The recipe with these values, NAME=VALUE separated by commas, instead of the defaults; raises UsageError."""
-    kinds = {name: type(value) for name, value in asdict(Recipe()).items()}
+def recipe_of(text: str, usual: Recipe | None = None) -> Recipe:
+    """The recipe with these values, NAME=VALUE separated by commas, instead of the usual ones; raises UsageError."""
+    usual = usual or Recipe()
+    kinds = {name: type(value) for name, value in asdict(usual).items()}
     given: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")
@@ -135,7 +137,7 @@ def recipe_of(text: str) -> Recipe:
             given[name] = kinds[name](value)
         except ValueError:
             raise UsageError(f"--recipe {part}: {value!r} is no {kinds[name].__name__}") from None
-    return Recipe(**given)
+    return replace(usual, **given)
 
 
 def config_of(flags: Mapping[str, Any]) -> EvaluateConfig:
