@@ -19,7 +19,7 @@ from selector.evaluation.evaluate import Material, compare, opened, window_share
 from selector.evaluation.pictures import Pictures, labels_of, read_pictures
 from selector.evaluation.results import StudentRun, read_runs
 from selector.evaluation.settings import EvaluateConfig, Recipe, recipe_of
-from selector.evaluation.verdicts import CANDIDATES, Verdict, decide
+from selector.evaluation.verdicts import DEFAULT, METHODS, Verdict, decide
 from selector.folders.files import write_text
 from selector.images.listing import Listing
 from selector.progress import Progress
@@ -71,8 +71,8 @@ def choose(config: ChooseConfig, progress: Progress) -> dict[str, Any]:
         test=config.test,
         out=config.out,
         teacher=config.out / "teacher.pt",
-        methods=tuple(candidate.method for candidate in CANDIDATES),
-        reference=CANDIDATES[0].method,
+        methods=tuple(METHODS.values()),
+        reference=METHODS[DEFAULT],
         ipc=sizes.ipc,
         pools=config.pools,
         pool_size=sizes.pool,
@@ -83,7 +83,7 @@ def choose(config: ChooseConfig, progress: Progress) -> dict[str, Any]:
         recipe=recipe_of(config.recipe, Recipe(side_px=side_px, steps=_STEPS)),
     )
     progress.note(
-        f"{len(CANDIDATES)} candidates on {config.pools} pools of {sizes.pool} images of each of {len(material.class_names)} "
+        f"{len(METHODS)} methods on {config.pools} pools of {sizes.pool} images of each of {len(material.class_names)} "
         f"classes, tested on {len(material.test)} images that no pool has; students see {asked.recipe.side_px} px"
     )
     result = compare(asked, material, progress)
@@ -206,12 +206,12 @@ def _verdicts(runs: list[StudentRun], config: EvaluateConfig) -> list[tuple[dict
     views = list(runs[0].last)
     for view, ipc, student in ((v, i, s) for v in views for i in config.ipc for s in config.students):
         by_method: dict[str, NDArray[np.float64]] = {}
-        for candidate in CANDIDATES:
+        for method in METHODS.values():
             own = {
                 run.key.pool: run.last[view]
                 for run in runs
-                if (run.key.method, run.key.ipc, run.key.student) == (candidate.method, ipc, student)
+                if (run.key.method, run.key.ipc, run.key.student) == (method, ipc, student)
             }
-            by_method[candidate.method] = np.array([100 * own[pool] for pool in range(config.pools)])
+            by_method[method] = np.array([100 * own[pool] for pool in range(config.pools)])
         found.append(({"view": view, "ipc": ipc, "student": student, "pools": config.pools}, decide(by_method)))
     return found

@@ -1,30 +1,32 @@
 """Which --take and --order to use, by what students of each knew. Pure: accuracies by pool in, a verdict in plain words out.
 
-The rule: the default stands first. Each other candidate, the less it changes the earlier, takes the place of what stands
-if the 95 % t interval of their paired difference lies above 0. Where no interval does, the default stays.
+The rule, two questions one after the other, each answered by the 95 % t interval of a difference that is paired by pool:
+
+1. take: the other take replaces the default one if it is ahead over both orders together.
+2. order, within that take: random replaces the default order if it is ahead.
+
+Ahead means that the interval lies above 0. Else the default stays; it also stays if it is ahead of what these answers give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.config import ExportConfig
+from selector.config import TAKE, ExportConfig
 from selector.evaluation.intervals import Difference, paired_difference
 from selector.selection.ordering import DEFAULT_ORDER
 
-_TAKES = {"patch": "patches", "image": "whole images"}
-
 
 @dataclass(frozen=True)
-class Candidate:
-    """What is handed out, and the method of the evaluation that is it."""
+class Choice:
+    """What is handed out, and in which order."""
 
-    method: str
     take: str
     order: str
 
@@ -33,77 +35,66 @@ class Candidate:
         """As one writes it on a command line."""
         return f"--take {self.take} --order {self.order}"
 
-    @property
-    def words(self) -> str:
-        """What it is, within a sentence."""
-        return f"{_TAKES[self.take]} ({self.order})"
 
-    @property
-    def changes(self) -> int:
-        """How many options differ from the default."""
-        return (self.take != ExportConfig.take) + (self.order != DEFAULT_ORDER)
-
-
-CANDIDATES = tuple(
-    sorted(
-        (
-            Candidate(DEFAULT_ORDER, "patch", DEFAULT_ORDER),
-            Candidate(f"{DEFAULT_ORDER}+whole", "image", DEFAULT_ORDER),
-            Candidate("window-random", "patch", "random"),
-            Candidate("random-image", "image", "random"),
-        ),
-        key=lambda candidate: candidate.changes,
-    )
+RANDOM = "random"
+DEFAULT = Choice(ExportConfig.take, DEFAULT_ORDER)
+METHODS: Mapping[Choice, str] = MappingProxyType(
+    {
+        Choice("patch", DEFAULT_ORDER): DEFAULT_ORDER,
+        Choice("image", DEFAULT_ORDER): f"{DEFAULT_ORDER}+whole",
+        Choice("patch", RANDOM): "window-random",
+        Choice("image", RANDOM): "random-image",
+    }
 )
-"""The default first."""
+"""The method of the evaluation that each choice is."""
+_TAKES = {"patch": "patches", "image": "whole images"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate against what stood when its turn came. gap: candidate − stood, in points."""
+    """What is asked, as "these against those", and the answer in points."""
 
-    candidate: Candidate
-    stood: Candidate
+    asked: str
     gap: Difference
+
+    @property
+    def told(self) -> str:
+        """The answer in words."""
+        return "ahead" if self.gap.t_low > 0 else "behind" if self.gap.t_high < 0 else "no difference told"
 
     @property
     def words(self) -> str:
         """One line for people."""
-        gap = self.gap
-        told = "ahead" if gap.t_low > 0 else "behind" if gap.t_high < 0 else "no difference told"
-        return (
-            f"{self.candidate.words} against {self.stood.words}: {gap.mean:+.1f} points "
-            f"[{gap.t_low:.1f}, {gap.t_high:.1f}], {told}"
-        )
+        return f"{self.asked}: {self.gap.mean:+.1f} points [{self.gap.t_low:.1f}, {self.gap.t_high:.1f}], {self.told}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What stands in the end, and the comparisons that led there."""
+    """What to use, and the comparisons that led there."""
 
-    chosen: Candidate
+    choice: Choice
     comparisons: tuple[Comparison, ...]
 
     @property
     def words(self) -> str:
         """One line for people."""
-        if self.chosen.changes:
-            return f"use {self.chosen.options}"
-        if all(comparison.gap.t_high < 0 for comparison in self.comparisons):
-            return f"the default is ahead of all others: {self.chosen.options}"
-        return f"nothing is told to be ahead; the default stays: {self.chosen.options}"
+        if self.choice != DEFAULT:
+            return f"use {self.choice.options}"
+        if all(comparison.told == "behind" for comparison in self.comparisons):
+            return f"the default is ahead: {DEFAULT.options}"
+        return f"nothing is told to be ahead of the default, which stays: {DEFAULT.options}"
 
     def record(self) -> dict[str, Any]:
         """The same as JSON values."""
         return {
-            "take": self.chosen.take,
-            "order": self.chosen.order,
-            "is_default": not self.chosen.changes,
+            "take": self.choice.take,
+            "order": self.choice.order,
+            "is_default": self.choice == DEFAULT,
             "words": self.words,
             "comparisons": [
                 {
-                    "method": comparison.candidate.method,
-                    "against": comparison.stood.method,
+                    "asked": comparison.asked,
+                    "told": comparison.told,
                     "words": comparison.words,
                     **asdict(comparison.gap),
                 }
@@ -112,12 +103,22 @@ class Verdict:
         }
 
 
-def decide(accuracy: Mapping[str, NDArray[np.float64]], candidates: Sequence[Candidate] = CANDIDATES) -> Verdict:
-    """accuracy: of each candidate's method, in percent, float64 [pools], entry i from the same pool and seed."""
-    stands, comparisons = candidates[0], []
-    for candidate in candidates[1:]:
-        gap = paired_difference(accuracy[candidate.method], accuracy[stands.method])
-        comparisons.append(Comparison(candidate, stands, gap))
-        if gap.t_low > 0:
-            stands = candidate
-    return Verdict(stands, tuple(comparisons))
+def decide(accuracy: Mapping[str, NDArray[np.float64]]) -> Verdict:
+    """accuracy: of each method of METHODS, in percent, float64 [pools], entry i from the same pool and seed."""
+    of = {choice: accuracy[method] for choice, method in METHODS.items()}
+    other = next(take for take in TAKE if take != DEFAULT.take)
+    by_take = {take: np.mean([of[Choice(take, order)] for order in (DEFAULT_ORDER, RANDOM)], axis=0) for take in TAKE}
+    take = Comparison(
+        f"{_TAKES[other]} against {_TAKES[DEFAULT.take]}, both orders together",
+        paired_difference(by_take[other], by_take[DEFAULT.take]),
+    )
+    taken = other if take.told == "ahead" else DEFAULT.take
+    order = Comparison(
+        f"order {RANDOM} against {DEFAULT_ORDER}, {_TAKES[taken]}",
+        paired_difference(of[Choice(taken, RANDOM)], of[Choice(taken, DEFAULT_ORDER)]),
+    )
+    choice = Choice(taken, RANDOM if order.told == "ahead" else DEFAULT_ORDER)
+    if choice == DEFAULT:
+        return Verdict(choice, (take, order))
+    last = Comparison(f"{choice.options} against the default", paired_difference(of[choice], of[DEFAULT]))
+    return Verdict(DEFAULT if last.told == "behind" else choice, (take, order, last))

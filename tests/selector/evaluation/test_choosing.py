@@ -52,6 +52,7 @@ def test_without_a_test_set_images_are_held_out_that_no_pool_has(
     result = json.loads(capsys.readouterr().out)
     assert result["runs"] == 16
     assert [(c["view"], c["ipc"], c["pools"]) for c in result["choice"]] == [("whole", 2, 4)]
+    assert result["choice"][0]["words"] == "use --take image --order herding"
     assert json.loads((tmp_path / "out" / "choice.json").read_text()) == result
     in_pools = [set(pool.pictures.sources) for pool in seen]
     assert [len(sources) for sources in in_pools] == [15] * 4
