@@ -82,9 +82,10 @@ def choose(config: ChooseConfig, progress: Progress) -> dict[str, Any]:
         threads=config.threads,
         recipe=recipe_of(config.recipe, Recipe(side_px=side_px, steps=_STEPS)),
     )
+    whence = "held out" if config.test is None else f"of {config.test}"
     progress.note(
         f"{len(METHODS)} methods on {config.pools} pools of {sizes.pool} images of each of {len(material.class_names)} "
-        f"classes, tested on {len(material.test)} images that no pool has; students see {asked.recipe.side_px} px"
+        f"classes, tested on {len(material.test)} images {whence}; students see {asked.recipe.side_px} px"
     )
     result = compare(asked, material, progress)
     verdicts = _verdicts(read_runs(config.out), asked)

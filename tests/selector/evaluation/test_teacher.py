@@ -7,10 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from selector.errors import MismatchError, SelectorError
 from selector.evaluation.pictures import Pictures, read_data_set
-from selector.evaluation.teacher import Teacher, check_teacher, held_out, load_teacher, save_teacher, train_teacher
+from selector.evaluation.teacher import (
+    Teacher,
+    check_teacher,
+    held_out,
+    load_teacher,
+    one_cycle,
+    save_teacher,
+    train_teacher,
+)
 from tests.evaluation_data import CLASSES, write_data
 
 
@@ -73,6 +82,23 @@ def test_a_file_that_is_no_teacher_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.pt").write_text("not a teacher")
     with pytest.raises(SelectorError, match=r"notes\.pt is no teacher"):
         load_teacher(tmp_path / "notes.pt")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 600])
+def test_the_rate_goes_up_and_down_whatever_the_number_of_steps(steps: int) -> None:
+    """torch's own schedule divides by zero where its warm-up is one step long, with ten steps."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([weight], 0.002)
+    schedule = one_cycle(optimiser, 0.002, steps)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert max(rates) <= 0.002 * (1 + 1e-9)
+    if steps == 600:
+        assert int(np.argmax(rates)) == 59
+        assert rates[-1] < 0.0001
 
 
 def test_one_image_in_ten_is_held_out() -> None:
