@@ -35,7 +35,9 @@ CHOOSE_TAKES = ("store", "out", "test", "data", "ipc", "pools", "students", "rec
     help="Compare patches and whole images, in the default order and at random, and say which --take and --order to use.",
 )
 @option("--data", type=EXISTING, help="Where the images lie now; default: where they were scored.")
-@option("--teacher", type=PATH, help="File of the teacher; default: teacher.pt in OUT, trained if it is missing.")
+@option(
+    "--teacher", type=PATH, help="File of the teacher, if one is asked; default: teacher.pt in OUT, trained if missing."
+)
 @option("--teacher-data", type=EXISTING, help="Training split, as --test, that the teacher is trained on.")
 @option("--teacher-architecture", default="convnet-w64", help="Architecture of a teacher that is trained.")
 @number("--teacher-steps", ranges=EVALUATE_RANGES, default=2500, help="Optimiser steps of the teacher.")

@@ -99,14 +99,17 @@ def compare(config: EvaluateConfig, material: Material, progress: Progress) -> d
     pools = resampled(
         material.patches, material.class_names, material.listing, config.pools, config.pool_size, config.seed
     )
-    each = len(config.methods) * len(config.ipc) * len(config.students) * len(config.labels)
+    wanted = [key for number in range(config.pools) for key in _keys(config, number)]
+    missing = sum(not bench.results.has(key) for key in wanted)
+    if missing < len(wanted):
+        progress.note(f"{len(wanted) - missing} of {len(wanted)} students are trained already")
     result: dict[str, Any] = {}
-    with progress.stage("students", config.pools * each, "runs") as advance:
+    with progress.stage("students", missing, "runs") as advance:
         for pool in pools:
             for key in _keys(config, pool.number):
                 if not bench.results.has(key):
                     bench.results.add(_one_run(bench, pool, key, by_name[key.method]))
-                advance(1)
+                    advance(1)
             result = publish(config.out, bench.results.read(), config, {"teacher_accuracy": networks.accuracy})
     return result
 
