@@ -63,7 +63,7 @@ class Results:
             self._runs.mkdir(parents=True, exist_ok=True)
         path = folder / "conditions.json"
         there = json.loads(path.read_text()) if path.exists() else dict(conditions)
-        before = {**networks, **_EARLIER, **there}
+        before = {**networks, **{name: value for name, value in _EARLIER.items() if name in conditions}, **there}
         now = {**{name: before[name] for name in _NETWORKS if name in before}, **conditions, **networks}
         different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if different:
