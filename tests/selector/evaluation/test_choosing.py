@@ -59,7 +59,8 @@ def test_without_a_test_set_images_are_held_out_that_no_pool_has(
     assert len(set().union(*in_pools)) == 60, "pools share no image, and 15 of 75 are held out"
     monkeypatch.setattr("selector.evaluation.evaluate.train_student", None)
     main(asked)
-    told = capsys.readouterr().out
+    told, watched_by_people = capsys.readouterr()
+    assert "16 of 16 students are trained already" in watched_by_people
     assert told.startswith("IPC 2, tested on whole images: ")
     assert all(comparison["words"] in told for comparison in result["choice"][0]["comparisons"])
 
