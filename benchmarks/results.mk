@@ -246,7 +246,7 @@ results-soak: $(TEST_ENV)/installed
 # core; what was stopped goes on. Colour scenes need Debian's package openclipart-png, or CLIPART=DIR, its unpacked
 # usr/share/openclipart/png; solar cells come from a package registry (90 MB).
 WORLDS := $(RESULTS)/worlds
-COLOUR_STEPS := 4000
+COLOUR_STEPS := 12000
 SOLAR_STEPS := 2500
 COLOUR_FILES = $(if $(CLIPART),--source $(CLIPART))
 COLOUR = $(TEST_ENV)/bin/python -m benchmarks.scenes.colour $(COLOUR_FILES)
@@ -259,10 +259,10 @@ $(WORLDS)/colour-data: $(TEST_ENV)/installed
 	touch $@
 
 $(WORLDS)/colour-repository: $(WORLDS)/colour-data
-	$(TRAIN) $(WORLDS)/colour-train.tar --out $(WORLDS)/colour --steps $(COLOUR_STEPS) --batch 32
-	$(TEST_ENV)/bin/python -m benchmarks.localisation.tune $(WORLDS)/colour $(WORLDS)/colour-tuning.tar --seeds 1
-	$(TEST_ENV)/bin/python -m export_scripts.training.draw_order $(WORLDS)/colour $(WORLDS)/colour-tuning.tar
-	$(TEST_ENV)/bin/selector export $(WORLDS)/colour --out $@
+	$(TRAIN) $(WORLDS)/colour-train.tar --out $(WORLDS)/colour-pipeline --steps $(COLOUR_STEPS) --batch 32
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.tune $(WORLDS)/colour-pipeline $(WORLDS)/colour-tuning.tar --seeds 1
+	$(TEST_ENV)/bin/python -m export_scripts.training.draw_order $(WORLDS)/colour-pipeline $(WORLDS)/colour-tuning.tar
+	$(TEST_ENV)/bin/selector export $(WORLDS)/colour-pipeline --out $@
 
 results-colour: $(WORLDS)/colour-repository
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.quality $(COLOUR_TABLE) --scenes 1000 --draws 2,4,12 \
@@ -284,6 +284,67 @@ $(WORLDS)/solar-data: $(TEST_ENV)/installed
 	$(TEST_ENV)/bin/python -m benchmarks.scenes.solar $(WORLDS)/elpv/elpv_dataset/data --out $(WORLDS)/solar-cells
 	touch $@
 
-results-solar: $(WORLDS)/solar-data
-	$(TRAIN) $(WORLDS)/solar-cells/train --out $(WORLDS)/solar --steps $(SOLAR_STEPS)
-	$(TEST_ENV)/bin/selector export $(WORLDS)/solar --out $(WORLDS)/solar-repository
+$(WORLDS)/solar-repository: $(WORLDS)/solar-data
+	$(TRAIN) $(WORLDS)/solar-cells/train --out $(WORLDS)/solar-pipeline --steps $(SOLAR_STEPS)
+	$(TEST_ENV)/bin/python -m export_scripts.training.draw_order $(WORLDS)/solar-pipeline $(WORLDS)/solar-cells/tuning
+	$(TEST_ENV)/bin/selector export $(WORLDS)/solar-pipeline --out $@
+	$(TEST_ENV)/bin/selector calibrate $(WORLDS)/solar-cells/train --repository $@
+
+results-solar: $(WORLDS)/solar-repository
+
+# Students on three worlds, hard labels first (docs/results/worlds.md). Each world has a folder with the data of its teacher, pools of
+# scenes and a test set that nothing was tuned on, and in tuning/ those by which orders were chosen (docs/decisions/030-orders.md).
+# Solar cells are few: pools share photographs, and the teacher has seen them. Hours; what was stopped goes on.
+$(WORLDS)/scenes/data-ready: $(TEST_ENV)/installed
+	mkdir -p $(@D)/tuning
+	$(SCENES) --split train --items 0:55000 --per-class 1500 --seed 21 --out $(@D)/teacher.tar
+	$(SCENES) --split train --items 0:55000 --per-class 800 --seed 62 --out $(@D)/tuning/pool.tar
+	$(SCENES) --split train --items 55000:60000 --per-class 500 --seed 52 --out $(@D)/tuning/test.tar
+	$(SCENES) --split train --items 0:55000 --per-class 1600 --seed 91 --out $(@D)/pool.tar
+	$(SCENES) --split test --per-class 500 --seed 46 --out $(@D)/test.tar
+	for part in . tuning; do $(TEST_ENV)/bin/selector score $(@D)/$$part/pool.tar --store $(@D)/$$part/store || exit; done
+	touch $@
+
+$(WORLDS)/colour/data-ready: $(WORLDS)/colour-repository
+	mkdir -p $(@D)/tuning
+	$(COLOUR) --split train --per-class 1500 --seed 12 --out $(@D)/teacher.tar
+	$(COLOUR) --split train --per-class 800 --seed 62 --out $(@D)/tuning/pool.tar
+	$(COLOUR) --split tuning --per-class 300 --seed 52 --out $(@D)/tuning/test.tar
+	$(COLOUR) --split train --per-class 1600 --seed 91 --out $(@D)/pool.tar
+	$(COLOUR) --split test --per-class 500 --seed 46 --out $(@D)/test.tar
+	for part in . tuning; do $(TEST_ENV)/bin/selector score $(@D)/$$part/pool.tar --repository $< --store $(@D)/$$part/store || exit; done
+	touch $@
+
+$(WORLDS)/solar/data-ready: $(WORLDS)/solar-repository
+	mkdir -p $(@D)/tuning
+	$(TEST_ENV)/bin/selector score $(WORLDS)/solar-cells/train --repository $< --store $(@D)/store
+	ln -sfn ../store $(@D)/tuning/store
+	ln -sfn ../solar-cells/train $(@D)/teacher
+	ln -sfn ../solar-cells/test $(@D)/test
+	ln -sfn ../../solar-cells/tuning $(@D)/tuning/test
+	touch $@
+
+WORLD_FORM = $(if $(filter solar,$*),,.tar)
+WORLD_METHODS = random-image,random-patch,rded,el2n-easy,herding+whole,herding$(if $(filter solar,$*),,,true-boxes)
+WORLD_FLAGS = $(if $(filter solar,$*),--students convnet-s2 --teacher-architecture convnet-w64-s2 --recipe side_px=64)
+WORLD_STUDENTS = $(TEST_ENV)/bin/selector evaluate --pool-size 100 --teacher $(WORLDS)/$*/teacher.pt --teacher-steps 1500 \
+	--teacher-data $(WORLDS)/$*/teacher$(WORLD_FORM) $(WORLD_FLAGS)
+WORLD_TEST = $(WORLD_STUDENTS) --store $(WORLDS)/$*/store --test $(WORLDS)/$*/test$(WORLD_FORM) --methods $(WORLD_METHODS)
+WORLD_TABLE = $(TEST_ENV)/bin/python -m benchmarks.students.world_table $(if $(filter solar,$*),--student convnet-s2)
+# make results-students-scenes, -colour or -solar
+results-students-%: $(WORLDS)/%/data-ready
+	for labels in hard soft; do \
+		$(WORLD_TEST) --out $(WORLDS)/$*/students --labels $$labels --ipc 10 --pools 8 || exit; \
+		$(WORLD_TEST) --out $(WORLDS)/$*/students --labels $$labels --ipc 1,2,50 --pools 4 || exit; done
+	$(WORLD_TEST) --out $(WORLDS)/$*/mosaics --labels hard --mosaic 4 --ipc 10 --pools 8
+	for labels in hard soft; do for view in $(if $(filter solar,$*),whole,object whole); do \
+		$(WORLD_TABLE) $(WORLDS)/$*/students --labels $$labels --view $$view > $(WORLDS)/$*/$$labels-$$view.md && \
+		$(DOCUMENT)/worlds.md $*-$$labels-$$view $(WORLDS)/$*/$$labels-$$view.md || exit; done; done
+	$(WORLD_TABLE) $(WORLDS)/$*/mosaics --labels hard --view $(if $(filter solar,$*),whole,object) > $(WORLDS)/$*/mosaics.md
+	$(DOCUMENT)/worlds.md $*-mosaics $(WORLDS)/$*/mosaics.md
+
+WORLD_TUNING = $(WORLD_STUDENTS) --store $(WORLDS)/$*/tuning/store --test $(WORLDS)/$*/tuning/test$(WORLD_FORM) \
+	--out $(WORLDS)/$*/tuning/students --labels hard --pools 8
+results-tuning-%: $(WORLDS)/%/data-ready
+	$(WORLD_TUNING) --ipc 10 --methods herding,herding-by-cluster,clusters,rded
+	$(WORLD_TUNING) --ipc 1,2 --methods herding,herding-typical-half,herding-typical-quarter,herding-typical-pair,rded

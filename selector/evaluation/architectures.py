@@ -90,6 +90,7 @@ ARCHITECTURES: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
         "convnet": partial(convnet, width=32),
         "convnet-s2": partial(convnet, width=32, stride=2),
         "convnet-w64": partial(convnet, width=64),
+        "convnet-w64-s2": partial(convnet, width=64, stride=2),
         "convnet-w128": partial(convnet, width=128),
         "resnet18": partial(resnet18, width=64),
         "resnet18-w16": partial(resnet18, width=16),
