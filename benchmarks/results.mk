@@ -276,7 +276,8 @@ results-colour: $(WORLDS)/colour-repository
 # The rule by which `selector calibrate` decides about centring, against true boxes (docs/decisions/032).
 results-centring: $(WORLDS)/colour-repository
 	$(TEST_ENV)/bin/python -m benchmarks.localisation.centring_rule --maps $(WORLDS)/maps > $(WORLDS)/centring.md
-	$(TEST_ENV)/bin/python -m benchmarks.localisation.centring_rule $(COLOUR_TABLE) --maps $(WORLDS)/maps | tail -n +3 >> $(WORLDS)/centring.md
+	$(TEST_ENV)/bin/python -m benchmarks.localisation.centring_rule $(COLOUR_TABLE) --maps $(WORLDS)/maps | tail -n +3 \
+		>> $(WORLDS)/centring.md
 	$(DOCUMENT)/localisation.md centring $(WORLDS)/centring.md
 
 $(WORLDS)/solar-data: $(TEST_ENV)/installed
@@ -346,5 +347,5 @@ results-students-%: $(WORLDS)/%/data-ready
 WORLD_TUNING = $(WORLD_STUDENTS) --store $(WORLDS)/$*/tuning/store --test $(WORLDS)/$*/tuning/test$(WORLD_FORM) \
 	--out $(WORLDS)/$*/tuning/students --labels hard --pools 8
 results-tuning-%: $(WORLDS)/%/data-ready
-	$(WORLD_TUNING) --ipc 10 --methods herding,herding-by-cluster,clusters,rded
+	$(WORLD_TUNING) --ipc 10 --methods herding,clusters,rded
 	$(WORLD_TUNING) --ipc 1,2 --methods herding,herding-typical-half,herding-typical-quarter,herding-typical-pair,rded

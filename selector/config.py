@@ -43,7 +43,6 @@ ORDERS = (
     "facility-location",
     "clusters",
     "typicality",
-    "herding-by-cluster",
     "herding-typical-half",
     "herding-typical-quarter",
     "herding-typical-pair",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from selector.errors import SelectorError
 from selector.records import ClassOrder, Features
 from selector.selection.class_patches import ClassPatches, Ranking
-from selector.selection.cluster_order import Clusters, HerdedClusters, WithClusters
+from selector.selection.cluster_order import Clusters, WithClusters
 from selector.selection.clustering import Clustering
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FacilityLocation
@@ -84,7 +84,6 @@ def orders(tree_folder: Path | None = None) -> Mapping[str, Order]:
             "facility-location": SortedOrder(WithClusters(FacilityLocation(), tree_folder)),
             "clusters": SortedOrder(Clusters(cache_dir=tree_folder)),
             "typicality": SortedOrder(WithClusters(typicality, tree_folder)),
-            "herding-by-cluster": SortedOrder(HerdedClusters(tree_folder)),
             "herding-typical-half": SortedOrder(WithClusters(TypicalStart(1 / 2), tree_folder)),
             "herding-typical-quarter": SortedOrder(WithClusters(TypicalStart(1 / 4), tree_folder)),
             "herding-typical-pair": SortedOrder(WithClusters(TypicalStart(1 / 2, picks=2), tree_folder)),
