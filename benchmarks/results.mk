@@ -287,7 +287,6 @@ $(WORLDS)/solar-data: $(TEST_ENV)/installed
 
 $(WORLDS)/solar-repository: $(WORLDS)/solar-data
 	$(TRAIN) $(WORLDS)/solar-cells/train --out $(WORLDS)/solar-pipeline --steps $(SOLAR_STEPS)
-	$(TEST_ENV)/bin/python -m export_scripts.training.draw_order $(WORLDS)/solar-pipeline $(WORLDS)/solar-cells/tuning
 	$(TEST_ENV)/bin/selector export $(WORLDS)/solar-pipeline --out $@
 	$(TEST_ENV)/bin/selector calibrate $(WORLDS)/solar-cells/train --repository $@
 
