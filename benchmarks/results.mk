@@ -346,5 +346,4 @@ results-students-%: $(WORLDS)/%/data-ready
 WORLD_TUNING = $(WORLD_STUDENTS) --store $(WORLDS)/$*/tuning/store --test $(WORLDS)/$*/tuning/test$(WORLD_FORM) \
 	--out $(WORLDS)/$*/tuning/students --labels hard --pools 8
 results-tuning-%: $(WORLDS)/%/data-ready
-	$(WORLD_TUNING) --ipc 10 --methods herding,clusters,rded
-	$(WORLD_TUNING) --ipc 1,2 --methods herding,herding-typical-half,herding-typical-quarter,herding-typical-pair,rded
+	$(WORLD_TUNING) --ipc 1,2,10 --methods herding,herding+whole,clusters,rded,random-image

@@ -38,18 +38,7 @@ EVALUATE_RANGES = {
     "threads": whole(1, 1024),
     "seed": SEED,
 }
-ORDERS = (
-    "herding",
-    "facility-location",
-    "clusters",
-    "typicality",
-    "herding-typical-half",
-    "herding-typical-quarter",
-    "herding-typical-pair",
-    "random",
-    "k-center",
-    "k-means",
-)
+ORDERS = ("herding", "facility-location", "clusters", "typicality", "random", "k-center", "k-means")
 """The names of `strategies.STRATEGIES`, known here without what computes them."""
 SHORT = ("error", "all", "repeat", "patches")
 """What may become of a class with fewer patches than IPC."""

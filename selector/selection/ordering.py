@@ -23,7 +23,7 @@ from selector.selection.cluster_order import Clusters, WithClusters
 from selector.selection.clustering import Clustering
 from selector.selection.distances import FeatureSpace
 from selector.selection.facility_location import FacilityLocation
-from selector.selection.greedy import TypicalStart, herding, typicality
+from selector.selection.greedy import herding, typicality
 
 DEFAULT_ORDER = "herding"
 
@@ -84,9 +84,6 @@ def orders(tree_folder: Path | None = None) -> Mapping[str, Order]:
             "facility-location": SortedOrder(WithClusters(FacilityLocation(), tree_folder)),
             "clusters": SortedOrder(Clusters(cache_dir=tree_folder)),
             "typicality": SortedOrder(WithClusters(typicality, tree_folder)),
-            "herding-typical-half": SortedOrder(WithClusters(TypicalStart(1 / 2), tree_folder)),
-            "herding-typical-quarter": SortedOrder(WithClusters(TypicalStart(1 / 4), tree_folder)),
-            "herding-typical-pair": SortedOrder(WithClusters(TypicalStart(1 / 2, picks=2), tree_folder)),
         }
     )
 

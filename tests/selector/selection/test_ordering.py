@@ -43,8 +43,7 @@ def some_typicality(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def test_the_orders_are_the_named_ones_and_herding_is_the_default() -> None:
-    tried = ["herding-typical-half", "herding-typical-quarter", "herding-typical-pair"]
-    assert list(ORDERS) == ["herding", "facility-location", "clusters", "typicality", *tried]
+    assert list(ORDERS) == ["herding", "facility-location", "clusters", "typicality"]
     assert tuple(STRATEGIES) == config.ORDERS
     assert DEFAULT_ORDER == SelectConfig.order == "herding"
 
