@@ -49,14 +49,13 @@ def halves(deltas: NDArray[np.float32], weights: NDArray[np.float32], taken: Seq
 def judged_centring(
     maps: Sequence[NDArray[np.float32]], sampled: Sequence[Sampled], setting: WindowSetting
 ) -> Centring:
-    """maps: of each image the two `halves`. The other picture is that of the next image, which is of the next class."""
+    """maps: of each image the two `halves`. The other picture is the next image, of the next class where there are several."""
     still = replace(setting, centring=NONE)
-    apart = [contrast(one.canvas, one.valid) for one in sampled]
     overlaps = []
-    for number, (two, one) in enumerate(zip(maps, sampled, strict=True)):
+    for two, one, other in zip(maps, sampled, [*sampled[1:], sampled[0]], strict=True):
         boxes = [chosen_windows(delta, one.canvas, one.valid, still, 1)[0].box for delta in two]
-        places = (apart[number], apart[(number + 1) % len(apart)])
-        overlaps.append([_overlap(boxes), *(_overlap([centred(a, box, one.valid) for box in boxes]) for a in places)])
+        apart = (contrast(picture.canvas, picture.valid) for picture in (one, other))
+        overlaps.append([_overlap(boxes), *(_overlap([centred(a, box, one.valid) for box in boxes]) for a in apart)])
     measured = np.asarray(overlaps)
     gain = measured[:, 1] - measured[:, 2]
     low, high = bootstrapped(gain, 0)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from selector.cli import main
 from selector.errors import UsageError
@@ -17,14 +16,6 @@ from tests.evaluation_data import write_data, write_store
 
 QUIET = Progress(quiet=True)
 SHORT = "steps=30,side_px=16,batch=12"
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> object:
-    """Evaluation sets torch's number of threads; other tests get theirs back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import torch
 
 from selector.cli import main
 from selector.errors import StoreError, UsageError
@@ -22,14 +21,6 @@ from selector.progress import Progress
 from tests.evaluation_data import CLASSES, write_data, write_store
 
 QUIET = Progress(quiet=True)
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> object:
-    """Evaluation sets torch's number of threads; other tests get theirs back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
